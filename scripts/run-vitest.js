@@ -1,0 +1,59 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { runTool } from './setup.js';
+
+/** @typedef {{passed: number, failed: number, skipped: number}} Totals */
+/** @typedef {{status: string, assertionResults: {status: string}[]}} FileResult */
+
+/**
+ * Runs vitest with one of our configurations, its own report visible, and counts the results.
+ * @param {string} config
+ * @returns {Totals}
+ */
+export function runVitest(config) {
+  const directory = mkdtempSync(path.join(tmpdir(), 'skillmeat-test-'));
+  const report = path.join(directory, 'report.json');
+  try {
+    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+    const status = runTool('vitest', ['run', '--config', config, ...reporters]);
+    // Without a report vitest did not even start.
+    return count(
+      status,
+      existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : [],
+    );
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/**
+ * @param {Totals} totals
+ * @returns {string} the line that ends a run: `N passed, N failed`, and `, N skipped` when some were
+ */
+export function describeTotals({ passed, failed, skipped }) {
+  return `${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`;
+}
+
+/**
+ * @param {number} status
+ * @param {readonly FileResult[]} files
+ * @returns {Totals}
+ */
+function count(status, files) {
+  const results = files.flatMap((file) => {
+    const tests = file.assertionResults.map((test) => test.status);
+    // A file that could not even be loaded has no tests to fail.
+    const isBroken = file.status === 'failed' && !tests.includes('failed');
+    return isBroken ? [...tests, 'failed'] : tests;
+  });
+  const passed = results.filter((result) => result === 'passed').length;
+  const failed = results.filter((result) => result === 'failed').length;
+  // Vitest also fails for an error outside of any test.
+  const failedAtLeast = status === 0 ? 0 : 1;
+  return {
+    passed,
+    failed: Math.max(failed, failedAtLeast),
+    skipped: results.length - passed - failed,
+  };
+}

@@ -1,0 +1,121 @@
+// Installs and builds, each only when needed. Runs before anything is installed, so it uses nothing but Node.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+
+export const root = path.dirname(import.meta.dirname);
+
+/**
+ * Runs a program in the project's directory with our own input and output, and returns its exit code.
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} [environment]
+ * @returns {number}
+ */
+export function run(program, args, environment = process.env) {
+  const { status, signal, error } = spawnSync(program, args, {
+    cwd: root,
+    env: environment,
+    stdio: 'inherit',
+  });
+  if (error !== undefined) throw error;
+  if (signal !== null) console.error(`${program} was ended by ${signal}`);
+  return status ?? 1;
+}
+
+/**
+ * Runs a tool out of node_modules and returns its exit code.
+ * @param {string} name
+ * @param {readonly string[]} args
+ * @returns {number}
+ */
+export function runTool(name, args) {
+  return run(path.join(root, 'node_modules', '.bin', name), args);
+}
+
+/** Installs what package-lock.json asks for, unless it is installed already and works on this Node. */
+export function ensureInstalled() {
+  const complete = hasLockedPackages();
+  if (complete && nativeModuleLoads()) {
+    console.log('Dependencies are installed already.');
+    return;
+  }
+  if (complete) {
+    console.log(`Rebuilding better-sqlite3 for Node ${process.version} …`);
+    npm(['rebuild', 'better-sqlite3']);
+  } else {
+    console.log('Installing dependencies; compiling better-sqlite3 takes about a minute …');
+    // NODE_ENV=production would leave out the compiler.
+    npm(['ci', '--include=dev', '--no-audit', '--no-fund']);
+  }
+  if (!nativeModuleLoads()) {
+    throw new Error(
+      'better-sqlite3 does not load after installing. It is compiled on this machine: that needs a C++ compiler, ' +
+        'make, Python 3, and npm must not be configured with ignore-scripts.',
+    );
+  }
+}
+
+/** Builds dist/ afresh: tsc takes about a second, so nothing decides whether it could be skipped. */
+export function build() {
+  console.log('Building dist/ …');
+  rmSync(path.join(root, 'dist'), { recursive: true, force: true });
+  return runTool('tsc', ['-p', 'tsconfig.json']);
+}
+
+/**
+ * npm keeps a lock file of what it has really installed. Comparing the two notices every way node_modules can fall
+ * behind, and accepts an install that somebody did by hand.
+ */
+function hasLockedPackages() {
+  const installed = lockedPackages('node_modules/.package-lock.json');
+  return Object.entries(lockedPackages('package-lock.json')).every(([location, wanted]) => {
+    if (location === '') return true;
+    const found = installed[location];
+    return found === undefined ? wanted.optional === true : found.version === wanted.version;
+  });
+}
+
+/**
+ * @param {string} file
+ * @returns {Record<string, {version?: string, optional?: boolean}>} nothing when there is no such file
+ */
+function lockedPackages(file) {
+  const location = path.join(root, file);
+  return existsSync(location) ? JSON.parse(readFileSync(location, 'utf8')).packages : {};
+}
+
+/** False also when node_modules was compiled for another Node version or platform. */
+function nativeModuleLoads() {
+  const script = "new (require('better-sqlite3'))(':memory:').close()";
+  return spawnSync(process.execPath, ['-e', script], { cwd: root }).status === 0;
+}
+
+/** @param {readonly string[]} args */
+function npm(args) {
+  const status = run(...npmCommand(args), npmEnvironment());
+  if (status !== 0) throw new Error(`npm ${args.join(' ')} failed with exit code ${status}`);
+}
+
+/**
+ * Prefers the npm that started us.
+ * @param {readonly string[]} args
+ * @returns {[string, readonly string[]]}
+ */
+function npmCommand(args) {
+  const script = process.env['npm_execpath'];
+  return script !== undefined && path.basename(script) === 'npm-cli.js'
+    ? [process.execPath, [script, ...args]]
+    : ['npm', args];
+}
+
+/** Makes the install scripts use this very Node, and its own headers where it came with them: no download then. */
+function npmEnvironment() {
+  const prefix = path.dirname(path.dirname(process.execPath));
+  const headers = path.join(prefix, 'include', 'node', 'node_version.h');
+  return {
+    ...process.env,
+    PATH: `${path.dirname(process.execPath)}${path.delimiter}${process.env['PATH'] ?? ''}`,
+    ...(existsSync(headers) && { npm_package_config_node_gyp_nodedir: prefix }),
+  };
+}

@@ -1,0 +1,252 @@
+import { EngineError, fromSystemError, systemCode } from './errors.js';
+import type { AttributePair, Directory, Place } from './file-system.js';
+import type { Looking } from './inspect.js';
+import { openDirectoriesMax } from './limits.js';
+import { isBelow, nameOf, parentOf, quote, type RelativePath } from './path.js';
+import type { Member, Plan, Unit } from './plan.js';
+import { isObstacle, type RootTree } from './root-tree.js';
+import type { StagedContents } from './staged-content.js';
+
+/** A unit with the name in the stage directory that it is switched with. */
+export interface ArrangedUnit extends Unit {
+  /** `undefined` for `set-mode`, which moves nothing. */
+  readonly slot: string | undefined;
+}
+
+export interface Arranging {
+  readonly looking: Looking;
+  readonly tree: RootTree;
+  readonly contents: StagedContents;
+}
+
+const setGroupBit = 0o2000;
+
+/**
+ * Makes of the staged contents what will be switched in: links and whole directories, each with
+ * the owner, group, attributes and mode of what it replaces.
+ *
+ * @throws {EngineError} `METADATA_NOT_KEPT` naming the path, `PERMISSION_DENIED`, …
+ */
+export async function arrange(plan: Plan, arranging: Arranging): Promise<readonly ArrangedUnit[]> {
+  const arrangement = new Arrangement(arranging);
+  try {
+    for (const unit of plan.units) await arrangement.add(unit);
+    return await arrangement.finish();
+  } catch (error) {
+    arrangement.close();
+    if (systemCode(error) === undefined) throw error;
+    throw fromSystemError(error, 'stage', arrangement.current);
+  }
+}
+
+/** Something made in the stage directory that wants its owner, attributes and mode. */
+interface Made {
+  readonly member: Member;
+  readonly place: Place;
+}
+
+/** A staged directory that is being filled, with what was made right in it. */
+interface Frame {
+  /** `undefined` for the transaction's stage directory itself. */
+  readonly path: RelativePath | undefined;
+  readonly directory: Directory;
+  readonly made: Made[];
+}
+
+class Arrangement {
+  readonly #arranging: Arranging;
+  readonly #units: ArrangedUnit[] = [];
+  /** The staged directories on the way to the one that is being filled, the innermost last. */
+  readonly #frames: Frame[] = [];
+  readonly #top: Made[] = [];
+  current = '';
+
+  constructor(arranging: Arranging) {
+    this.#arranging = arranging;
+  }
+
+  async add(unit: Unit): Promise<void> {
+    const { contents, looking } = this.#arranging;
+    if (looking.pace.isDue()) await looking.pace.turn();
+    this.current = unit.path;
+    if (unit.act === 'set-mode') {
+      this.#units.push({ ...unit, slot: undefined });
+      return;
+    }
+    const top = unit.members[0];
+    const content = top?.node?.kind === 'file' ? top.node.content : undefined;
+    const slot = content?.name ?? contents.newName();
+    this.#units.push({ ...unit, slot });
+    for (const member of unit.members) {
+      if (member.node === undefined || member.node.kind === 'absent') continue;
+      if (looking.pace.isDue()) await looking.pace.turn();
+      await this.#leaveFramesBeside(member.path);
+      const isTop = member.path === unit.path;
+      const place = isTop ? contents.place(slot) : this.#placeInFrame(member.path);
+      this.#make(member, place, isTop);
+      const frame = this.#frames.at(-1);
+      (frame?.made ?? this.#top).push({ member, place });
+      if (member.node.kind === 'directory') this.#enterFrame(member.path, place);
+    }
+    await this.#leaveFramesBeside(undefined);
+  }
+
+  /** Gives what was made right in the stage directory its owner, attributes and mode. */
+  async finish(): Promise<readonly ArrangedUnit[]> {
+    await this.#dress(this.#top);
+    this.#arranging.contents.discardAllBut(new Set(this.#units.map(({ slot }) => slot)));
+    return this.#units;
+  }
+
+  close(): void {
+    for (const { directory } of this.#frames.splice(0)) {
+      this.#arranging.looking.files.closeDirectory(directory);
+    }
+  }
+
+  #make({ node }: Member, place: Place, isTop: boolean): void {
+    const { contents, looking } = this.#arranging;
+    switch (node?.kind) {
+      case undefined:
+      case 'absent':
+        return;
+      case 'symlink':
+        looking.files.makeLink(place, node.target);
+        return;
+      case 'directory':
+        looking.files.makeDirectory(place, 0o700);
+        return;
+      case 'file':
+        if (!isTop && node.content !== undefined) contents.moveTo(node.content.name, place);
+    }
+  }
+
+  #placeInFrame(path: RelativePath): Place {
+    const frame = this.#frames.at(-1);
+    if (frame?.path !== parentOf(path) || frame === undefined) {
+      throw new Error(`bug: ${path} is staged outside of its parent`);
+    }
+    return { directory: frame.directory, name: nameOf(path) };
+  }
+
+  #enterFrame(path: RelativePath, place: Place): void {
+    const directory = this.#arranging.looking.files.openDirectory(place);
+    if (typeof directory === 'string') {
+      throw new EngineError(
+        'STORE_REPLACED',
+        `a staged directory is ${directory} after it was made`,
+        { hint: 'Nothing was changed. Something else works inside .skillmeat; stop it.' },
+      );
+    }
+    this.#frames.push({ path, directory, made: [] });
+  }
+
+  /** Finishes and closes every directory that `next` does not lie in (`undefined`: all). */
+  async #leaveFramesBeside(next: RelativePath | undefined): Promise<void> {
+    for (let frame = this.#frames.at(-1); frame !== undefined; frame = this.#frames.at(-1)) {
+      const holdsNext =
+        next !== undefined && frame.path !== undefined && isBelow(next, frame.path);
+      if (holdsNext) return;
+      await this.#dress(frame.made);
+      this.#arranging.looking.files.closeDirectory(frame.directory);
+      this.#frames.pop();
+    }
+  }
+
+  async #dress(made: readonly Made[]): Promise<void> {
+    for (let i = 0; i < made.length; i += openDirectoriesMax) {
+      await this.#dressSome(made.slice(i, i + openDirectoriesMax));
+      // Each of them may have opened a directory of the root.
+      this.#arranging.tree.trim();
+    }
+  }
+
+  /** Owners, then attributes, then modes: each of these resets parts of the next. */
+  async #dressSome(made: readonly Made[]): Promise<void> {
+    const { files } = this.#arranging.looking;
+    const pairs = new Map<AttributePair, RelativePath>();
+    for (const { member, place } of made) {
+      this.current = member.path;
+      const from = this.#setOwner(member, place);
+      if (from !== undefined) pairs.set({ from, to: place }, member.path);
+    }
+    for (const { pair, attribute } of await files.keepExtendedAttributes([...pairs.keys()])) {
+      throw notKept(pairs.get(pair) ?? this.current, `attribute ${attribute}`, undefined);
+    }
+    for (const { member, place } of made) {
+      if (member.after.kind !== 'file' && member.after.kind !== 'directory') continue;
+      if (files.stat(place)?.mode !== member.after.mode) files.setMode(place, member.after.mode);
+    }
+  }
+
+  /** Returns the place that extended attributes are to be copied from, if there is one. */
+  #setOwner({ path, node }: Member, place: Place): Place | undefined {
+    if (node === undefined || node.kind === 'absent') return undefined;
+    const { files } = this.#arranging.looking;
+    const from = node.attributesFrom === undefined ? undefined : this.#locate(node.attributesFrom);
+    const stat = from === undefined ? undefined : files.stat(from);
+    if (from === undefined || stat?.kind !== node.kind) {
+      const group = this.#inheritedGroup(path);
+      if (group !== undefined) this.#chown(path, place, { owner: undefined, group });
+      return undefined;
+    }
+    this.#chown(path, place, stat);
+    // A link has no attributes that a user could set.
+    return node.kind === 'symlink' ? undefined : from;
+  }
+
+  #locate(path: RelativePath): Place | undefined {
+    const located = this.#arranging.tree.locate(path);
+    return isObstacle(located) ? undefined : located;
+  }
+
+  /** What is made in a directory with the set-group bit gets the group of the directory. */
+  #inheritedGroup(path: RelativePath): number | undefined {
+    const { tree, looking } = this.#arranging;
+    const parent = parentOf(path);
+    // In a new directory the group comes from the nearest one that is on disk already.
+    const directory = parent === undefined ? tree.root : this.#nearestOnDisk(parent);
+    const { mode, group } = looking.files.statDirectory(directory);
+    return (mode & setGroupBit) === 0 ? undefined : group;
+  }
+
+  #nearestOnDisk(path: RelativePath): Directory {
+    const { tree } = this.#arranging;
+    for (let at: RelativePath | undefined = path; at !== undefined; at = parentOf(at)) {
+      const directory = tree.directory(at);
+      if (!isObstacle(directory)) return directory;
+    }
+    return tree.root;
+  }
+
+  #chown(
+    path: RelativePath,
+    place: Place,
+    wanted: { readonly owner: number | undefined; readonly group: number },
+  ): void {
+    const { files } = this.#arranging.looking;
+    const ours = files.processOwner();
+    if (ours === undefined) return;
+    const owner = wanted.owner ?? ours.owner;
+    if (owner === ours.owner && wanted.group === ours.group) return;
+    try {
+      files.setOwner(place, owner, wanted.group);
+    } catch (error) {
+      const code = systemCode(error);
+      if (code !== 'EPERM' && code !== 'EINVAL') throw error;
+      throw notKept(path, `owner ${String(owner)}, group ${String(wanted.group)}`, error);
+    }
+  }
+}
+
+function notKept(path: string, what: string, cause: unknown): EngineError {
+  return new EngineError(
+    'METADATA_NOT_KEPT',
+    `${quote(path)}: its ${what} cannot be given to what replaces it`,
+    {
+      path,
+      cause,
+      hint: 'Run as the owner of the file, or remove it in a transaction of its own first.',
+    },
+  );
+}

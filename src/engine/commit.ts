@@ -1,0 +1,356 @@
+import { apply } from './apply.js';
+import { arrange, type ArrangedUnit } from './arrange.js';
+import { EngineError, fromSystemError, isEngineError } from './errors.js';
+import { publish } from './events.js';
+import { describeImage, type FoundImage } from './image.js';
+import type { Journal, TransactionRow } from './journal.js';
+import { messageLengthMax } from './limits.js';
+import { Pace } from './pace.js';
+import { isBelow, quote, type RelativePath } from './path.js';
+import { buildPlan, type Plan } from './plan.js';
+import type { Expectation } from './plan-document.js';
+import { type Receipt, toChanges, toRecord } from './receipt.js';
+import { removeTree } from './remove-tree.js';
+import { RootTree } from './root-tree.js';
+import { requireRules, type Rule } from './rules.js';
+import { StagedContents } from './staged-content.js';
+import { StagedView } from './staged-view.js';
+import type { StoreDirectory } from './store-directory.js';
+import { readableView, TransactionCalls } from './transaction.js';
+import { toRows } from './units.js';
+import type { Session, Writer } from './writer.js';
+
+/*
+ * One transaction, from the caller's operations to the receipt. The writer has taken the lock and
+ * recovered.
+ *
+ * 1. Collect: operations act on the staged view; new contents go to stage/<number>-<random>/.
+ * 2. Plan: reduce the view to images, witness the before-images, ask the rules (I6).
+ * 3. Arrange: links, whole directories, owners, attributes, modes. Everything that can fail for
+ *    want of room or rights has failed by now, and nothing of the root was touched.
+ * 4. Barrier: the contents are on disk before the journal names them, so no file is ever torn.
+ * 5. Commit: one synced journal transaction. From here on recovery finishes it (I1, I2).
+ * 6. Apply: one rename per unit; each displaced file is looked at (I3).
+ * 7. Acknowledge. The displaced files stay in the stage directory: they are the history.
+ *
+ * A failure before 5 removes the stage directory. One in 6 undoes what was done.
+ */
+
+export interface CommitOptions {
+  readonly message: string;
+  readonly isDryRun: boolean;
+  readonly rules: readonly Rule[];
+  readonly expectations: ReadonlyMap<RelativePath, Expectation>;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface Committing {
+  readonly directory: StoreDirectory;
+  readonly journal: Journal;
+  readonly writer: Writer;
+  readonly bootId: string;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly newId: () => string;
+  readonly fileMode: number;
+  readonly directoryMode: number;
+}
+
+/** Runs one transaction under the lock. @throws {EngineError} of nearly every code. */
+export async function commit(
+  options: CommitOptions,
+  committing: Committing,
+  session: Session,
+  collect: (calls: TransactionCalls) => Promise<void>,
+): Promise<Receipt> {
+  requireMessage(options.message);
+  const { files, root, stage, owner } = committing.directory;
+  const uuid = committing.newId();
+  const pace = new Pace(options.signal);
+  using tree = new RootTree(files, root);
+  const name = `${String(session.head.id + 1)}-${uuid.slice(0, 8)}`;
+  const contents = new StagedContents({ files, pace, stage, name, owner });
+  const attempt = new Attempt({ options, committing, session, contents, tree, pace, uuid });
+  try {
+    return await attempt.run(collect);
+  } catch (error) {
+    // Once the journal may name them, the contents are no longer ours to remove.
+    if (!attempt.mayBeCommitted && contents.isMade) {
+      contents.close();
+      await removeTree({ files, pace: new Pace() }, { directory: stage, name });
+    }
+    throw error;
+  } finally {
+    contents.close();
+  }
+}
+
+interface AttemptOptions {
+  readonly options: CommitOptions;
+  readonly committing: Committing;
+  readonly session: Session;
+  readonly contents: StagedContents;
+  readonly tree: RootTree;
+  readonly pace: Pace;
+  readonly uuid: string;
+}
+
+class Attempt {
+  readonly #given: AttemptOptions;
+  mayBeCommitted = false;
+
+  constructor(given: AttemptOptions) {
+    this.#given = given;
+  }
+
+  async run(collect: (calls: TransactionCalls) => Promise<void>): Promise<Receipt> {
+    const { committing, contents, options, pace, tree } = this.#given;
+    const { directory, fileMode, directoryMode, now } = committing;
+    const { files, foldsNames } = directory;
+    const looking = { files, pace };
+    const view = new StagedView({ looking, tree, contents, fileMode, directoryMode, foldsNames });
+    await requireExpectations(options.expectations, view);
+    const calls = new TransactionCalls(view, files);
+    await collect(calls);
+    await calls.finish();
+    pace.refuseAborted();
+    const plan = await buildPlan(view, { looking, tree, now });
+    const members = plan.units.flatMap((unit) => unit.members);
+    await requireRules(options.rules, readableView(view), toChanges(members));
+    this.#refuseTroubled(plan);
+    const units = await arrange(plan, { looking, tree, contents });
+    if (options.isDryRun || units.length === 0) return await this.#leave(plan, units);
+    return await this.#commit(plan, units);
+  }
+
+  /** Ends without a transaction: nothing would change, or nobody wants it to. */
+  async #leave(plan: Plan, units: readonly ArrangedUnit[]): Promise<Receipt> {
+    const { committing, contents, options } = this.#given;
+    const { files, stage } = committing.directory;
+    if (contents.isMade) {
+      contents.close();
+      await removeTree({ files, pace: new Pace() }, { directory: stage, name: contents.name });
+    }
+    if (units.length === 0) return { transaction: null };
+    return {
+      transaction: {
+        id: null,
+        uuid: null,
+        state: 'planned',
+        message: options.message,
+        committedAt: null,
+        changeCount: plan.changeCount,
+        reason: null,
+        changes: toChanges(toRows(units)),
+        superseded: [],
+      },
+    };
+  }
+
+  async #commit(plan: Plan, units: readonly ArrangedUnit[]): Promise<Receipt> {
+    const { committing, contents, session, pace, options, uuid } = this.#given;
+    const { journal, writer, bootId } = committing;
+    // Even a transaction that only removes needs a place for what it displaces.
+    contents.open();
+    await this.#barrier();
+    pace.refuseAborted();
+    session.requireFence();
+    const rows = toRows(units);
+    this.#publish('staged', undefined, plan);
+    this.mayBeCommitted = true;
+    const transaction = {
+      uuid,
+      stage: contents.name,
+      message: options.message,
+      committedAt: committing.now(),
+      bootId,
+      changeCount: plan.changeCount,
+      displacedBytes: plan.displacedBytes,
+    };
+    let head;
+    try {
+      head = journal.commit(transaction, rows, { epoch: session.epoch, head: session.head });
+    } catch (error) {
+      this.mayBeCommitted = isEngineError(error, 'COMMIT_UNKNOWN');
+      throw error;
+    }
+    writer.noteCommit(rows.length);
+    this.#publish('committed', head.id, plan);
+    await this.#apply(units, head.id, plan);
+    this.#publish('applied', head.id, plan);
+    const row: TransactionRow = {
+      ...transaction,
+      id: head.id,
+      chain: head.chain,
+      rowCount: rows.length,
+      state: 'committed',
+      trouble: undefined,
+      reason: undefined,
+    };
+    return { transaction: toRecord(row, rows) };
+  }
+
+  async #barrier(): Promise<void> {
+    const { directory } = this.#given.committing;
+    try {
+      await directory.files.barrier(directory.root);
+    } catch (error) {
+      throw fromSystemError(error, 'sync', directory.rootPath);
+    }
+  }
+
+  async #apply(
+    units: readonly ArrangedUnit[],
+    id: number,
+    plan: Plan,
+  ): Promise<void> {
+    const { committing, contents, session } = this.#given;
+    const { files, root, rootPath } = committing.directory;
+    // A transaction that is committed is not stopped any more: no signal here.
+    const looking = { files, pace: new Pace() };
+    using tree = new RootTree(files, root);
+    try {
+      await apply(units, {
+        looking,
+        tree,
+        contents,
+        requireFence: session.requireFence,
+        onProgress: (done) => {
+          const total = plan.changeCount;
+          publish('skillmeat:progress', { root: rootPath, phase: 'apply', done, total });
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof EngineError) || isEngineError(error, 'FENCED', 'STORE_REPLACED')) {
+        const cause = fromSystemError(error, 'apply', rootPath);
+        committing.writer.poisonWith(cause);
+        throw cause;
+      }
+      await this.#undo(id, error, plan);
+      throw error;
+    }
+  }
+
+  async #undo(id: number, cause: EngineError, plan: Plan): Promise<void> {
+    const { writer } = this.#given.committing;
+    let left;
+    try {
+      left = await writer.undo(id, cause.message);
+    } catch (error) {
+      const failure = new EngineError(
+        'BLOCKED',
+        `transaction ${String(id)} is half done: applying it failed (${cause.message}), and so did undoing it`,
+        { cause: error, path: cause.path, hint: 'Run: skillmeat txn recover' },
+      );
+      writer.poisonWith(failure);
+      throw failure;
+    }
+    if (left === undefined) {
+      this.#publish('rolled-back', id, plan);
+      return;
+    }
+    throw new EngineError(
+      'BLOCKED',
+      `transaction ${String(id)} is half done: applying it failed (${cause.message}), and it cannot be undone yet: ${left.reason ?? ''}`,
+      {
+        cause,
+        path: cause.path,
+        hint: `Remove what is in the way, then run: skillmeat txn recover --undo ${String(id)}`,
+      },
+    );
+  }
+
+  /** A path of a transaction that is not settled either way is nobody's to change. */
+  #refuseTroubled(plan: Plan): void {
+    const { journal } = this.#given.committing;
+    for (const { id, trouble, reason } of journal.unsettled()) {
+      if (trouble === undefined) continue;
+      if (trouble === 'damaged') {
+        throw new EngineError(
+          'DAMAGED',
+          `the store is read-only: transaction ${String(id)} is damaged: ${reason ?? ''}`,
+          { hint: `Look at it with: skillmeat txn show ${String(id)}` },
+        );
+      }
+      const taken = journal.changes(id).map(({ path }) => path);
+      const path = plan.units.map((unit) => unit.path).find((unit) => overlaps(unit, taken));
+      if (path === undefined) continue;
+      throw new EngineError(
+        'BLOCKED',
+        `${quote(path)} belongs to transaction ${String(id)}, which is blocked: ${reason ?? ''}`,
+        { path, hint: `Remove what is in the way, then run: skillmeat txn recover` },
+      );
+    }
+  }
+
+  #publish(
+    phase: 'staged' | 'committed' | 'applied' | 'rolled-back',
+    id: number | undefined,
+    { changeCount }: Plan,
+  ): void {
+    const { committing, options } = this.#given;
+    const root = committing.directory.rootPath;
+    const { message } = options;
+    publish('skillmeat:transaction', { root, phase, id, message, changes: changeCount });
+  }
+}
+
+function overlaps(path: RelativePath, others: readonly RelativePath[]): boolean {
+  return others.some(
+    (other) => other === path || isBelow(other, path) || isBelow(path, other),
+  );
+}
+
+function requireMessage(message: string): void {
+  if (typeof message !== 'string') throw new TypeError('message must be a string');
+  if (message.length <= messageLengthMax && !message.includes('\0')) return;
+  throw new EngineError(
+    'LIMIT_EXCEEDED',
+    `the message has ${String(message.length)} characters, at most ${String(messageLengthMax)} without NUL are allowed`,
+    { hint: 'Shorten the message.' },
+  );
+}
+
+async function requireExpectations(
+  expectations: ReadonlyMap<RelativePath, Expectation>,
+  view: StagedView,
+): Promise<void> {
+  const failed: string[] = [];
+  let first: RelativePath | undefined;
+  for (const [path, expected] of expectations) {
+    const found = await view.onDisk(path);
+    if (isExpected(found, expected)) continue;
+    first ??= path;
+    failed.push(`${quote(path)} should be ${describeExpectation(expected)} and is ${describeImage(found)}`);
+  }
+  if (first === undefined) return;
+  throw new EngineError('EXPECTATION_FAILED', failed.join('; '), {
+    path: first,
+    hint: 'The directory changed since the plan was made: make the plan anew.',
+  });
+}
+
+function isExpected(found: FoundImage, expected: Expectation): boolean {
+  switch (expected.kind) {
+    case 'absent':
+    case 'directory':
+      return found.kind === expected.kind;
+    case 'file':
+      return found.kind === 'file' && found.sha256 === expected.sha256;
+    case 'symlink':
+      return found.kind === 'symlink' && found.target === expected.target;
+  }
+}
+
+function describeExpectation(expected: Expectation): string {
+  switch (expected.kind) {
+    case 'absent':
+      return 'absent';
+    case 'directory':
+      return 'a directory';
+    case 'file':
+      return `a file (sha256:${expected.sha256})`;
+    case 'symlink':
+      return `a link to ${quote(expected.target)}`;
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * The seam between the engine and the disk. Everything that the engine does to files goes through
+ * {@link FileSystem}; `node-file-system.ts` is the real one, tests bring simulated ones.
+ *
+ * Names are always looked up in an open directory, never by a path from the root: whoever swaps
+ * a directory for a link between our check and our act moves nothing of ours (I8).
+ *
+ * Failed calls throw the operating system's error (`code` is `ENOENT`, `EACCES`, …), unless a
+ * method says otherwise.
+ */
+
+/** An open directory: names in it stay in it, whatever happens to its own name. */
+export interface Directory {
+  readonly device: bigint;
+  readonly inode: bigint;
+}
+
+/** An open file. */
+export interface OpenFile {
+  readonly descriptor: number;
+}
+
+/** A name in an open directory. The name need not exist. */
+export interface Place {
+  readonly directory: Directory;
+  readonly name: string;
+}
+
+export type EntryKind = 'file' | 'directory' | 'symlink' | 'special';
+
+export interface Entry {
+  readonly name: string;
+  readonly kind: EntryKind;
+}
+
+/** What `lstat` says. */
+export interface Stat {
+  readonly kind: EntryKind;
+  readonly device: bigint;
+  readonly inode: bigint;
+  /** Bytes. */
+  readonly size: number;
+  /** Permission bits, `0o0000`–`0o7777`. */
+  readonly mode: number;
+  readonly owner: number;
+  readonly group: number;
+  readonly links: number;
+  /** Nanoseconds since 1970. */
+  readonly modifiedNs: bigint;
+  /** Nanoseconds since 1970; 0 where the file system does not know. */
+  readonly bornNs: bigint;
+}
+
+/** Why a directory could not be opened below another one. */
+export type NoDirectory = 'absent' | 'symlink' | 'file' | 'other-mount';
+
+/** What the file system below a root can do; reported by `doctor`. */
+export interface Capabilities {
+  /** `linux`: system calls through FFI; `off`: plain Node. */
+  readonly native: 'linux' | 'off';
+  /** Why the native part is not used, when it is not. */
+  readonly nativeReason: string | undefined;
+  /** `atomic`: a reader never misses a replaced file; `emulated`: it may, for an instant. */
+  readonly exchange: 'atomic' | 'emulated';
+  /** `kept`: copied to what replaces a file; `unknown`: cannot be seen here, may be lost. */
+  readonly extendedAttributes: 'kept' | 'unknown';
+  readonly barrier: 'syncfs' | 'fsync';
+}
+
+/** A file system as `statfs` names it. */
+export interface FileSystemType {
+  readonly name: string;
+  /**
+   * `supported`: the promises hold. `volatile`: they hold but for power loss. `network`, `unknown`:
+   * they do not, or nobody tried.
+   */
+  readonly support: 'supported' | 'volatile' | 'network' | 'unknown';
+}
+
+/** A pair for {@link FileSystem.keepExtendedAttributes}. */
+export interface AttributePair {
+  readonly from: Place;
+  readonly to: Place;
+}
+
+export interface FileSystem {
+  readonly capabilities: Capabilities;
+
+  // --- directories -------------------------------------------------------------------------
+  /** Opens the directory at an absolute path, following links. */
+  openRoot(path: string): Directory;
+  /** Makes the directory at an absolute path, with its parents; one that is there is left alone. */
+  makeRoot(path: string): void;
+  /** Opens a directory below another one, without following a link and on the same mount. */
+  openDirectory(place: Place): Directory | NoDirectory;
+  /** The absolute path that `path` leads to when every link in it is followed. */
+  resolveLinks(path: string): string;
+  closeDirectory(directory: Directory): void;
+  list(directory: Directory): readonly Entry[];
+  makeDirectory(place: Place, mode: number): void;
+  removeDirectory(place: Place): void;
+
+  // --- looking -----------------------------------------------------------------------------
+  /** Returns `undefined` when there is nothing. */
+  stat(place: Place): Stat | undefined;
+  statFile(file: OpenFile): Stat;
+  /** A fresh look at an open directory itself. */
+  statDirectory(directory: Directory): Stat;
+  readLink(place: Place): string;
+  /** Never blocks on a FIFO and never follows a link: the caller checks what it got. */
+  openForReading(place: Place): OpenFile;
+  /** Returns how many bytes it read, 0 at the end. */
+  read(file: OpenFile, buffer: Uint8Array): Promise<number>;
+  /** As {@link read}, on the caller's thread: for small contents. */
+  readSync(file: OpenFile, buffer: Uint8Array): number;
+  closeFile(file: OpenFile): void;
+
+  // --- making ------------------------------------------------------------------------------
+  /** Creates a file that must not exist, mode 0600. */
+  createFile(place: Place): OpenFile;
+  write(file: OpenFile, piece: Uint8Array): Promise<void>;
+  writeSync(file: OpenFile, piece: Uint8Array): void;
+  /** Closes a file that was written, not losing sight of what its write-back will say. */
+  closeWritten(file: OpenFile): void;
+  makeLink(place: Place, target: string): void;
+  removeFile(place: Place): void;
+  setMode(place: Place, mode: number): void;
+  /** Sets the mode of a file or directory that is still `expected` (by inode), else returns false. */
+  setModeOf(place: Place, expected: Stat, mode: number): boolean;
+  setOwner(place: Place, owner: number, group: number): void;
+  /**
+   * Copies the extended attributes (access control lists among them) of each `from` to its `to`.
+   * Returns the pairs that could not be done, with the attribute's name.
+   */
+  keepExtendedAttributes(
+    pairs: readonly AttributePair[],
+  ): Promise<readonly { readonly pair: AttributePair; readonly attribute: string }[]>;
+
+  // --- renaming ----------------------------------------------------------------------------
+  /**
+   * Switches what two names stand for. `ours` is a name in the engine's own directory, `theirs`
+   * one that other programs use. Emulated with {@link displacedSuffix} where it has to be.
+   */
+  exchange(ours: Place, theirs: Place): void;
+  /** Renames; throws `EEXIST` when `to` exists. */
+  moveNew(from: Place, to: Place): void;
+  /** Renames within the engine's own directory. */
+  moveOwn(from: Place, to: Place): void;
+
+  // --- durability --------------------------------------------------------------------------
+  /**
+   * Returns when everything that was done through this object is on disk: contents before the
+   * directories that name them. After a failure nothing done since the last barrier may be trusted,
+   * and a second try proves nothing (I10).
+   */
+  barrier(root: Directory): Promise<void>;
+  /** Lets go of everything that is open for the next barrier. */
+  close(): void;
+
+  // --- the machine -------------------------------------------------------------------------
+  typeOf(directory: Directory): FileSystemType;
+  /** Free bytes for this user. */
+  freeBytes(directory: Directory): number;
+  /** Identifies this boot of this machine, or `undefined` where nothing does. */
+  bootId(): string | undefined;
+  /** Owner of what this process creates. */
+  processOwner(): { readonly owner: number; readonly group: number } | undefined;
+  /** Replaces the small text that `file` holds. */
+  writeRecord(file: OpenFile, text: string): void;
+  /** Opens or creates a small text file of the engine's own, for reading and {@link writeRecord}. */
+  openRecord(place: Place): OpenFile;
+  readRecord(file: OpenFile): string;
+  /**
+   * Tries to get the exclusive lock on an open record file; held until it is closed. Native only:
+   * plain Node has no lock of its own, see `writer-lock.ts`.
+   */
+  tryLock(file: OpenFile): boolean;
+  unlock(file: OpenFile): void;
+  /** An absolute path that names `place` now, for SQLite and for people. */
+  pathOf(place: Place): string;
+}
+
+/** An emulated exchange parks the displaced file under its own slot's name and this suffix. */
+export const displacedSuffix = '.displaced';

@@ -1,0 +1,34 @@
+export { EngineError, type EngineErrorCode, type EngineErrorDetails, isEngineError } from './errors.js';
+export type { EngineEvents } from './events.js';
+export type { Capabilities } from './file-system.js';
+export type { ContentHash } from './hash.js';
+export type { AbsentImage, DirectoryImage, FileImage, Image, LinkImage } from './image.js';
+export type {
+  PlanDocument,
+  PlanFormat,
+  PlanOperationDocument,
+  PlanSource,
+} from './plan-document.js';
+export type {
+  Change,
+  Receipt,
+  RecoveryReport,
+  TransactionRecord,
+  TransactionState,
+  TransactionSummary,
+} from './receipt.js';
+export type { SupersededPath } from './recover.js';
+export type { Rule, Violation } from './rules.js';
+export type { Content } from './staged-content.js';
+export {
+  type ApplyOptions,
+  type LogOptions,
+  openStore,
+  type OpenStoreOptions,
+  type RecoverOptions,
+  Store,
+  type StoreDiagnosis,
+  type StoreStatus,
+  type TransactOptions,
+} from './store.js';
+export type { ModeOption, PathEntry, PathStat, ReadableView, Transaction } from './transaction.js';

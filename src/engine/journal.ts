@@ -1,0 +1,665 @@
+import Database from 'better-sqlite3';
+import { assert, EngineError, systemCode } from './errors.js';
+import { checksumOf, ContentHasher, type ContentHash } from './hash.js';
+import { absent, type Image } from './image.js';
+import type { RelativePath } from './path.js';
+import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
+
+/** What one row of a transaction does to its path. See docs/format.md, "Units". */
+export type Act = 'create' | 'replace' | 'remove' | 'set-mode' | 'member';
+
+/** One path of a transaction. */
+export interface ChangeRow {
+  readonly sequence: number;
+  /** Sequence of the row that heads this row's unit; its own for a head. */
+  readonly unit: number;
+  readonly act: Act;
+  /** Name in the transaction's stage directory, for heads that move something. */
+  readonly slot: string | undefined;
+  readonly path: RelativePath;
+  readonly before: Image;
+  readonly after: Image;
+  /** Why the path does not have its after-image although the transaction is committed. */
+  readonly superseded: string | undefined;
+}
+
+/** `committed` and `undoing` are unsettled: the disk may have lost what was done. */
+export type JournalState = 'committed' | 'undoing' | 'settled' | 'rolled-back';
+export type Trouble = 'blocked' | 'damaged';
+
+export interface TransactionRow {
+  readonly id: number;
+  readonly uuid: string;
+  /** Name of its directory below `stage/`. */
+  readonly stage: string;
+  readonly message: string;
+  /** Milliseconds since 1970. */
+  readonly committedAt: number;
+  readonly bootId: string;
+  /** Paths whose image changed; rows of a replaced tree that stayed equal do not count. */
+  readonly changeCount: number;
+  readonly rowCount: number;
+  /** Bytes of before-images that the stage directory keeps. */
+  readonly displacedBytes: number;
+  readonly chain: ChainHash;
+  readonly state: JournalState;
+  readonly trouble: Trouble | undefined;
+  readonly reason: string | undefined;
+}
+
+declare const chainHashBrand: unique symbol;
+/** SHA-256 over a transaction and the chain hash of the one before, in hexadecimal. */
+export type ChainHash = string & { readonly [chainHashBrand]: true };
+
+/** What `Journal.commit` is given. */
+export type NewTransaction = Pick<
+  TransactionRow,
+  'uuid' | 'stage' | 'message' | 'committedAt' | 'bootId' | 'changeCount' | 'displacedBytes'
+>;
+
+/** The newest transaction, or number 0 of an empty journal. */
+export interface Head {
+  readonly id: number;
+  readonly chain: ChainHash;
+}
+
+const emptyChain = '0'.repeat(64) as ChainHash;
+
+/** The SQLite journal of one store. Synchronous; written only under the writer lock. */
+export class Journal implements Disposable {
+  readonly #database: Database.Database;
+  readonly #path: string;
+  readonly #statements: Statements;
+
+  private constructor(database: Database.Database, path: string) {
+    this.#database = database;
+    this.#path = path;
+    this.#statements = prepareStatements(database);
+  }
+
+  /** Makes the tables of a journal in an empty or new file, atomically; `meta` is its first content. */
+  static create(path: string, meta: Readonly<Record<string, MetaValue>>): void {
+    const database = connect(path);
+    try {
+      prepareConnection(database);
+      requireDurability(database);
+      database.exec('BEGIN IMMEDIATE');
+      createSchema(database);
+      const insert = database.prepare('INSERT INTO meta (key, value) VALUES (?, ?)');
+      for (const [key, value] of Object.entries(meta)) insert.run(key, value);
+      database.exec('COMMIT');
+    } finally {
+      database.close();
+    }
+  }
+
+  /**
+   * @throws {EngineError} `JOURNAL_FOREIGN`, `JOURNAL_DAMAGED`, `STORE_FORMAT_NEWER`,
+   * `SQLITE_UNSUITABLE`.
+   */
+  static open(path: string): Journal {
+    const database = connect(path);
+    try {
+      prepareConnection(database);
+      requireOurSchema(database, path);
+      requireDurability(database);
+      return new Journal(database, path);
+    } catch (error) {
+      database.close();
+      throw readFailure(error, path);
+    }
+  }
+
+  /** Tells whether `path` holds a database without any table: an interrupted first initialisation. */
+  static isEmpty(path: string): boolean {
+    const database = connect(path);
+    try {
+      prepareConnection(database);
+      const tables = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get();
+      return tables === 0 && database.pragma('application_id', { simple: true }) === 0;
+    } catch (error) {
+      throw readFailure(error, path);
+    } finally {
+      database.close();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+
+  /** Runs SQLite's own check of the file. @throws {EngineError} `JOURNAL_DAMAGED`. */
+  quickCheck(): void {
+    this.#reading(() => {
+      const findings = this.#database.pragma('quick_check(1)', { simple: true });
+      if (findings !== 'ok') throw damaged(this.#path, String(findings));
+    });
+  }
+
+  meta(key: string): MetaValue | undefined {
+    return this.#reading(() => this.#statements.meta.get(key)?.value);
+  }
+
+  setMeta(values: Readonly<Record<string, MetaValue>>): void {
+    this.#writing(() => {
+      for (const [key, value] of Object.entries(values)) this.#statements.setMeta.run(key, value);
+    });
+  }
+
+  head(): Head {
+    return this.#reading(() => {
+      const row = this.#statements.head.get();
+      return row === undefined
+        ? { id: 0, chain: emptyChain }
+        : { id: row.id, chain: toHex(row.chain) as ChainHash };
+    });
+  }
+
+  epoch(): number {
+    return Number(this.meta('epoch'));
+  }
+
+  /** Takes the next epoch, so that a writer who lost its lock file unawares cannot go on (I4). */
+  bumpEpoch(expected: number): void {
+    this.#writing(() => {
+      this.#advanceEpoch(expected);
+    });
+  }
+
+  #advanceEpoch(expected: number): void {
+    if (this.#statements.bumpEpoch.run(expected).changes === 1) return;
+    throw new EngineError(
+      'FENCED',
+      `another writer took over this store (epoch ${String(expected)} is past)`,
+      { hint: 'The lock file was removed while in use. Open the store again.' },
+    );
+  }
+
+  /**
+   * Writes a transaction with all its rows. Its sync is the commit point (I2).
+   *
+   * @returns the number and chain hash that the transaction got.
+   * @throws {EngineError} `COMMIT_UNKNOWN` when nobody can say whether it is durable; `FENCED`,
+   * `DISK_FULL` and others when it is certain that it was not committed.
+   */
+  commit(
+    transaction: NewTransaction,
+    rows: readonly ChangeRow[],
+    expected: { readonly epoch: number; readonly head: Head },
+  ): Head {
+    const id = expected.head.id + 1;
+    let chain: ChainHash;
+    try {
+      this.#database.exec('BEGIN IMMEDIATE');
+      this.#advanceEpoch(expected.epoch);
+      chain = this.#insert(id, transaction, rows, expected.head.chain);
+    } catch (error) {
+      this.#rollBack();
+      throw writeFailure(error, this.#path);
+    }
+    try {
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      // SQLITE_FULL: the log's last frame did not get its room, so there is no commit.
+      if (systemCode(error) === 'SQLITE_FULL') {
+        this.#rollBack();
+        throw writeFailure(error, this.#path);
+      }
+      throw new EngineError(
+        'COMMIT_UNKNOWN',
+        `the journal could not be synced: transaction ${String(id)} may or may not be committed`,
+        {
+          cause: error,
+          hint: 'Check the disk, then run: skillmeat txn recover — it tells which, and settles it.',
+        },
+      );
+    }
+    return { id, chain };
+  }
+
+  #insert(
+    id: number,
+    transaction: NewTransaction,
+    rows: readonly ChangeRow[],
+    previous: ChainHash,
+  ): ChainHash {
+    const hasher = new ContentHasher();
+    hasher.update(chainText(previous, id, transaction, rows.length));
+    for (const row of rows) {
+      const text = rowText(id, row);
+      hasher.update(text);
+      this.#statements.insertChange.run(...changeValues(id, row, checksumOf(text)));
+    }
+    const chain = hasher.digest() as string as ChainHash;
+    this.#statements.insertTransaction.run(
+      id,
+      transaction.uuid,
+      transaction.stage,
+      transaction.message,
+      transaction.committedAt,
+      transaction.bootId,
+      transaction.changeCount,
+      rows.length,
+      transaction.displacedBytes,
+      fromHex(previous),
+      fromHex(chain),
+    );
+    return chain;
+  }
+
+  /** Records where transactions stand now, all in one synced step. */
+  update(updates: readonly TransactionUpdate[]): void {
+    if (updates.length === 0) return;
+    this.#writing(() => {
+      for (const { id, state, trouble, reason, superseded } of updates) {
+        this.#statements.setState.run(state, trouble ?? null, reason ?? null, id);
+        for (const [sequence, why] of superseded ?? []) {
+          this.#statements.setSuperseded.run(why, id, sequence);
+        }
+      }
+    });
+  }
+
+  /** Unsettled transactions, oldest first. */
+  unsettled(): readonly TransactionRow[] {
+    return this.#reading(() => this.#statements.unsettled.all().map(toTransaction));
+  }
+
+  /** Settled transactions that still keep their before-images, newest first. */
+  history(): readonly TransactionRow[] {
+    return this.#reading(() => this.#statements.history.all(this.prunedThrough()).map(toTransaction));
+  }
+
+  /** Settled transactions up to this number no longer keep their before-images. */
+  prunedThrough(): number {
+    return Number(this.meta('pruned_through') ?? 0);
+  }
+
+  transaction(id: number): TransactionRow | undefined {
+    return this.#reading(() => {
+      const row = this.#statements.transaction.get(id);
+      return row === undefined ? undefined : toTransaction(row);
+    });
+  }
+
+  /** Transactions with a number below `before`, newest first. */
+  log(limit: number, before: number): readonly TransactionRow[] {
+    return this.#reading(() => this.#statements.log.all(before, limit).map(toTransaction));
+  }
+
+  /** Rows of one transaction, in order, each checked. @throws {EngineError} `JOURNAL_DAMAGED`. */
+  changes(id: number): readonly ChangeRow[] {
+    return this.#reading(() =>
+      this.#statements.changes.all(id).map((row) => {
+        const change = toChange(row);
+        if (checksumOf(rowText(id, change)) === row.checksum) return change;
+        throw damaged(this.#path, `row ${String(row.sequence)} of transaction ${String(id)} does not match its checksum`);
+      }),
+    );
+  }
+
+  /**
+   * Checks a transaction against its chain hash and the one before, so that replaying it is safe.
+   *
+   * @throws {EngineError} `JOURNAL_DAMAGED`.
+   */
+  verifyChain(id: number): void {
+    this.#reading(() => {
+      const row = this.#statements.transaction.get(id);
+      assert(row !== undefined, `transaction ${String(id)} is in the journal`);
+      const before = this.#statements.transaction.get(id - 1);
+      const expectedPrevious = before === undefined ? emptyChain : toHex(before.chain);
+      const previous = toHex(row.previous_chain) as ChainHash;
+      if (previous !== expectedPrevious) {
+        throw damaged(this.#path, `a transaction before ${String(id)} is missing or changed`);
+      }
+      const changes = this.changes(id);
+      const hasher = new ContentHasher();
+      hasher.update(chainText(previous, id, toTransaction(row), changes.length));
+      for (const change of changes) hasher.update(rowText(id, change));
+      if (hasher.digest() === toHex(row.chain) && changes.length === row.row_count) return;
+      throw damaged(this.#path, `transaction ${String(id)} does not match its chain hash`);
+    });
+  }
+
+  countTransactions(): number {
+    return this.#reading(() => Number(this.#statements.count.pluck().get()));
+  }
+
+  /** Copies the write-ahead log into the database and empties it, if no reader is in the way. */
+  truncateLog(): void {
+    this.#reading(() => {
+      this.#database.pragma('wal_checkpoint(TRUNCATE)');
+    });
+  }
+
+  #rollBack(): void {
+    if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
+  }
+
+  #reading<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      throw readFailure(error, this.#path);
+    }
+  }
+
+  #writing(write: () => void): void {
+    try {
+      this.#database.exec('BEGIN IMMEDIATE');
+      write();
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      this.#rollBack();
+      throw writeFailure(error, this.#path);
+    }
+  }
+}
+
+export type MetaValue = string | number;
+
+export interface TransactionUpdate {
+  readonly id: number;
+  readonly state: JournalState;
+  readonly trouble?: Trouble | undefined;
+  readonly reason?: string | undefined;
+  /** Reason by row sequence. */
+  readonly superseded?: ReadonlyMap<number, string> | undefined;
+}
+
+function connect(path: string): Database.Database {
+  try {
+    const database = new Database(path, { timeout: 5_000 });
+    database.defaultSafeIntegers(false);
+    return database;
+  } catch (error) {
+    throw readFailure(error, path);
+  }
+}
+
+// --- text that checksums and chain hashes cover ------------------------------------------------
+
+function rowText(id: number, row: ChangeRow): string {
+  const { sequence, unit, act, slot, path, before, after } = row;
+  return `${JSON.stringify([id, sequence, unit, act, slot ?? null, path, ...imageValues(before), ...imageValues(after)])}\n`;
+}
+
+function chainText(
+  previous: ChainHash,
+  id: number,
+  transaction: NewTransaction,
+  rowCount: number,
+): string {
+  const { uuid, stage, message, committedAt, bootId, changeCount, displacedBytes } = transaction;
+  return `${JSON.stringify([previous, id, uuid, stage, message, committedAt, bootId, changeCount, rowCount, displacedBytes])}\n`;
+}
+
+type ImageValues = readonly [
+  kind: Image['kind'],
+  sha256: ContentHash | null,
+  size: number | null,
+  mode: number | null,
+  target: string | null,
+];
+
+function imageValues(image: Image): ImageValues {
+  switch (image.kind) {
+    case 'absent':
+      return ['absent', null, null, null, null];
+    case 'file':
+      return ['file', image.sha256, image.size, image.mode, null];
+    case 'directory':
+      return ['directory', null, null, image.mode, null];
+    case 'symlink':
+      return ['symlink', null, null, null, image.target];
+  }
+}
+
+function imageColumns(image: Image): unknown[] {
+  const [kind, sha256, size, mode, target] = imageValues(image);
+  return [kind, sha256 === null ? null : fromHex(sha256), size, mode, target];
+}
+
+function changeValues(id: number, row: ChangeRow, checksum: bigint): unknown[] {
+  const { sequence, unit, act, slot, path, before, after } = row;
+  const images = [...imageColumns(before), ...imageColumns(after)];
+  return [id, sequence, unit, act, slot ?? null, path, ...images, checksum];
+}
+
+// --- rows ----------------------------------------------------------------------------------------
+
+interface StoredTransaction {
+  id: number;
+  uuid: string;
+  stage: string;
+  message: string;
+  committed_at: number;
+  boot_id: string;
+  change_count: number;
+  row_count: number;
+  displaced_bytes: number;
+  previous_chain: Buffer;
+  chain: Buffer;
+  state: JournalState;
+  trouble: Trouble | null;
+  reason: string | null;
+}
+
+interface StoredImage {
+  kind: string;
+  sha256: Buffer | null;
+  size: number | null;
+  mode: number | null;
+  target: string | null;
+}
+
+interface StoredChange {
+  sequence: number;
+  unit: number;
+  act: Act;
+  slot: string | null;
+  path: string;
+  before_kind: string;
+  before_sha256: Buffer | null;
+  before_size: number | null;
+  before_mode: number | null;
+  before_target: string | null;
+  after_kind: string;
+  after_sha256: Buffer | null;
+  after_size: number | null;
+  after_mode: number | null;
+  after_target: string | null;
+  superseded: string | null;
+  checksum: bigint;
+}
+
+function toTransaction(row: StoredTransaction): TransactionRow {
+  return {
+    id: row.id,
+    uuid: row.uuid,
+    stage: row.stage,
+    message: row.message,
+    committedAt: row.committed_at,
+    bootId: row.boot_id,
+    changeCount: row.change_count,
+    rowCount: row.row_count,
+    displacedBytes: row.displaced_bytes,
+    chain: toHex(row.chain) as ChainHash,
+    state: row.state,
+    trouble: row.trouble ?? undefined,
+    reason: row.reason ?? undefined,
+  };
+}
+
+function toChange(row: StoredChange): ChangeRow {
+  return {
+    sequence: Number(row.sequence),
+    unit: Number(row.unit),
+    act: row.act,
+    slot: row.slot ?? undefined,
+    path: row.path as RelativePath,
+    before: toImage({
+      kind: row.before_kind,
+      sha256: row.before_sha256,
+      size: row.before_size,
+      mode: row.before_mode,
+      target: row.before_target,
+    }),
+    after: toImage({
+      kind: row.after_kind,
+      sha256: row.after_sha256,
+      size: row.after_size,
+      mode: row.after_mode,
+      target: row.after_target,
+    }),
+    superseded: row.superseded ?? undefined,
+  };
+}
+
+/** A column that misses makes an image that the row's checksum cannot match. */
+function toImage({ kind, sha256, size, mode, target }: StoredImage): Image {
+  switch (kind) {
+    case 'file':
+      return {
+        kind,
+        sha256: toHex(sha256 ?? Buffer.alloc(0)) as ContentHash,
+        size: Number(size),
+        mode: Number(mode),
+      };
+    case 'directory':
+      return { kind, mode: Number(mode) };
+    case 'symlink':
+      return { kind, target: target ?? '' };
+    default:
+      return absent;
+  }
+}
+
+function toHex(bytes: Buffer): string {
+  return bytes.toString('hex');
+}
+
+function fromHex(text: string): Buffer {
+  return Buffer.from(text, 'hex');
+}
+
+// --- statements ----------------------------------------------------------------------------------
+
+interface Statements {
+  readonly meta: Database.Statement<[string], { value: MetaValue }>;
+  readonly setMeta: Database.Statement<[string, MetaValue]>;
+  readonly bumpEpoch: Database.Statement<[number]>;
+  readonly head: Database.Statement<[], { id: number; chain: Buffer }>;
+  readonly insertTransaction: Database.Statement<unknown[]>;
+  readonly insertChange: Database.Statement<unknown[]>;
+  readonly setState: Database.Statement<[JournalState, Trouble | null, string | null, number]>;
+  readonly setSuperseded: Database.Statement<[string, number, number]>;
+  readonly unsettled: Database.Statement<[], StoredTransaction>;
+  readonly history: Database.Statement<[number], StoredTransaction>;
+  readonly transaction: Database.Statement<[number], StoredTransaction>;
+  readonly log: Database.Statement<[number, number], StoredTransaction>;
+  readonly changes: Database.Statement<[number], StoredChange>;
+  readonly count: Database.Statement<[]>;
+}
+
+function prepareStatements(database: Database.Database): Statements {
+  return {
+    meta: database.prepare('SELECT value FROM meta WHERE key = ?'),
+    setMeta: database.prepare(
+      'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+    ),
+    bumpEpoch: database.prepare(
+      "UPDATE meta SET value = value + 1 WHERE key = 'epoch' AND value = ?",
+    ),
+    head: database.prepare('SELECT id, chain FROM journal_transaction ORDER BY id DESC LIMIT 1'),
+    insertTransaction: database.prepare(
+      `INSERT INTO journal_transaction (id, uuid, stage, message, committed_at, boot_id, change_count,
+        row_count, displaced_bytes, previous_chain, chain, state)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'committed')`,
+    ),
+    insertChange: database.prepare(
+      `INSERT INTO journal_change (transaction_id, sequence, unit, act, slot, path,
+        before_kind, before_sha256, before_size, before_mode, before_target,
+        after_kind, after_sha256, after_size, after_mode, after_target, checksum)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    setState: database.prepare(
+      'UPDATE journal_transaction SET state = ?, trouble = ?, reason = ? WHERE id = ?',
+    ),
+    setSuperseded: database.prepare(
+      'UPDATE journal_change SET superseded = ? WHERE transaction_id = ? AND sequence = ?',
+    ),
+    unsettled: database.prepare(
+      "SELECT * FROM journal_transaction WHERE state IN ('committed', 'undoing') ORDER BY id",
+    ),
+    history: database.prepare(
+      "SELECT * FROM journal_transaction WHERE id > ? AND state = 'settled' ORDER BY id DESC",
+    ),
+    transaction: database.prepare('SELECT * FROM journal_transaction WHERE id = ?'),
+    log: database.prepare(
+      'SELECT * FROM journal_transaction WHERE id < ? ORDER BY id DESC LIMIT ?',
+    ),
+    changes: database
+      .prepare<[number], StoredChange>(
+        'SELECT * FROM journal_change WHERE transaction_id = ? ORDER BY sequence',
+      )
+      .safeIntegers(true),
+    count: database.prepare('SELECT count(*) FROM journal_transaction'),
+  };
+}
+
+// --- errors --------------------------------------------------------------------------------------
+
+function damaged(path: string, found: string): EngineError {
+  return new EngineError('JOURNAL_DAMAGED', `${path} is damaged: ${found}`, {
+    path,
+    hint: 'Nothing is written until this is resolved. Keep a copy of the .skillmeat directory.',
+  });
+}
+
+function readFailure(error: unknown, path: string): unknown {
+  const code = systemCode(error);
+  if (code === undefined || !code.startsWith('SQLITE_')) return error;
+  const text = error instanceof Error ? error.message : code;
+  if (code === 'SQLITE_NOTADB') {
+    return new EngineError('JOURNAL_FOREIGN', `${path} is not an SQLite database`, {
+      path,
+      cause: error,
+      hint: 'Move the .skillmeat directory away and run: skillmeat txn init',
+    });
+  }
+  if (code.startsWith('SQLITE_CORRUPT')) return damaged(path, text);
+  return failure(code, path, text, error);
+}
+
+function writeFailure(error: unknown, path: string): unknown {
+  const code = systemCode(error);
+  if (code === undefined || !code.startsWith('SQLITE_')) return error;
+  return failure(code, path, error instanceof Error ? error.message : code, error);
+}
+
+function failure(code: string, path: string, text: string, cause: unknown): EngineError {
+  const doing = `the journal ${path} failed: ${text} (${code})`;
+  if (code === 'SQLITE_FULL') {
+    return new EngineError('DISK_FULL', doing, { path, cause, hint: 'Free some space.' });
+  }
+  if (code.startsWith('SQLITE_READONLY')) {
+    return new EngineError('READ_ONLY', doing, { path, cause, hint: 'Make it writable.' });
+  }
+  if (code === 'SQLITE_CANTOPEN' || code === 'SQLITE_PERM' || code === 'SQLITE_AUTH') {
+    return new EngineError('PERMISSION_DENIED', doing, {
+      path,
+      cause,
+      hint: 'Check the owner and mode of the .skillmeat directory.',
+    });
+  }
+  if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
+    return new EngineError('STORE_LOCKED', doing, {
+      path,
+      cause,
+      hint: 'Another program holds the journal; try again when it is done.',
+    });
+  }
+  return new EngineError('IO_FAILED', doing, { path, cause, hint: 'Check the disk.' });
+}

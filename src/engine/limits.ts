@@ -1,0 +1,43 @@
+/** Every wait, loop and size that the engine bounds, with its unit last. */
+
+/** How long a writer waits for another one before it fails with `STORE_LOCKED`. */
+export const lockWaitMsDefault = 10_000;
+/** Longest pause between two tries to get the lock from another process. */
+export const lockPollMsMax = 8;
+
+/** Longest root-relative path, in UTF-8 bytes (Linux `PATH_MAX` less room for a root). */
+export const pathBytesMax = 3_072;
+/** Longest name of one path segment, in UTF-8 bytes (`NAME_MAX`). */
+export const segmentBytesMax = 255;
+/** Deepest root-relative path, in segments. */
+export const pathSegmentsMax = 128;
+/** Longest target of a symbolic link, in UTF-8 bytes. */
+export const linkTargetBytesMax = 4_095;
+/** Longest message of a transaction, in UTF-16 code units. */
+export const messageLengthMax = 65_536;
+/** Most paths that one transaction may change. */
+export const changesMax = 2_000_000;
+
+/** Contents up to this size are read and written in one synchronous call. */
+export const smallContentBytesMax = 262_144;
+/** Size of one piece of a larger content. */
+export const chunkBytes = 1_048_576;
+/** How long the engine works before it lets the event loop turn. */
+export const sliceMsMax = 12;
+/** Directory descriptors that one operation keeps open. */
+export const openDirectoriesMax = 64;
+
+/** A checkpoint is due when this many transactions wait for it, … */
+export const unsettledTransactionsMax = 128;
+/** … or this many changes. */
+export const unsettledChangesMax = 4_096;
+
+/** Settled transactions whose before-images are kept. */
+export const historyTransactionsMax = 1_000;
+/** Bytes of before-images that are kept. */
+export const historyBytesMax = 2_147_483_648;
+
+/** Tries of a rename that failed for a passing reason (a virus scanner, an indexer). */
+export const transientTriesMax = 6;
+/** Pause before the second try; doubled each time. */
+export const transientPauseMs = 5;

@@ -1,0 +1,122 @@
+import { createRequire } from 'node:module';
+
+/** Linux system calls that Node does not offer. Numbers and constants: linux/fs.h, linux/fcntl.h. */
+export interface Native {
+  /** `renameat2(…, RENAME_EXCHANGE)`. Returns 0 or the error number. */
+  exchange(fromDirectory: number, from: string, toDirectory: number, to: string): number;
+  /** `renameat2(…, RENAME_NOREPLACE)`. Returns 0 or the error number. */
+  moveNew(fromDirectory: number, from: string, toDirectory: number, to: string): number;
+  /** `syncfs`, on a thread of its own. Returns 0 or the error number. */
+  syncFileSystem(descriptor: number): Promise<number>;
+  /** `fcntl(F_OFD_SETLK, F_WRLCK)` on the bytes that SQLite locks. Returns 0 or the error number. */
+  lock(descriptor: number): number;
+  unlock(descriptor: number): number;
+  /** Names of the extended attributes, links not followed; an error number when it failed. */
+  listAttributes(path: string): readonly string[] | number;
+  /** Copies one extended attribute, links not followed. Returns 0 or the error number. */
+  copyAttribute(from: string, to: string, name: string): number;
+}
+
+const renameNoReplace = 1;
+const renameExchange = 2;
+const openFileLockSet = 37;
+const writeLock = 1;
+const noLock = 2;
+/** SQLite's PENDING_BYTE up to the end of its shared range: plain-Node stores lock the same bytes. */
+const lockOffset = 0x4000_0000n;
+const lockLength = 512n;
+const rangeError = 34;
+const inputOutputError = 5;
+const attributeBytesMax = 65_536;
+
+interface KoffiFunction {
+  (...values: unknown[]): number;
+  async(...values: unknown[]): void;
+}
+interface Koffi {
+  load(path: string | null): { func(definition: string): KoffiFunction };
+  errno(): number;
+}
+
+/**
+ * Loads the native part.
+ *
+ * @returns the calls, or the reason why there are none on this machine.
+ */
+export function loadNative(): Native | string {
+  const machine = `${process.platform} ${process.arch}`;
+  // The layout of struct flock below is that of 64-bit Linux.
+  if (machine !== 'linux x64' && machine !== 'linux arm64') return `not made for ${machine} yet`;
+  let koffi: Koffi;
+  let calls;
+  try {
+    koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    const library = koffi.load(null);
+    calls = {
+      renameat2: library.func(
+        'int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned int flags)',
+      ),
+      syncfs: library.func('int syncfs(int fd)'),
+      fcntl: library.func('int fcntl(int fd, int command, void *lock)'),
+      llistxattr: library.func('int64_t llistxattr(const char *path, void *list, size_t size)'),
+      lgetxattr: library.func(
+        'int64_t lgetxattr(const char *path, const char *name, void *value, size_t size)',
+      ),
+      lsetxattr: library.func(
+        'int lsetxattr(const char *path, const char *name, void *value, size_t size, int flags)',
+      ),
+    };
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  return bind(koffi, calls);
+}
+
+function bind(
+  koffi: Koffi,
+  calls: Record<
+    'renameat2' | 'syncfs' | 'fcntl' | 'llistxattr' | 'lgetxattr' | 'lsetxattr',
+    KoffiFunction
+  >,
+): Native {
+  const failed = (result: number): number => (result === -1 ? koffi.errno() : 0);
+  const scratch = Buffer.alloc(attributeBytesMax);
+  const setLock = (descriptor: number, type: number): number =>
+    failed(calls.fcntl(descriptor, openFileLockSet, flockStructure(type)));
+  return {
+    exchange: (fromDirectory, from, toDirectory, to) =>
+      failed(calls.renameat2(fromDirectory, from, toDirectory, to, renameExchange)),
+    moveNew: (fromDirectory, from, toDirectory, to) =>
+      failed(calls.renameat2(fromDirectory, from, toDirectory, to, renameNoReplace)),
+    syncFileSystem: (descriptor) =>
+      new Promise((resolve, reject) => {
+        calls.syncfs.async(descriptor, (error: Error | null, result: number) => {
+          // errno belongs to the thread that made the call and is gone; -1 is all there is to know.
+          if (error === null) resolve(result === -1 ? inputOutputError : 0);
+          else reject(error);
+        });
+      }),
+    lock: (descriptor) => setLock(descriptor, writeLock),
+    unlock: (descriptor) => setLock(descriptor, noLock),
+    listAttributes: (path) => {
+      const size = calls.llistxattr(path, scratch, attributeBytesMax);
+      if (size === -1) return koffi.errno();
+      return scratch.toString('utf8', 0, size).split('\0').slice(0, -1);
+    },
+    copyAttribute: (from, to, name) => {
+      const size = calls.lgetxattr(from, name, scratch, attributeBytesMax);
+      if (size === -1) return koffi.errno();
+      if (size > attributeBytesMax) return rangeError;
+      return failed(calls.lsetxattr(to, name, scratch, size, 0));
+    },
+  };
+}
+
+/** `struct flock` of 64-bit Linux: type, whence, padding, start, length, pid (0 as OFD locks need). */
+function flockStructure(type: number): Buffer {
+  const structure = Buffer.alloc(32);
+  structure.writeInt16LE(type, 0);
+  structure.writeBigInt64LE(lockOffset, 8);
+  structure.writeBigInt64LE(lockLength, 16);
+  return structure;
+}

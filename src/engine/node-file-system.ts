@@ -1,0 +1,648 @@
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import { constants as osConstants } from 'node:os';
+import { join } from 'node:path';
+import { assert, systemCode } from './errors.js';
+import {
+  type AttributePair,
+  type Capabilities,
+  type Directory,
+  displacedSuffix,
+  type Entry,
+  type EntryKind,
+  type FileSystem,
+  type FileSystemType,
+  type NoDirectory,
+  type OpenFile,
+  type Place,
+  type Stat,
+} from './file-system.js';
+import { loadNative, type Native } from './native.js';
+
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } =
+  fs.constants;
+const isLinux = process.platform === 'linux';
+const permissionBits = 0o7777;
+const recordBytes = 1_024;
+/** Descriptors that the plain-Node barrier keeps open. */
+const unsyncedMax = 256;
+
+interface NodeDirectory extends Directory {
+  readonly descriptor: number;
+  /** Prefix of the paths of everything inside. */
+  readonly address: string;
+  readonly mount: string;
+}
+
+/** The real file system, through Node and, where it can be loaded, the native part. */
+export class NodeFileSystem implements FileSystem {
+  readonly #native: Native | undefined;
+  readonly #nativeReason: string | undefined;
+  #exchangeIsAtomic: boolean;
+  readonly #extendedAttributes: Capabilities['extendedAttributes'];
+  /** Plain Node only: what the next barrier must sync. */
+  readonly #unsynced = new Unsynced();
+
+  constructor(options: { readonly native: 'auto' | 'off' }) {
+    const loaded = options.native === 'off' ? 'switched off' : loadNative();
+    this.#native = typeof loaded === 'string' ? undefined : loaded;
+    this.#nativeReason = typeof loaded === 'string' ? loaded : undefined;
+    this.#exchangeIsAtomic = this.#native !== undefined;
+    this.#extendedAttributes =
+      this.#native !== undefined || hasAttributeCopier() ? 'kept' : 'unknown';
+  }
+
+  get capabilities(): Capabilities {
+    return {
+      native: this.#native === undefined ? 'off' : 'linux',
+      nativeReason: this.#nativeReason,
+      exchange: this.#exchangeIsAtomic ? 'atomic' : 'emulated',
+      extendedAttributes: this.#extendedAttributes,
+      barrier: this.#native === undefined ? 'fsync' : 'syncfs',
+    };
+  }
+
+  // --- directories ---------------------------------------------------------------------------
+
+  openRoot(path: string): Directory {
+    return openAt(fs.realpathSync(path));
+  }
+
+  makeRoot(path: string): void {
+    fs.mkdirSync(path, { recursive: true });
+  }
+
+  openDirectory(place: Place): Directory | NoDirectory {
+    const parent = inner(place.directory);
+    let opened: NodeDirectory;
+    try {
+      opened = openAt(pathIn(place), O_NOFOLLOW);
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === 'ENOENT') return 'absent';
+      if (code !== 'ENOTDIR' && code !== 'ELOOP') throw error;
+      const found = this.stat(place);
+      if (found === undefined) return 'absent';
+      return found.kind === 'symlink' ? 'symlink' : 'file';
+    }
+    if (opened.device === parent.device && opened.mount === parent.mount) return opened;
+    this.closeDirectory(opened);
+    return 'other-mount';
+  }
+
+  resolveLinks(path: string): string {
+    return fs.realpathSync(path);
+  }
+
+  closeDirectory(directory: Directory): void {
+    const { descriptor } = inner(directory);
+    if (descriptor >= 0) fs.closeSync(descriptor);
+  }
+
+  list(directory: Directory): readonly Entry[] {
+    return fs
+      .readdirSync(inner(directory).address, { withFileTypes: true })
+      .map((entry) => ({ name: entry.name, kind: kindOf(entry) }));
+  }
+
+  makeDirectory(place: Place, mode: number): void {
+    fs.mkdirSync(pathIn(place), { mode });
+    this.#changed(place.directory);
+  }
+
+  removeDirectory(place: Place): void {
+    fs.rmdirSync(pathIn(place));
+    this.#changed(place.directory);
+  }
+
+  // --- looking -------------------------------------------------------------------------------
+
+  stat(place: Place): Stat | undefined {
+    const found = fs.lstatSync(pathIn(place), { bigint: true, throwIfNoEntry: false });
+    return found === undefined ? undefined : toStat(found);
+  }
+
+  statFile(file: OpenFile): Stat {
+    return toStat(fs.fstatSync(file.descriptor, { bigint: true }));
+  }
+
+  statDirectory(directory: Directory): Stat {
+    const { descriptor, address } = inner(directory);
+    return toStat(
+      descriptor >= 0
+        ? fs.fstatSync(descriptor, { bigint: true })
+        : fs.statSync(address, { bigint: true }),
+    );
+  }
+
+  readLink(place: Place): string {
+    return fs.readlinkSync(pathIn(place));
+  }
+
+  openForReading(place: Place): OpenFile {
+    // O_NONBLOCK: opening a FIFO for reading would wait for a writer.
+    return { descriptor: fs.openSync(pathIn(place), O_RDONLY | O_NOFOLLOW | O_NONBLOCK) };
+  }
+
+  read(file: OpenFile, buffer: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.read(file.descriptor, buffer, 0, buffer.length, null, (error, count) => {
+        if (error === null) resolve(count);
+        else reject(error);
+      });
+    });
+  }
+
+  readSync(file: OpenFile, buffer: Uint8Array): number {
+    return fs.readSync(file.descriptor, buffer, 0, buffer.length, null);
+  }
+
+  closeFile(file: OpenFile): void {
+    fs.closeSync(file.descriptor);
+  }
+
+  // --- making --------------------------------------------------------------------------------
+
+  createFile(place: Place): OpenFile {
+    const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+    const descriptor = fs.openSync(pathIn(place), flags, 0o600);
+    this.#changed(place.directory);
+    return { descriptor };
+  }
+
+  async write(file: OpenFile, piece: Uint8Array): Promise<void> {
+    for (let done = 0; done < piece.length; ) done += await writeOnce(file, piece, done);
+  }
+
+  writeSync(file: OpenFile, piece: Uint8Array): void {
+    for (let done = 0; done < piece.length; ) {
+      done += fs.writeSync(file.descriptor, piece, done, piece.length - done);
+    }
+  }
+
+  closeWritten(file: OpenFile): void {
+    if (this.#native === undefined) this.#unsynced.addFile(file.descriptor);
+    else fs.closeSync(file.descriptor);
+  }
+
+  makeLink(place: Place, target: string): void {
+    fs.symlinkSync(target, pathIn(place));
+    this.#changed(place.directory);
+  }
+
+  removeFile(place: Place): void {
+    fs.unlinkSync(pathIn(place));
+    this.#changed(place.directory);
+  }
+
+  setMode(place: Place, mode: number): void {
+    fs.chmodSync(pathIn(place), mode);
+    this.#touched(place);
+  }
+
+  setModeOf(place: Place, expected: Stat, mode: number): boolean {
+    const file = this.openForReading(place);
+    try {
+      const found = this.statFile(file);
+      if (found.inode !== expected.inode || found.device !== expected.device) return false;
+      fs.fchmodSync(file.descriptor, mode);
+      this.#touched(place);
+      return true;
+    } finally {
+      this.closeFile(file);
+    }
+  }
+
+  setOwner(place: Place, owner: number, group: number): void {
+    fs.lchownSync(pathIn(place), owner, group);
+    this.#touched(place);
+  }
+
+  async keepExtendedAttributes(
+    pairs: readonly AttributePair[],
+  ): Promise<readonly { readonly pair: AttributePair; readonly attribute: string }[]> {
+    if (this.#extendedAttributes === 'unknown' || pairs.length === 0) return [];
+    const native = this.#native;
+    if (native === undefined) {
+      // cp has no way to do a directory without what is in it.
+      return copyAttributesBySpawn(pairs.filter(({ to }) => this.stat(to)?.kind === 'file'));
+    }
+    return pairs.flatMap((pair) =>
+      copyAttributes(native, pathIn(pair.from), pathIn(pair.to)).map((attribute) => ({
+        pair,
+        attribute,
+      })),
+    );
+  }
+
+  // --- renaming ------------------------------------------------------------------------------
+
+  exchange(ours: Place, theirs: Place): void {
+    this.#changed(ours.directory);
+    this.#changed(theirs.directory);
+    if (this.#native !== undefined && this.#exchangeIsAtomic) {
+      const failure = this.#native.exchange(...renameArguments(ours, theirs));
+      if (failure === 0) return;
+      if (!notSupported.has(failure)) throw systemError(failure, 'exchange', theirs.name);
+      this.#exchangeIsAtomic = false;
+    }
+    this.#emulateExchange(ours, theirs);
+  }
+
+  /**
+   * Displace, link, take the slot's own name: theirs is missing for an instant. `recover` finishes
+   * what a kill leaves of it. A plain rename over theirs would lose an edit made meanwhile (I3).
+   */
+  #emulateExchange(ours: Place, theirs: Place): void {
+    const displaced: Place = { directory: ours.directory, name: ours.name + displacedSuffix };
+    fs.renameSync(pathIn(theirs), pathIn(displaced));
+    try {
+      this.#emulateMoveNew(ours, theirs);
+    } catch (error) {
+      this.#emulateMoveNew(displaced, theirs);
+      throw error;
+    }
+    fs.renameSync(pathIn(displaced), pathIn(ours));
+  }
+
+  moveNew(from: Place, to: Place): void {
+    this.#changed(from.directory);
+    this.#changed(to.directory);
+    if (this.#native !== undefined) {
+      const failure = this.#native.moveNew(...renameArguments(from, to));
+      if (failure === 0) return;
+      if (!notSupported.has(failure)) throw systemError(failure, 'rename', to.name);
+    }
+    this.#emulateMoveNew(from, to);
+  }
+
+  #emulateMoveNew(from: Place, to: Place): void {
+    const isDirectory = this.stat(from)?.kind === 'directory';
+    if (!isDirectory) {
+      try {
+        fs.linkSync(pathIn(from), pathIn(to));
+        fs.unlinkSync(pathIn(from));
+        return;
+      } catch (error) {
+        if (!cannotLink.has(systemCode(error) ?? '')) throw error;
+      }
+    }
+    // No link to be had (a directory, FAT): look, then rename. A directory made meanwhile survives
+    // if anything is in it; a file made in these microseconds would not, so files come here last.
+    if (this.stat(to) !== undefined) {
+      throw systemError(osConstants.errno.EEXIST, 'rename', to.name);
+    }
+    fs.renameSync(pathIn(from), pathIn(to));
+  }
+
+  moveOwn(from: Place, to: Place): void {
+    this.#changed(from.directory);
+    this.#changed(to.directory);
+    fs.renameSync(pathIn(from), pathIn(to));
+  }
+
+  // --- durability ----------------------------------------------------------------------------
+
+  async barrier(root: Directory): Promise<void> {
+    if (this.#native === undefined) {
+      this.#unsynced.sync();
+      this.#unsynced.throwFailure();
+      return;
+    }
+    const failure = await this.#native.syncFileSystem(inner(root).descriptor);
+    if (failure !== 0) throw systemError(failure, 'syncfs', 'the file system');
+  }
+
+  close(): void {
+    this.#unsynced.close();
+  }
+
+  /** For the plain-Node barrier: what is done to names in `directory` must reach the disk. */
+  #changed(directory: Directory): void {
+    if (this.#native === undefined) this.#unsynced.addDirectory(inner(directory));
+  }
+
+  /** For the plain-Node barrier: the mode or owner of a file or directory must reach the disk. */
+  #touched(place: Place): void {
+    if (this.#native === undefined) this.#unsynced.addPath(pathIn(place));
+  }
+
+  // --- the machine ---------------------------------------------------------------------------
+
+  typeOf(directory: Directory): FileSystemType {
+    if (!isLinux) return { name: process.platform, support: 'unknown' };
+    const node = inner(directory);
+    const magic = Number(fs.statfsSync(node.address).type) >>> 0;
+    const known = fileSystemTypes[magic];
+    if (known === undefined) return { name: `0x${magic.toString(16)}`, support: 'unknown' };
+    if (known.name === 'overlay' && isVolatileMount(node.mount)) {
+      return { name: 'overlay (volatile)', support: 'unknown' };
+    }
+    return known;
+  }
+
+  freeBytes(directory: Directory): number {
+    const found = fs.statfsSync(inner(directory).address);
+    return found.bavail * found.bsize;
+  }
+
+  bootId(): string | undefined {
+    if (!isLinux) return undefined;
+    return fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  }
+
+  processOwner(): { readonly owner: number; readonly group: number } | undefined {
+    if (process.geteuid === undefined || process.getegid === undefined) return undefined;
+    return { owner: process.geteuid(), group: process.getegid() };
+  }
+
+  openRecord(place: Place): OpenFile {
+    return { descriptor: fs.openSync(pathIn(place), O_RDWR | O_CREAT | O_NOFOLLOW, 0o600) };
+  }
+
+  writeRecord(file: OpenFile, text: string): void {
+    const record = Buffer.alloc(recordBytes, ' ');
+    const length = record.write(text, 0, recordBytes - 1, 'utf8');
+    assert(length === Buffer.byteLength(text), `a record longer than ${String(recordBytes)} bytes`);
+    record.write('\n', recordBytes - 1);
+    // One call: another process reads the old record or the new one.
+    fs.writeSync(file.descriptor, record, 0, recordBytes, 0);
+  }
+
+  readRecord(file: OpenFile): string {
+    const record = Buffer.alloc(recordBytes);
+    return record.toString('utf8', 0, fs.readSync(file.descriptor, record, 0, recordBytes, 0));
+  }
+
+  tryLock(file: OpenFile): boolean {
+    assert(this.#native !== undefined, 'plain Node locks through SQLite');
+    const failure = this.#native.lock(file.descriptor);
+    if (failure === 0) return true;
+    const { EACCES, EAGAIN } = osConstants.errno;
+    if (failure === EAGAIN || failure === EACCES) return false;
+    throw systemError(failure, 'lock', 'the lock file');
+  }
+
+  unlock(file: OpenFile): void {
+    this.#native?.unlock(file.descriptor);
+  }
+
+  pathOf(place: Place): string {
+    const { address } = inner(place.directory);
+    return join(isLinux ? fs.readlinkSync(address.slice(0, -1)) : address, place.name);
+  }
+}
+
+function inner(directory: Directory): NodeDirectory {
+  return directory as NodeDirectory;
+}
+
+function pathIn(place: Place): string {
+  return inner(place.directory).address + place.name;
+}
+
+function openAt(path: string, extraFlags = 0): NodeDirectory {
+  if (!isLinux) return openByPath(path, extraFlags);
+  const descriptor = fs.openSync(path, O_RDONLY | O_DIRECTORY | extraFlags);
+  const found = fs.fstatSync(descriptor, { bigint: true });
+  return {
+    descriptor,
+    // The kernel looks names up in the open directory itself, not in what its path names by now.
+    address: `/proc/self/fd/${String(descriptor)}/`,
+    mount: mountOf(descriptor),
+    device: found.dev,
+    inode: found.ino,
+  };
+}
+
+/** Where no path names an open directory: weaker against somebody who swaps directories for links. */
+function openByPath(path: string, extraFlags: number): NodeDirectory {
+  const noFollow = (extraFlags & O_NOFOLLOW) !== 0;
+  const found = noFollow
+    ? fs.lstatSync(path, { bigint: true })
+    : fs.statSync(path, { bigint: true });
+  if (!found.isDirectory()) throw systemError(osConstants.errno.ENOTDIR, 'open', path);
+  const descriptor = process.platform === 'win32' ? -1 : fs.openSync(path, O_RDONLY);
+  return {
+    descriptor,
+    address: join(path, '/'),
+    mount: '',
+    device: found.dev,
+    inode: found.ino,
+  };
+}
+
+/** The mount's number: a bind mount has the same device and still refuses renames across it. */
+function mountOf(descriptor: number): string {
+  const text = fs.readFileSync(`/proc/self/fdinfo/${String(descriptor)}`, 'latin1');
+  return /^mnt_id:\s*(\d+)/m.exec(text)?.[1] ?? '';
+}
+
+function isVolatileMount(mount: string): boolean {
+  const line = fs
+    .readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .find((candidate) => candidate.startsWith(`${mount} `));
+  return line !== undefined && /[ ,]volatile(?:,|$)/.test(line);
+}
+
+function writeOnce(file: OpenFile, piece: Uint8Array, from: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.write(file.descriptor, piece, from, piece.length - from, null, (error, count) => {
+      if (error === null) resolve(count);
+      else reject(error);
+    });
+  });
+}
+
+/**
+ * What the plain-Node barrier must sync, as open descriptors. On XFS and btrfs a file that is
+ * opened anew after a failed write-back syncs without an error; only a descriptor that was open
+ * all the time hears of it (I10).
+ */
+class Unsynced {
+  #files: number[] = [];
+  readonly #directories = new Map<string, number>();
+  readonly #touched = new Set<string>();
+  #failure: unknown;
+
+  addFile(descriptor: number): void {
+    this.#files.push(descriptor);
+    this.#bound();
+  }
+
+  addDirectory({ descriptor, address, device, inode }: NodeDirectory): void {
+    // Windows has no directory sync; its file system journals names by itself.
+    if (descriptor < 0) return;
+    const key = `${String(device)}:${String(inode)}`;
+    if (this.#directories.has(key)) return;
+    this.#directories.set(key, fs.openSync(`${address}.`, O_RDONLY));
+    this.#bound();
+  }
+
+  addPath(path: string): void {
+    const found = fs.lstatSync(path, { bigint: true });
+    if (found.isSymbolicLink()) return;
+    const key = `${String(found.dev)}:${String(found.ino)}`;
+    if (this.#touched.has(key)) return;
+    this.#touched.add(key);
+    this.addFile(fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  }
+
+  /** Syncs and closes all of it; keeps the first failure for {@link throwFailure}. */
+  sync(): void {
+    // Data before the directories that name it: btrfs persists a name without its data.
+    for (const descriptor of [...this.#files, ...this.#directories.values()]) {
+      try {
+        fs.fsyncSync(descriptor);
+      } catch (error) {
+        this.#failure ??= error;
+      }
+    }
+    this.close();
+  }
+
+  throwFailure(): void {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure;
+  }
+
+  close(): void {
+    for (const descriptor of [...this.#files, ...this.#directories.values()]) {
+      fs.closeSync(descriptor);
+    }
+    this.#files = [];
+    this.#directories.clear();
+    this.#touched.clear();
+  }
+
+  #bound(): void {
+    if (this.#files.length + this.#directories.size >= unsyncedMax) this.sync();
+  }
+}
+
+function kindOf(entry: {
+  isFile(): boolean;
+  isDirectory(): boolean;
+  isSymbolicLink(): boolean;
+}): EntryKind {
+  if (entry.isFile()) return 'file';
+  if (entry.isDirectory()) return 'directory';
+  return entry.isSymbolicLink() ? 'symlink' : 'special';
+}
+
+function toStat(found: fs.BigIntStats): Stat {
+  return {
+    kind: kindOf(found),
+    device: found.dev,
+    inode: found.ino,
+    size: Number(found.size),
+    mode: Number(found.mode) & permissionBits,
+    owner: Number(found.uid),
+    group: Number(found.gid),
+    links: Number(found.nlink),
+    modifiedNs: found.mtimeNs,
+    bornNs: found.birthtimeNs,
+  };
+}
+
+// --- native calls ------------------------------------------------------------------------------
+
+const { EINVAL, ENODATA, ENOSYS, ENOTSUP, EOPNOTSUPP } = osConstants.errno;
+/** What a file system answers that does not know a flag of `renameat2`. */
+const notSupported = new Set([EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP]);
+const cannotLink = new Set(['EPERM', 'EMLINK', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'ERANGE']);
+
+const errorNames = new Map(
+  Object.entries(osConstants.errno).map(([name, number]) => [number, name]),
+);
+
+function systemError(number: number, call: string, name: string): Error {
+  const code = errorNames.get(number) ?? `errno ${String(number)}`;
+  return Object.assign(new Error(`${code}: ${call} '${name}'`), { code, errno: -number });
+}
+
+function renameArguments(from: Place, to: Place): [number, string, number, string] {
+  return [inner(from.directory).descriptor, from.name, inner(to.directory).descriptor, to.name];
+}
+
+/** Returns the names of the attributes that could not be copied. */
+function copyAttributes(native: Native, from: string, to: string): string[] {
+  const names = native.listAttributes(from);
+  if (typeof names === 'number') {
+    // A file system without extended attributes has none to keep.
+    return names === ENOTSUP || names === EOPNOTSUPP ? [] : ['(list)'];
+  }
+  return names.filter((name) => {
+    const failure = native.copyAttribute(from, to, name);
+    return failure !== 0 && failure !== ENODATA;
+  });
+}
+
+// --- extended attributes without FFI -----------------------------------------------------------
+
+/** GNU cp copies extended attributes and access control lists; Node has no call for either. */
+function hasAttributeCopier(): boolean {
+  if (!isLinux) return false;
+  const answer = spawnSync('cp', ['--version'], { encoding: 'utf8' });
+  return answer.status === 0 && answer.stdout.includes('coreutils');
+}
+
+async function copyAttributesBySpawn(
+  pairs: readonly AttributePair[],
+): Promise<readonly { readonly pair: AttributePair; readonly attribute: string }[]> {
+  // The child's own /proc/self would show its descriptors, not ours.
+  const path = (place: Place): string =>
+    pathIn(place).replace('/proc/self/', `/proc/${String(process.pid)}/`);
+  const input = pairs.map(({ from, to }) => `${path(from)}\0${path(to)}\0`).join('');
+  if (pairs.length === 0 || (await succeeds(input))) return [];
+  const failed: { pair: AttributePair; attribute: string }[] = [];
+  for (const pair of pairs) {
+    const one = `${path(pair.from)}\0${path(pair.to)}\0`;
+    if (!(await succeeds(one))) failed.push({ pair, attribute: 'extended attributes' });
+  }
+  return failed;
+}
+
+function succeeds(input: string): Promise<boolean> {
+  const copy = ['cp', '--attributes-only', '--no-dereference', '--preserve=mode,xattr', '--'];
+  return new Promise((resolve, reject) => {
+    const child = spawn('xargs', ['-0', '-n', '2', ...copy], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    child.on('error', reject);
+    child.on('close', (code) => {
+      resolve(code === 0);
+    });
+    child.stdin.on('error', () => {
+      // The exit code says it: xargs stopped at a pair that failed.
+    });
+    child.stdin.end(input);
+  });
+}
+
+/** File-system magic numbers: linux/magic.h and each file system's own header. */
+const fileSystemTypes: Readonly<Record<number, FileSystemType>> = {
+  0xef53: { name: 'ext4', support: 'supported' },
+  0x58465342: { name: 'xfs', support: 'supported' },
+  0x9123683e: { name: 'btrfs', support: 'supported' },
+  0x794c7630: { name: 'overlay', support: 'supported' },
+  0x01021994: { name: 'tmpfs', support: 'volatile' },
+  0x858458f6: { name: 'ramfs', support: 'volatile' },
+  0x6969: { name: 'nfs', support: 'network' },
+  0x517b: { name: 'smb', support: 'network' },
+  0xff534d42: { name: 'cifs', support: 'network' },
+  0xfe534d42: { name: 'smb2', support: 'network' },
+  0x01021997: { name: '9p', support: 'network' },
+  0x5346414f: { name: 'afs', support: 'network' },
+  0x00c36400: { name: 'ceph', support: 'network' },
+  0x786f4256: { name: 'vboxsf', support: 'network' },
+  0x65735546: { name: 'fuse', support: 'unknown' },
+  0x2fc12fc1: { name: 'zfs', support: 'unknown' },
+  0xf2f52010: { name: 'f2fs', support: 'unknown' },
+  0xca451a4e: { name: 'bcachefs', support: 'unknown' },
+  0x4d44: { name: 'vfat', support: 'unknown' },
+  0x2011bab0: { name: 'exfat', support: 'unknown' },
+  0x7366746e: { name: 'ntfs3', support: 'unknown' },
+};

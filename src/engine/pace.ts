@@ -1,0 +1,37 @@
+import { setImmediate } from 'node:timers/promises';
+import { EngineError } from './errors.js';
+import { sliceMsMax } from './limits.js';
+
+/**
+ * Lets synchronous work on many files share the thread: file calls are synchronous because a
+ * promise costs more than a small file (docs/decisions/0001), so a loop asks after each whether it
+ * is time to let others run.
+ */
+export class Pace {
+  readonly #signal: AbortSignal | undefined;
+  #sliceEndsAt = performance.now() + sliceMsMax;
+
+  constructor(signal?: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  /** Tells whether {@link turn} should be awaited now. */
+  isDue(): boolean {
+    return performance.now() >= this.#sliceEndsAt;
+  }
+
+  /** Lets the event loop turn. @throws {EngineError} `ABORTED` when the signal says so. */
+  async turn(): Promise<void> {
+    await setImmediate();
+    this.#sliceEndsAt = performance.now() + sliceMsMax;
+    this.refuseAborted();
+  }
+
+  /** @throws {EngineError} `ABORTED` when the signal says so. */
+  refuseAborted(): void {
+    if (this.#signal?.aborted !== true) return;
+    throw new EngineError('ABORTED', 'stopped on request; nothing was changed', {
+      cause: this.#signal.reason,
+    });
+  }
+}

@@ -1,0 +1,53 @@
+import type { Directory, FileSystem, Place } from './file-system.js';
+
+/** Why something was set aside. */
+export interface QuarantineNote {
+  /** Root-relative. */
+  readonly path: string;
+  readonly transaction: number;
+  readonly why: string;
+}
+
+/** `quarantine/`: bytes that are nobody's to throw away, each with a note beside it (I3). */
+export class Quarantine {
+  readonly #files: FileSystem;
+  readonly #directory: Directory;
+  readonly #now: () => number;
+
+  constructor(options: {
+    readonly files: FileSystem;
+    readonly directory: Directory;
+    readonly now: () => number;
+  }) {
+    this.#files = options.files;
+    this.#directory = options.directory;
+    this.#now = options.now;
+  }
+
+  /** Moves what is at `place`, a place in the stage directory, into quarantine. */
+  takeIn(place: Place, note: QuarantineNote): void {
+    const name = this.#freeName(note.transaction);
+    const setAsideAt = new Date(this.#now()).toISOString();
+    const text = `${JSON.stringify({ ...note, setAsideAt }, undefined, 2)}\n`;
+    const file = this.#files.createFile({ directory: this.#directory, name: `${name}.json` });
+    try {
+      this.#files.writeSync(file, Buffer.from(text));
+    } finally {
+      this.#files.closeWritten(file);
+    }
+    this.#files.moveNew(place, { directory: this.#directory, name });
+  }
+
+  /** How many things lie here. */
+  count(): number {
+    return this.#files.list(this.#directory).filter(({ name }) => name.endsWith('.json')).length;
+  }
+
+  #freeName(transaction: number): string {
+    const taken = new Set(this.#files.list(this.#directory).map(({ name }) => name));
+    for (let n = 1; ; n += 1) {
+      const name = `${String(transaction)}-${String(n)}`;
+      if (!taken.has(name) && !taken.has(`${name}.json`)) return name;
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import { type Image, isSameImage } from './image.js';
+import type { ChangeRow, TransactionRow } from './journal.js';
+import type { SupersededPath } from './recover.js';
+
+/** Where a transaction stands. */
+export type TransactionState =
+  /** A dry run's: nothing was done. */
+  | 'planned'
+  /** Durable and applied; recovery may still have to repeat the applying after a power loss. */
+  | 'committed'
+  /** Known to be on disk as a whole. */
+  | 'settled'
+  /** Being undone; recovery finishes that. */
+  | 'undoing'
+  /** Undone as a whole, because applying it failed. */
+  | 'rolled-back'
+  /** Neither finished nor undone yet: something is in the way. Retried at every open. */
+  | 'blocked'
+  /** Bytes that belong to it are damaged; the store is read-only until somebody decides. */
+  | 'damaged';
+
+/** One path of a transaction. */
+export interface Change {
+  /** Root-relative, `/` between names. */
+  readonly path: string;
+  readonly before: Image;
+  readonly after: Image;
+}
+
+export interface TransactionSummary {
+  /** `null` for a dry run. Counts up from 1. */
+  readonly id: number | null;
+  readonly uuid: string | null;
+  readonly state: TransactionState;
+  readonly message: string;
+  /** ISO 8601, UTC; `null` for a dry run. */
+  readonly committedAt: string | null;
+  readonly changeCount: number;
+  /** Why it is blocked, damaged or rolled back; `null` otherwise. */
+  readonly reason: string | null;
+}
+
+export interface TransactionRecord extends TransactionSummary {
+  readonly changes: readonly Change[];
+  /** Paths that another program's bytes won. */
+  readonly superseded: readonly { readonly path: string; readonly why: string }[];
+}
+
+/** The answer to a transaction. */
+export interface Receipt {
+  /** `null` when nothing would have changed: no transaction was written. */
+  readonly transaction: TransactionRecord | null;
+}
+
+/** What an open or a `recover` had to do. */
+export interface RecoveryReport {
+  /** Numbers of the transactions that were looked at. */
+  readonly transactions: readonly number[];
+  /** Paths that were changed. */
+  readonly changed: number;
+  readonly superseded: readonly SupersededPath[];
+  readonly unresolved: readonly { readonly id: number; readonly reason: string }[];
+}
+
+export function toSummary(row: TransactionRow): TransactionSummary {
+  return {
+    id: row.id,
+    uuid: row.uuid,
+    state: row.trouble ?? row.state,
+    message: row.message,
+    committedAt: new Date(row.committedAt).toISOString(),
+    changeCount: row.changeCount,
+    reason: row.reason ?? null,
+  };
+}
+
+export function toRecord(row: TransactionRow, changes: readonly ChangeRow[]): TransactionRecord {
+  return {
+    ...toSummary(row),
+    changes: toChanges(changes),
+    superseded: changes.flatMap(({ path, superseded }) =>
+      superseded === undefined ? [] : [{ path, why: superseded }],
+    ),
+  };
+}
+
+/** Leaves out the paths of a replaced directory that stayed as they were. */
+export function toChanges(rows: readonly Change[]): readonly Change[] {
+  return rows
+    .filter(({ before, after }) => !isSameImage(before, after))
+    .map(({ path, before, after }) => ({ path, before, after }));
+}

@@ -1,0 +1,567 @@
+import { retryTransient, switchPlaces } from './apply.js';
+import { decide, type Decision, type Evidence, type Hop } from './decide.js';
+import { assert, EngineError, fromSystemError, systemCode } from './errors.js';
+import { displacedSuffix, type Place } from './file-system.js';
+import { absent, type FoundImage, type Image, isSameImage, special } from './image.js';
+import { inspect, type Looking, statTree } from './inspect.js';
+import type { ChangeRow, Journal, TransactionRow, TransactionUpdate } from './journal.js';
+import { comparePaths, quote, type RelativePath } from './path.js';
+import type { Quarantine } from './quarantine.js';
+import { isObstacle, type RootTree } from './root-tree.js';
+import { type JournalUnit, slotPath, toUnits } from './units.js';
+
+/*
+ * Brings every path of the unsettled transactions to the image that the journal says.
+ *
+ * 1. Load the units of each transaction and check them against the hash chain.
+ * 2. Mend what a killed process left of an emulated exchange.
+ * 3. Survey: what is at each path, and what in its slots.
+ * 4. Decide per path (decide.ts). If an image that shall be there is nowhere, park: touch nothing.
+ * 5. Act: whole units where every path of one is as it was before, so that a directory is switched
+ *    in one step; path by path where not.
+ * 6. Set aside what was superseded; look at every path again.
+ *
+ * The caller makes it durable and then settles it, in that order. Every step may be cut off and
+ * run again: deciding starts from what is on disk, never from what was done before (I7).
+ *
+ * Undoing in a living process is the same act with the images the other way round.
+ */
+
+export interface Recovering {
+  readonly looking: Looking;
+  readonly journal: Journal;
+  /** Places below the root. */
+  readonly tree: RootTree;
+  /** Places below the store's `stage` directory. */
+  readonly stage: RootTree;
+  readonly quarantine: Quarantine;
+  /** Transactions whose lost bytes somebody has accepted by hand. */
+  readonly acceptsLossOf?: ReadonlySet<number>;
+}
+
+/** What recovery did, for the caller to settle and to report. */
+export interface Recovered {
+  /** Number of paths that were changed. */
+  readonly changed: number;
+  readonly superseded: readonly SupersededPath[];
+  /** Where each transaction stands now, to be written once it is durable. */
+  readonly updates: readonly TransactionUpdate[];
+}
+
+export interface SupersededPath {
+  readonly transaction: number;
+  readonly path: RelativePath;
+  readonly why: string;
+}
+
+/** One move of one transaction: redo it, or undo it. */
+interface Move {
+  readonly transaction: TransactionRow;
+  readonly unit: JournalUnit;
+  readonly isUndo: boolean;
+}
+
+interface PathHop {
+  readonly move: Move;
+  readonly row: ChangeRow;
+  readonly from: Image;
+  readonly to: Image;
+}
+
+interface PathState {
+  readonly path: RelativePath;
+  readonly hops: PathHop[];
+  found: FoundImage;
+  decision: Decision;
+  /** First hop that is not done yet, while a decision to advance is carried out. */
+  next: number;
+  error?: EngineError;
+}
+
+/** @throws {EngineError} `JOURNAL_DAMAGED` when a transaction does not match its hash chain. */
+export async function recover(
+  transactions: readonly TransactionRow[],
+  recovering: Recovering,
+): Promise<Recovered> {
+  return new Recovery(transactions, recovering).run();
+}
+
+class Recovery {
+  readonly #context: Recovering;
+  readonly #moves: readonly Move[];
+  readonly #states = new Map<RelativePath, PathState>();
+  readonly #transactions: readonly TransactionRow[];
+  readonly #superseded: (SupersededPath & { readonly sequence: number })[] = [];
+  #changed = 0;
+
+  constructor(transactions: readonly TransactionRow[], context: Recovering) {
+    this.#context = context;
+    this.#transactions = transactions;
+    this.#moves = loadMoves(transactions, context.journal);
+    for (const move of this.#moves) {
+      for (const row of move.unit.rows) {
+        const { before, after, path } = row;
+        const [from, to] = move.isUndo ? [after, before] : [before, after];
+        const state = this.#states.get(path);
+        const hop: PathHop = { move, row, from, to };
+        if (state !== undefined) state.hops.push(hop);
+        else {
+          const decision: Decision = { do: 'nothing' };
+          this.#states.set(path, { path, hops: [hop], found: absent, decision, next: 0 });
+        }
+      }
+    }
+  }
+
+  async run(): Promise<Recovered> {
+    for (const move of this.#moves) this.#mend(move);
+    await this.#survey();
+    const parked = this.#parked();
+    if (parked.size > 0) return this.#park(parked);
+    for (const move of this.#moves) {
+      if (move.unit.slot === undefined) await this.#advanceMode(move);
+      else await this.#switchWhole(move);
+    }
+    await this.#actAlone();
+    await this.#setAside();
+    await this.#lookAgain();
+    return {
+      changed: this.#changed,
+      superseded: this.#superseded,
+      updates: this.#transactions.map((transaction) => this.#settled(transaction)),
+    };
+  }
+
+  // --- 2. mend -------------------------------------------------------------------------------
+
+  /** See `NodeFileSystem.exchange`: displaced → linked → unlinked → renamed, killed in between. */
+  #mend({ transaction, unit }: Move): void {
+    if (unit.slot === undefined) return;
+    const { files } = this.#context.looking;
+    const ours = this.#slotPlace(transaction, unit.slot as RelativePath);
+    if (ours === undefined) return;
+    const theirs = this.#context.tree.locate(unit.path);
+    if (isObstacle(theirs)) return;
+    const displaced: Place = { directory: ours.directory, name: ours.name + displacedSuffix };
+    const atSlot = files.stat(ours);
+    const atPath = files.stat(theirs);
+    const isTwice = atSlot !== undefined && atSlot.inode === atPath?.inode;
+    if (files.stat(displaced) === undefined) {
+      // A create was cut between link and unlink.
+      if (isTwice && atSlot.kind !== 'directory') files.removeFile(ours);
+      return;
+    }
+    if (isTwice) files.removeFile(ours);
+    if (isTwice || (atSlot === undefined && atPath !== undefined)) files.moveOwn(displaced, ours);
+    else if (atPath === undefined) files.moveNew(displaced, theirs);
+    this.#context.tree.forget(unit.path);
+  }
+
+  // --- 3. survey -----------------------------------------------------------------------------
+
+  async #survey(): Promise<void> {
+    const { pace } = this.#context.looking;
+    for (const state of this.#states.values()) {
+      if (pace.isDue()) await pace.turn();
+      this.#context.tree.trim();
+      this.#context.stage.trim();
+      state.found = await this.#findAt(state.path);
+      const target = state.hops.at(-1)?.to ?? absent;
+      if (isSameImage(state.found, target)) continue;
+      const hops: Hop[] = [];
+      for (const hop of state.hops) hops.push({ ...hop, evidence: await this.#evidence(hop) });
+      state.decision = decide(state.found, hops);
+      if (state.decision.do === 'advance') state.next = state.decision.from;
+    }
+  }
+
+  async #findAt(path: RelativePath): Promise<FoundImage> {
+    const located = this.#context.tree.locate(path);
+    if (isObstacle(located)) return located.obstacle === 'absent' ? absent : special;
+    return (await inspect(this.#context.looking, located, path)).image;
+  }
+
+  async #evidence(hop: PathHop): Promise<Evidence> {
+    const { unit } = hop.move;
+    if (unit.slot === undefined) return 'none';
+    const image = await this.#inSlot(hop);
+    if (isSameImage(image, hop.to)) return 'pending';
+    return isSameImage(image, hop.from) ? 'done' : 'lost';
+  }
+
+  async #inSlot(hop: PathHop): Promise<FoundImage> {
+    const place = this.#placeOf(hop);
+    if (place === undefined) return absent;
+    return (await inspect(this.#context.looking, place, hop.row.path)).image;
+  }
+
+  #placeOf({ move, row }: PathHop): Place | undefined {
+    const { unit, transaction } = move;
+    if (unit.slot === undefined) return undefined;
+    return this.#slotPlace(transaction, slotPath(unit.slot, row.path, unit.path));
+  }
+
+  #slotPlace({ stage }: TransactionRow, slot: RelativePath): Place | undefined {
+    const located = this.#context.stage.locate(`${stage}/${slot}` as RelativePath);
+    return isObstacle(located) ? undefined : located;
+  }
+
+  // --- 4. park -------------------------------------------------------------------------------
+
+  #parked(): Map<number, RelativePath> {
+    const parked = new Map<number, RelativePath>();
+    for (const { decision, hops, path } of this.#states.values()) {
+      if (decision.do !== 'park') continue;
+      const last = hops.at(-1)?.move.transaction.id ?? 0;
+      if (this.#context.acceptsLossOf?.has(last) !== true) parked.set(last, path);
+    }
+    return parked;
+  }
+
+  #park(parked: ReadonlyMap<number, RelativePath>): Recovered {
+    const updates = this.#transactions.flatMap(({ id, state }): TransactionUpdate[] => {
+      const path = parked.get(id);
+      if (path === undefined) return [];
+      const reason = `the bytes that belong at ${path} are missing or damaged`;
+      return [{ id, state, trouble: 'damaged', reason }];
+    });
+    return { changed: 0, superseded: [], updates };
+  }
+
+  // --- 5. act --------------------------------------------------------------------------------
+
+  /** In its turn: a directory may have to be made writable before what is in it can be moved. */
+  async #advanceMode(move: Move): Promise<void> {
+    for (const { path } of move.unit.rows) {
+      const state = this.#state(path);
+      const isNext = state.decision.do === 'advance' && state.hops[state.next]?.move === move;
+      if (isNext && state.error === undefined) await this.#attempt([state], () => this.#actOn(state));
+    }
+  }
+
+  /** Does a unit's move in one step when every path of it is where the move starts. */
+  async #switchWhole(move: Move): Promise<void> {
+    const { unit, transaction } = move;
+    const states = unit.rows.map((row) => this.#state(row.path));
+    const isUnmoved = states.every((state) => {
+      const { decision, hops, next, error } = state;
+      if (error !== undefined) return false;
+      if (decision.do === 'advance') return hops[next]?.move === move;
+      // Paths of a replaced directory that stay equal decide nothing by themselves.
+      return decision.do === 'nothing' && isUnchangedBy(state, move);
+    });
+    const advances = states.some(({ decision }) => decision.do === 'advance');
+    if (!isUnmoved || !advances || unit.slot === undefined) return;
+    const ours = this.#slotPlace(transaction, unit.slot as RelativePath);
+    const theirs = this.#context.tree.locate(unit.path);
+    if (ours === undefined || isObstacle(theirs)) return;
+    if (unit.rows.length > 1 && !(await this.#holdsOnly(states, theirs, unit))) return;
+    await this.#attempt(states, () => this.#switchAndLook(move, states, ours, theirs));
+  }
+
+  async #switchAndLook(
+    move: Move,
+    states: readonly PathState[],
+    ours: Place,
+    theirs: Place,
+  ): Promise<void> {
+    const { files } = this.#context.looking;
+    const head = states[0]?.hops[states[0].next] ?? states[0]?.hops.at(-1);
+    assert(head !== undefined, 'a unit has a head');
+    await retryTransient(() => {
+      switchPlaces(files, { ours, theirs, from: head.from, to: head.to });
+    });
+    this.#context.tree.forget(move.unit.path);
+    this.#context.stage.close();
+    for (const state of states) {
+      const hop = state.hops[state.next];
+      if (state.decision.do !== 'advance' || hop === undefined) continue;
+      const displaced = await this.#inSlot(hop);
+      if (!isSameImage(displaced, hop.from)) {
+        // I3: written to since the survey. Put it back; the next run sees it as it is.
+        const back = this.#slotPlace(move.transaction, move.unit.slot as RelativePath);
+        const place = this.#context.tree.locate(move.unit.path);
+        assert(back !== undefined && !isObstacle(place), 'both were there a moment ago');
+        switchPlaces(files, { ours: back, theirs: place, from: head.to, to: head.from });
+        throw raced(state.path);
+      }
+      state.next += 1;
+      state.found = hop.to;
+      this.#changed += 1;
+    }
+  }
+
+  /** Tells whether a directory on disk holds nothing but the unit's own paths. */
+  async #holdsOnly(
+    states: readonly PathState[],
+    theirs: Place,
+    unit: JournalUnit,
+  ): Promise<boolean> {
+    const known = new Set(states.filter(({ found }) => found.kind !== 'absent').map((s) => s.path));
+    for await (const { path, stat } of statTree(this.#context.looking, theirs, unit.path)) {
+      if (stat !== undefined && !known.has(path)) return false;
+    }
+    return true;
+  }
+
+  /** Paths that no whole unit covered: removals from the bottom up, the rest from the top down. */
+  async #actAlone(): Promise<void> {
+    const { pace } = this.#context.looking;
+    const pending = [...this.#states.values()]
+      .filter((state) => state.error === undefined && needsAct(state))
+      .sort((a, b) => comparePaths(a.path, b.path));
+    const removals = pending.filter(isRemoval).reverse();
+    const others = pending.filter((state) => !isRemoval(state));
+    for (const state of [...removals, ...others]) {
+      if (pace.isDue()) await pace.turn();
+      this.#context.tree.trim();
+      this.#context.stage.trim();
+      await this.#attempt([state], () => this.#actOn(state));
+    }
+  }
+
+  async #actOn(state: PathState): Promise<void> {
+    const { decision, hops } = state;
+    if (decision.do === 'place') {
+      const last = hops.at(-1);
+      assert(last !== undefined, 'a path has a hop');
+      const source = decision.source === undefined ? undefined : hops[decision.source];
+      await this.#bring(state, last, source);
+      return;
+    }
+    while (state.next < hops.length) {
+      const hop = hops[state.next];
+      assert(hop !== undefined, 'the next hop is there');
+      if (isSameImage(hop.from, hop.to)) {
+        state.next += 1;
+        continue;
+      }
+      if (!(await this.#bring(state, hop, hop))) return;
+      state.next += 1;
+    }
+  }
+
+  /**
+   * Makes one path `hop.to`. Returns false when somebody else's files keep it from that.
+   *
+   * @param source the hop whose slot holds the image.
+   */
+  async #bring(state: PathState, hop: PathHop, source: PathHop | undefined): Promise<boolean> {
+    const { files } = this.#context.looking;
+    const theirs = this.#context.tree.locate(state.path);
+    if (isObstacle(theirs)) throw obstructed(state.path, theirs.at);
+    const from = state.found;
+    const { to } = hop;
+    if (from.kind === 'directory' && to.kind === 'directory') {
+      const stat = files.stat(theirs);
+      assert(stat !== undefined, 'the directory was there a moment ago');
+      files.setModeOf(theirs, stat, to.mode);
+    } else if (hop.move.unit.slot === undefined) {
+      this.#setMode(state, theirs, to);
+    } else if (from.kind === 'directory' && !this.#removeDirectory(state, theirs)) {
+      return false;
+    } else {
+      const occupant = from.kind === 'directory' ? absent : from;
+      await this.#bringByRename(state, { theirs, occupant, to, hop, source });
+    }
+    state.found = to;
+    this.#changed += 1;
+    return true;
+  }
+
+  async #bringByRename(
+    state: PathState,
+    {
+      theirs,
+      occupant,
+      to,
+      hop,
+      source,
+    }: {
+      readonly theirs: Place;
+      readonly occupant: FoundImage;
+      readonly to: Image;
+      readonly hop: PathHop;
+      readonly source: PathHop | undefined;
+    },
+  ): Promise<void> {
+    const { files } = this.#context.looking;
+    if (to.kind === 'directory' || to.kind === 'absent') {
+      if (occupant.kind !== 'absent') await this.#displace(state, theirs, hop);
+      if (to.kind === 'directory') {
+        files.makeDirectory(theirs, 0o700);
+        files.setMode(theirs, to.mode);
+      }
+      return;
+    }
+    const ours = source === undefined ? undefined : this.#placeOf(source);
+    assert(ours !== undefined, 'the slot was surveyed');
+    if (occupant.kind === 'absent') {
+      await retryTransient(() => {
+        files.moveNew(ours, theirs);
+      });
+      return;
+    }
+    await retryTransient(() => {
+      files.exchange(ours, theirs);
+    });
+    const displaced = await inspect(this.#context.looking, ours, state.path);
+    if (isSameImage(displaced.image, occupant)) return;
+    files.exchange(ours, theirs);
+    throw raced(state.path);
+  }
+
+  /** Moves what is at a path out of the way, into the slot if that is free. */
+  async #displace(state: PathState, theirs: Place, hop: PathHop): Promise<void> {
+    const { files } = this.#context.looking;
+    const { transaction } = hop.move;
+    const slot = this.#placeOf(hop);
+    const isFree = slot !== undefined && files.stat(slot) === undefined;
+    const spare = this.#slotPlace(transaction, `displaced-${String(hop.row.sequence)}` as RelativePath);
+    const ours = isFree ? slot : spare;
+    assert(ours !== undefined, "the transaction's stage directory is there");
+    await retryTransient(() => {
+      files.moveNew(theirs, ours);
+    });
+    const displaced = await inspect(this.#context.looking, ours, state.path);
+    if (isSameImage(displaced.image, state.found)) return;
+    files.moveNew(ours, theirs);
+    throw raced(state.path);
+  }
+
+  #setMode(state: PathState, theirs: Place, to: Image): void {
+    const { files } = this.#context.looking;
+    assert(to.kind === 'file' || to.kind === 'directory', 'only these have a mode');
+    const stat = files.stat(theirs);
+    if (stat === undefined || !files.setModeOf(theirs, stat, to.mode)) throw raced(state.path);
+  }
+
+  /** A directory that holds somebody else's files stays (I3). */
+  #removeDirectory(state: PathState, theirs: Place): boolean {
+    try {
+      this.#context.looking.files.removeDirectory(theirs);
+      this.#context.tree.forget(state.path);
+      return true;
+    } catch (error) {
+      const code = systemCode(error);
+      if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+      state.decision = { do: 'supersede', why: 'edited', kept: undefined };
+      return false;
+    }
+  }
+
+  async #attempt(states: readonly PathState[], act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      if (error instanceof Error && error.message.startsWith('bug: ')) throw error;
+      const path = states[0]?.path ?? '';
+      const failure = fromSystemError(error, 'recover', path);
+      for (const state of states) state.error = failure;
+    }
+  }
+
+  // --- 6. aftermath --------------------------------------------------------------------------
+
+  async #setAside(): Promise<void> {
+    for (const state of this.#states.values()) {
+      const { decision, hops, path } = state;
+      const last = hops.at(-1);
+      if (last === undefined || state.error !== undefined) continue;
+      if (decision.do === 'park') this.#supersede(last, 'bytes lost, accepted by hand');
+      if (decision.do !== 'supersede') continue;
+      this.#supersede(last, decision.why);
+      const kept = decision.kept === undefined ? undefined : hops[decision.kept];
+      const place = kept === undefined ? undefined : this.#placeOf(kept);
+      if (place === undefined || this.#context.looking.files.stat(place) === undefined) continue;
+      if (last.move.isUndo) continue;
+      await this.#attempt([state], async () => {
+        this.#context.quarantine.takeIn(place, {
+          path,
+          transaction: last.move.transaction.id,
+          why: `not put in place: the path was ${decision.why} by another program`,
+        });
+      });
+    }
+  }
+
+  #supersede({ move, row }: PathHop, why: string): void {
+    const { id } = move.transaction;
+    this.#superseded.push({ transaction: id, path: row.path, why, sequence: row.sequence });
+  }
+
+  /** What was acted on must now be what was decided, or the transaction stays unsettled. */
+  async #lookAgain(): Promise<void> {
+    for (const state of this.#states.values()) {
+      const { decision, hops, path } = state;
+      if (decision.do !== 'advance' && decision.do !== 'place') continue;
+      if (state.error !== undefined) continue;
+      this.#context.tree.trim();
+      const target = hops.at(-1)?.to ?? absent;
+      if (!isSameImage(await this.#findAt(path), target)) state.error = raced(path);
+    }
+  }
+
+  #settled({ id, state }: TransactionRow): TransactionUpdate {
+    for (const { error, hops, path } of this.#states.values()) {
+      if (error === undefined || !hops.some(({ move }) => move.transaction.id === id)) continue;
+      return { id, state, trouble: 'blocked', reason: `${path}: ${error.message}` };
+    }
+    const superseded = new Map<number, string>();
+    for (const { transaction, sequence, why } of this.#superseded) {
+      if (transaction === id && state === 'committed') superseded.set(sequence, why);
+    }
+    return { id, state: state === 'undoing' ? 'rolled-back' : 'settled', superseded };
+  }
+
+  #state(path: RelativePath): PathState {
+    const state = this.#states.get(path);
+    assert(state !== undefined, 'every row has its path');
+    return state;
+  }
+}
+
+/** Undone ones first, the newest first, then the others in their order. */
+function loadMoves(transactions: readonly TransactionRow[], journal: Journal): readonly Move[] {
+  const load = (transaction: TransactionRow, isUndo: boolean): Move[] => {
+    journal.verifyChain(transaction.id);
+    const units = toUnits(journal.changes(transaction.id));
+    return (isUndo ? [...units].reverse() : units).map((unit) => ({ transaction, unit, isUndo }));
+  };
+  const undone = transactions.filter(({ state }) => state === 'undoing').reverse();
+  const redone = transactions.filter(({ state }) => state === 'committed');
+  return [
+    ...undone.flatMap((transaction) => load(transaction, true)),
+    ...redone.flatMap((transaction) => load(transaction, false)),
+  ];
+}
+
+function isUnchangedBy({ hops }: PathState, move: Move): boolean {
+  const hop = hops.find((candidate) => candidate.move === move);
+  return hop !== undefined && isSameImage(hop.from, hop.to);
+}
+
+function needsAct({ decision, hops, next }: PathState): boolean {
+  return decision.do === 'place' || (decision.do === 'advance' && next < hops.length);
+}
+
+function isRemoval({ hops, found }: PathState): boolean {
+  const target = hops.at(-1)?.to;
+  return target?.kind === 'absent' || (found.kind === 'directory' && target?.kind !== 'directory');
+}
+
+function raced(path: RelativePath): EngineError {
+  return new EngineError(
+    'DRIFT_DETECTED',
+    `${quote(path)} was written by another program during recovery`,
+    { path, hint: 'Its bytes were kept. Run: skillmeat txn recover' },
+  );
+}
+
+function obstructed(path: RelativePath, at: RelativePath): EngineError {
+  return new EngineError('PATH_NOT_DIRECTORY', `${quote(path)}: ${quote(at)} is in the way`, {
+    path,
+    hint: 'Move it away, then run: skillmeat txn recover',
+  });
+}
+

@@ -1,0 +1,761 @@
+import { EngineError, fromSystemError } from './errors.js';
+import type { Place, Stat } from './file-system.js';
+import { hashContent } from './hash.js';
+import { type FoundImage, formatMode, isSameImage } from './image.js';
+import { inspect, type Looking } from './inspect.js';
+import { changesMax, linkTargetBytesMax } from './limits.js';
+import {
+  ancestorsOf,
+  childOf,
+  comparePaths,
+  engineDirectoryName,
+  foldSegment,
+  isBelow,
+  nameOf,
+  parentOf,
+  parsePath,
+  pathBelow,
+  quote,
+  type RelativePath,
+} from './path.js';
+import { isObstacle, obstacleError, type RootTree } from './root-tree.js';
+import { type Content, type StagedContent, type StagedContents, sourceUnreadable } from './staged-content.js';
+
+/** What the transaction wants a path to be. Paths without a node stay as they are on disk. */
+export type StagedNode = AbsentNode | FileNode | DirectoryNode | LinkNode;
+
+export interface AbsentNode {
+  readonly kind: 'absent';
+}
+export interface FileNode {
+  readonly kind: 'file';
+  /** `undefined`: the content on disk stays, only the mode changes. */
+  readonly content: StagedContent | undefined;
+  readonly mode: number;
+  /** Where on disk the file is whose owner and extended attributes this one keeps. */
+  readonly attributesFrom: RelativePath | undefined;
+}
+export interface DirectoryNode {
+  readonly kind: 'directory';
+  readonly mode: number;
+  /** Whether it is a new directory, in which nothing of what is on disk shows. */
+  readonly isOpaque: boolean;
+  readonly attributesFrom: RelativePath | undefined;
+}
+export interface LinkNode {
+  readonly kind: 'symlink';
+  readonly target: string;
+  readonly attributesFrom: RelativePath | undefined;
+}
+
+/** What a path is in the staged view, before any hashing. */
+export type Seen =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'special' }
+  | {
+      readonly kind: 'file';
+      readonly mode: number;
+      readonly size: number;
+      readonly content: StagedContent | undefined;
+      readonly attributesFrom: RelativePath | undefined;
+    }
+  | {
+      readonly kind: 'directory';
+      readonly mode: number;
+      readonly attributesFrom: RelativePath | undefined;
+    }
+  | {
+      readonly kind: 'symlink';
+      readonly target: string;
+      readonly attributesFrom: RelativePath | undefined;
+    };
+
+export interface StagedViewOptions {
+  readonly looking: Looking;
+  readonly tree: RootTree;
+  readonly contents: StagedContents;
+  /** Permission bits of new files and directories. */
+  readonly fileMode: number;
+  readonly directoryMode: number;
+  /** Whether the file system takes `Foo` and `foo` for one name. */
+  readonly foldsNames: boolean;
+}
+
+const absentNode: AbsentNode = { kind: 'absent' };
+const setGroupBit = 0o2000;
+const setIdBits = 0o6000;
+
+/**
+ * The root as it will be: what is on disk, covered by what the transaction has asked for so far.
+ * Operations act on it in order; new contents go to the stage directory at once.
+ */
+export class StagedView {
+  readonly #options: StagedViewOptions;
+  readonly #nodes = new Map<RelativePath, StagedNode>();
+  /** Names of the nodes right below a directory; the root is ''. */
+  readonly #names = new Map<string, Set<string>>();
+  /** What the caller was shown of the disk: a transaction is built on it. */
+  readonly #shown = new Map<RelativePath, FoundImage>();
+  /** Directories on disk that are known to be plain directories in the view. */
+  readonly #plainParents = new Set<RelativePath>();
+
+  constructor(options: StagedViewOptions) {
+    this.#options = options;
+  }
+
+  // --- operations ----------------------------------------------------------------------------
+
+  async write(path: RelativePath, content: Content, mode: number | undefined): Promise<void> {
+    await this.#write(path, mode, (newMode) => this.#options.contents.add(content, newMode, path));
+  }
+
+  /** As {@link write}, with the bytes of the regular file at `source`. */
+  async writeFrom(
+    path: RelativePath,
+    source: Place,
+    { name, mode }: { readonly name: string; readonly mode: number | undefined },
+  ): Promise<void> {
+    const expected = openSource(() => this.#options.looking.files.stat(source), name);
+    if (expected?.kind !== 'file') {
+      const found = expected === undefined ? 'does not exist' : `is a ${expected.kind}, not a file`;
+      throw sourceUnreadable(new Error(`it ${found}`), name);
+    }
+    await this.#write(path, mode, (newMode) =>
+      this.#options.contents.addFile(source, { expected, mode: newMode, path: name }),
+    );
+  }
+
+  async #write(
+    path: RelativePath,
+    mode: number | undefined,
+    stage: (mode: number) => Promise<StagedContent>,
+  ): Promise<void> {
+    const seen = this.#look(path);
+    refuseWriteOver(path, seen, mode);
+    if (mode !== undefined) requireUsableMode(path, mode, 0o400);
+    this.#prepareParents(path);
+    this.#refuseCollision(path);
+    const before = seen.kind === 'file' ? seen : undefined;
+    const newMode = mode ?? before?.mode ?? this.#options.fileMode;
+    const staged = await stage(newMode);
+    this.#dropContent(path);
+    const attributesFrom = before?.attributesFrom;
+    this.#set(path, { kind: 'file', content: staged, mode: newMode, attributesFrom });
+  }
+
+  /** Makes `path` a copy of the file, link or directory at `source`, with everything below. */
+  async copyIn(path: RelativePath, source: Place, sourceName: string): Promise<void> {
+    const seen = this.#look(path);
+    if (seen.kind === 'symlink') throw linkError(path);
+    if (seen.kind === 'special') throw specialError(path);
+    this.#prepareParents(path);
+    this.#refuseCollision(path);
+    const kept = new Map<RelativePath, Seen>();
+    for (const [below, found] of this.#walk(path, seen)) kept.set(below, found);
+    const copied: [RelativePath, StagedNode][] = [];
+    await this.#copyFrom(source, { path, name: sourceName }, (at, node) => {
+      copied.push([at, keepAttributes(node, kept.get(at))]);
+    });
+    this.#clear(path);
+    for (const [at, node] of copied) this.#set(at, node);
+  }
+
+  remove(path: RelativePath, { ifPresent }: { readonly ifPresent: boolean }): void {
+    const seen = this.#look(path);
+    if (seen.kind === 'special') throw specialError(path);
+    if (seen.kind === 'absent') {
+      if (ifPresent) return;
+      throw notFound(path);
+    }
+    this.#clear(path);
+    this.#set(path, absentNode);
+  }
+
+  async rename(
+    from: RelativePath,
+    to: RelativePath,
+    { replace }: { readonly replace: boolean },
+  ): Promise<void> {
+    const seen = this.#look(from);
+    if (seen.kind === 'absent') throw notFound(from);
+    if (from === to) return;
+    if (isBelow(to, from)) {
+      throw new EngineError('PLAN_CONTRADICTS', `cannot rename ${quote(from)} into itself`, {
+        path: to,
+        hint: 'Choose a target outside of the directory that moves.',
+      });
+    }
+    const target = this.#look(to);
+    if (target.kind === 'special') throw specialError(to);
+    if (target.kind !== 'absent' && !replace) throw exists(to, 'Set "replace" to replace it.');
+    const moved: [RelativePath, StagedNode][] = [];
+    for (const [path, member] of this.#walk(from, seen)) {
+      const at = path === from ? to : childOf(to, pathBelow(path, from));
+      moved.push([at, await this.#takeAlong(path, member)]);
+    }
+    this.#detach(from);
+    this.#set(from, absentNode);
+    this.#prepareParents(to);
+    this.#refuseCollision(to);
+    this.#clear(to);
+    for (const [path, node] of moved) this.#set(path, node);
+  }
+
+  makeDirectory(path: RelativePath, mode: number | undefined): void {
+    const seen = this.#look(path);
+    if (seen.kind === 'directory') return;
+    if (seen.kind === 'symlink') throw linkError(path);
+    if (seen.kind !== 'absent') throw exists(path, 'Remove it first.');
+    if (mode !== undefined) requireUsableMode(path, mode, 0o700);
+    this.#prepareParents(path);
+    this.#refuseCollision(path);
+    this.#setNewDirectory(path, mode);
+  }
+
+  setMode(path: RelativePath, mode: number): void {
+    const seen = this.#look(path);
+    switch (seen.kind) {
+      case 'absent':
+        throw notFound(path);
+      case 'special':
+        throw specialError(path);
+      case 'symlink':
+        throw linkError(path);
+      case 'directory': {
+        requireUsableMode(path, mode, 0o500);
+        const node = this.#nodes.get(path);
+        const isOpaque = node?.kind === 'directory' ? node.isOpaque : this.#isHidden(path);
+        this.#set(path, { kind: 'directory', mode, isOpaque, attributesFrom: seen.attributesFrom });
+        return;
+      }
+      case 'file':
+        requireUsableMode(path, mode, 0o400);
+        this.#set(path, {
+          kind: 'file',
+          content: seen.content,
+          mode,
+          attributesFrom: seen.attributesFrom,
+        });
+    }
+  }
+
+  makeLink(path: RelativePath, target: string): void {
+    requireInnerTarget(path, target);
+    const seen = this.#look(path);
+    if (seen.kind === 'special') throw specialError(path);
+    if (seen.kind === 'file' || seen.kind === 'directory') throw exists(path, 'Remove it first.');
+    this.#prepareParents(path);
+    this.#refuseCollision(path);
+    this.#set(path, { kind: 'symlink', target, attributesFrom: undefined });
+  }
+
+  // --- reading -------------------------------------------------------------------------------
+
+  /** Returns what `path` is. @throws {EngineError} `PATH_IS_LINK`, … when a parent is in the way. */
+  look(path: RelativePath): Seen {
+    return this.#look(path);
+  }
+
+  /** Returns the bytes of a file, `undefined` when there is nothing. */
+  async read(path: RelativePath): Promise<Uint8Array | undefined> {
+    const seen = this.#look(path);
+    switch (seen.kind) {
+      case 'absent':
+        return undefined;
+      case 'directory':
+        throw new EngineError('PATH_IS_DIRECTORY', `${quote(path)} is a directory`, { path });
+      case 'symlink':
+        throw linkError(path);
+      case 'special':
+        throw specialError(path);
+      case 'file':
+        break;
+    }
+    if (seen.content !== undefined) {
+      return this.#readAll(this.#options.contents.place(seen.content.name), path);
+    }
+    const bytes = await this.#readAll(this.#place(path), path);
+    this.#remember(path, {
+      kind: 'file',
+      sha256: hashContent(bytes),
+      size: bytes.length,
+      mode: seen.mode,
+    });
+    return bytes;
+  }
+
+  /** Names and kinds right below a directory (`undefined`: the root), sorted. */
+  list(path: RelativePath | undefined): readonly { name: string; kind: Seen['kind'] }[] | undefined {
+    if (path !== undefined && this.#look(path).kind !== 'directory') return undefined;
+    const names = new Set(this.#namesOnDisk(path));
+    for (const name of this.#names.get(path ?? '') ?? []) names.add(name);
+    return [...names]
+      .sort()
+      .map((name) => ({ name, kind: this.#look(childOf(path, name)).kind }))
+      .filter(({ kind }) => kind !== 'absent');
+  }
+
+  /** Returns what is on disk at `path`, whatever the transaction has done to it, and remembers it. */
+  async onDisk(path: RelativePath): Promise<FoundImage> {
+    const located = this.#options.tree.locate(path);
+    if (isObstacle(located)) {
+      if (located.obstacle !== 'absent') throw obstacleError(path, located);
+      this.#remember(path, absentNode);
+      return absentNode;
+    }
+    const { image } = await inspect(this.#options.looking, located, path);
+    this.#remember(path, image);
+    return image;
+  }
+
+  // --- for the planner -----------------------------------------------------------------------
+
+  get nodes(): ReadonlyMap<RelativePath, StagedNode> {
+    return this.#nodes;
+  }
+
+  /** Paths that have a node, each directory before its content. */
+  sortedPaths(): readonly RelativePath[] {
+    return [...this.#nodes.keys()].sort(comparePaths);
+  }
+
+  /** Everything below a new directory, each directory before its content. */
+  *nodesBelow(path: RelativePath): Generator<[RelativePath, StagedNode], void> {
+    for (const name of [...(this.#names.get(path) ?? [])].sort()) {
+      const child = childOf(path, name);
+      const node = this.#nodes.get(child);
+      if (node === undefined || node.kind === 'absent') continue;
+      yield [child, node];
+      yield* this.nodesBelow(child);
+    }
+  }
+
+  /** What the caller was shown at `path`, if it was shown anything. */
+  shownAt(path: RelativePath): FoundImage | undefined {
+    return this.#shown.get(path);
+  }
+
+  // --- looking -------------------------------------------------------------------------------
+
+  #look(path: RelativePath): Seen {
+    const node = this.#nodes.get(path);
+    if (node !== undefined) return this.#seenNode(path, node);
+    if (this.#isHidden(path)) return absentNode;
+    this.#options.tree.trim();
+    const located = this.#options.tree.locate(path);
+    if (isObstacle(located)) {
+      if (located.obstacle === 'absent') return absentNode;
+      throw obstacleError(path, located);
+    }
+    const stat = this.#options.looking.files.stat(located);
+    return stat === undefined ? absentNode : this.#seenOnDisk(path, located, stat);
+  }
+
+  #seenNode(path: RelativePath, node: StagedNode): Seen {
+    if (node.kind !== 'file') return node;
+    if (node.content !== undefined) return { ...node, size: node.content.size };
+    const stat = this.#options.looking.files.stat(this.#place(path));
+    return { ...node, size: stat?.size ?? 0 };
+  }
+
+  #seenOnDisk(path: RelativePath, place: Place, stat: Stat): Seen {
+    const attributesFrom = path;
+    switch (stat.kind) {
+      case 'special':
+        return { kind: 'special' };
+      case 'directory':
+        return { kind: 'directory', mode: stat.mode, attributesFrom };
+      case 'symlink':
+        return {
+          kind: 'symlink',
+          target: this.#options.looking.files.readLink(place),
+          attributesFrom,
+        };
+      case 'file':
+        return {
+          kind: 'file',
+          mode: stat.mode,
+          size: stat.size,
+          content: undefined,
+          attributesFrom,
+        };
+    }
+  }
+
+  /** Tells whether what is on disk at `path` does not show; refuses a path below a file or link. */
+  #isHidden(path: RelativePath): boolean {
+    const parent = parentOf(path);
+    if (parent === undefined || this.#plainParents.has(parent)) return false;
+    let isHidden = false;
+    for (const ancestor of ancestorsOf(path)) {
+      const node = this.#nodes.get(ancestor);
+      if (node === undefined) continue;
+      if (node.kind === 'absent') return true;
+      if (node.kind === 'directory') {
+        isHidden ||= node.isOpaque;
+        continue;
+      }
+      throw below(path, ancestor, node.kind);
+    }
+    return isHidden;
+  }
+
+  #namesOnDisk(path: RelativePath | undefined): string[] {
+    const { tree, looking } = this.#options;
+    if (path === undefined) {
+      return looking.files
+        .list(tree.root)
+        .map((entry) => entry.name)
+        .filter((name) => name !== engineDirectoryName);
+    }
+    const node = this.#nodes.get(path);
+    if (node === undefined ? this.#isHidden(path) : node.kind !== 'directory' || node.isOpaque) {
+      return [];
+    }
+    const directory = tree.directory(path);
+    return isObstacle(directory) ? [] : looking.files.list(directory).map((entry) => entry.name);
+  }
+
+  /** Yields `path` and everything below it in the view, each directory before its content. */
+  *#walk(path: RelativePath, seen: Seen): Generator<[RelativePath, Seen], void> {
+    if (seen.kind === 'absent') return;
+    yield [path, seen];
+    if (seen.kind !== 'directory') return;
+    for (const { name } of this.list(path) ?? []) {
+      const child = childOf(path, name);
+      yield* this.#walk(child, this.#look(child));
+    }
+  }
+
+  // --- changing ------------------------------------------------------------------------------
+
+  #set(path: RelativePath, node: StagedNode): void {
+    if (this.#nodes.size >= changesMax) {
+      throw new EngineError(
+        'LIMIT_EXCEEDED',
+        `one transaction changes at most ${String(changesMax)} paths`,
+        { path, hint: 'Split it into several transactions.' },
+      );
+    }
+    this.#plainParents.clear();
+    this.#nodes.set(path, node);
+    const parent = parentOf(path) ?? '';
+    const names = this.#names.get(parent);
+    if (names === undefined) this.#names.set(parent, new Set([nameOf(path)]));
+    else names.add(nameOf(path));
+  }
+
+  #prepareParents(path: RelativePath): void {
+    const parent = parentOf(path);
+    if (parent === undefined || this.#plainParents.has(parent)) return;
+    for (const ancestor of ancestorsOf(path)) {
+      const seen = this.#look(ancestor);
+      if (seen.kind === 'absent') this.#setNewDirectory(ancestor, undefined);
+      else if (seen.kind !== 'directory') throw this.#parentError(path, ancestor, seen.kind);
+    }
+    if (!this.#nodes.has(parent) && !this.#isHidden(parent)) this.#plainParents.add(parent);
+  }
+
+  #parentError(path: RelativePath, ancestor: RelativePath, kind: Seen['kind']): EngineError {
+    if (this.#nodes.has(ancestor) && kind !== 'special') return below(path, ancestor, kind);
+    const obstacle = kind === 'symlink' ? 'symlink' : 'file';
+    return obstacleError(path, { obstacle, at: ancestor });
+  }
+
+  /** A new directory in one that hands its group down does so too. */
+  #setNewDirectory(path: RelativePath, mode: number | undefined): void {
+    const parent = parentOf(path);
+    const seen = parent === undefined ? undefined : this.#look(parent);
+    const inherited = seen?.kind === 'directory' ? seen.mode & setGroupBit : 0;
+    this.#set(path, {
+      kind: 'directory',
+      mode: (mode ?? this.#options.directoryMode) | inherited,
+      isOpaque: true,
+      attributesFrom: undefined,
+    });
+  }
+
+  #refuseCollision(path: RelativePath): void {
+    if (!this.#options.foldsNames) return;
+    const name = nameOf(path);
+    const folded = foldSegment(name);
+    const other = this.list(parentOf(path))?.find(
+      (entry) => entry.name !== name && foldSegment(entry.name) === folded,
+    );
+    if (other === undefined) return;
+    throw new EngineError(
+      'PATH_COLLISION',
+      `${quote(path)} and ${quote(other.name)} are one name on this file system`,
+      { path, hint: 'Remove the other one in a transaction before, or choose another name.' },
+    );
+  }
+
+  /** Forgets every node at and below `path`, with the contents that were staged for them. */
+  #clear(path: RelativePath): void {
+    for (const content of this.#detach(path)) this.#discard(content);
+  }
+
+  /** Forgets every node at and below `path`; returns their staged contents. */
+  #detach(path: RelativePath): StagedContent[] {
+    const contents: StagedContent[] = [];
+    const node = this.#nodes.get(path);
+    if (node?.kind === 'file' && node.content !== undefined) contents.push(node.content);
+    this.#nodes.delete(path);
+    this.#plainParents.clear();
+    for (const name of this.#names.get(path) ?? []) {
+      contents.push(...this.#detach(childOf(path, name)));
+    }
+    this.#names.delete(path);
+    return contents;
+  }
+
+  #dropContent(path: RelativePath): void {
+    const node = this.#nodes.get(path);
+    if (node?.kind === 'file' && node.content !== undefined) this.#discard(node.content);
+  }
+
+  #discard(content: StagedContent): void {
+    this.#options.contents.discard(content.name);
+  }
+
+  /** Makes a node for what renaming brings along: contents on disk are copied to the stage. */
+  async #takeAlong(path: RelativePath, seen: Seen): Promise<StagedNode> {
+    const { looking, contents } = this.#options;
+    if (looking.pace.isDue()) await looking.pace.turn();
+    switch (seen.kind) {
+      case 'absent':
+        return absentNode;
+      case 'special':
+        throw specialError(path);
+      case 'symlink':
+        return seen;
+      case 'directory':
+        return { ...seen, isOpaque: true };
+      case 'file': {
+        const { mode, attributesFrom } = seen;
+        if (seen.content !== undefined) {
+          return { kind: 'file', content: seen.content, mode, attributesFrom };
+        }
+        const place = this.#place(path);
+        const expected = looking.files.stat(place);
+        if (expected === undefined) throw notFound(path);
+        const content = await contents.addFile(place, { expected, mode, path });
+        const { sha256, size } = content;
+        this.#remember(path, { kind: 'file', sha256, size, mode: expected.mode });
+        return { kind: 'file', content, mode, attributesFrom };
+      }
+    }
+  }
+
+  async #copyFrom(
+    source: Place,
+    at: { readonly path: RelativePath; readonly name: string },
+    add: (path: RelativePath, node: StagedNode) => void,
+  ): Promise<void> {
+    const { looking, contents } = this.#options;
+    const { files, pace } = looking;
+    if (pace.isDue()) await pace.turn();
+    const stat = files.stat(source);
+    switch (stat?.kind) {
+      case undefined:
+        throw new EngineError('SOURCE_UNREADABLE', `the source ${at.name} does not exist`, {
+          path: at.name,
+          hint: 'Check the path; relative ones start at the plan file.',
+        });
+      case 'special':
+        throw new EngineError('PATH_SPECIAL', `the source ${at.name} is a FIFO, socket or device`, {
+          path: at.name,
+          hint: 'Leave it out of what is copied.',
+        });
+      case 'symlink': {
+        const target = files.readLink(source);
+        requireInnerTarget(at.path, target);
+        add(at.path, { kind: 'symlink', target, attributesFrom: undefined });
+        return;
+      }
+      case 'file': {
+        // Never setuid, setgid or sticky from a source; the owner can always read.
+        const mode = (stat.mode & 0o777) | 0o400;
+        const content = await contents.addFile(source, { expected: stat, mode, path: at.name });
+        add(at.path, { kind: 'file', content, mode, attributesFrom: undefined });
+        return;
+      }
+      case 'directory':
+        await this.#copyDirectory(source, stat, at, add);
+    }
+  }
+
+  async #copyDirectory(
+    source: Place,
+    stat: Stat,
+    at: { readonly path: RelativePath; readonly name: string },
+    add: (path: RelativePath, node: StagedNode) => void,
+  ): Promise<void> {
+    const { files } = this.#options.looking;
+    const opened = openSource(() => files.openDirectory(source), at.name);
+    if (typeof opened === 'string') {
+      throw new EngineError('SOURCE_UNREADABLE', `the source ${at.name} is ${opened}`, {
+        path: at.name,
+        hint: 'Copy from one mounted file system at a time.',
+      });
+    }
+    try {
+      // The owner must be able to write in it, or it could never be moved into its place.
+      const mode = (stat.mode & 0o777) | 0o700;
+      add(at.path, { kind: 'directory', mode, isOpaque: true, attributesFrom: undefined });
+      const names = openSource(() => files.list(opened), at.name).map((entry) => entry.name);
+      for (const name of names.sort()) {
+        const child = parsePath(childOf(at.path, name));
+        const place: Place = { directory: opened, name };
+        await this.#copyFrom(
+          place,
+          { path: child, name: `${at.name}/${name}` },
+          add,
+        );
+      }
+    } finally {
+      files.closeDirectory(opened);
+    }
+  }
+
+  #place(path: RelativePath): Place {
+    const located = this.#options.tree.locate(path);
+    if (isObstacle(located)) throw obstacleError(path, located);
+    return located;
+  }
+
+  async #readAll(place: Place, path: RelativePath): Promise<Uint8Array> {
+    const { files, pace } = this.#options.looking;
+    try {
+      const file = files.openForReading(place);
+      try {
+        const pieces: Uint8Array[] = [];
+        for (;;) {
+          const buffer = Buffer.allocUnsafe(files.statFile(file).size + 1);
+          const count = await files.read(file, buffer);
+          if (count === 0) return Buffer.concat(pieces);
+          pieces.push(buffer.subarray(0, count));
+          pace.refuseAborted();
+        }
+      } finally {
+        files.closeFile(file);
+      }
+    } catch (error) {
+      throw fromSystemError(error, 'read', path);
+    }
+  }
+
+  /** @throws {EngineError} `DRIFT_DETECTED` when the caller was shown something else before. */
+  #remember(path: RelativePath, image: FoundImage): void {
+    const shown = this.#shown.get(path);
+    if (shown !== undefined && !isSameImage(shown, image)) {
+      throw new EngineError('DRIFT_DETECTED', `${quote(path)} changed while the transaction ran`, {
+        path,
+        hint: 'Another program writes there; try again.',
+      });
+    }
+    this.#shown.set(path, image);
+  }
+}
+
+// --- refusals --------------------------------------------------------------------------------
+
+function refuseWriteOver(path: RelativePath, seen: Seen, mode: number | undefined): void {
+  switch (seen.kind) {
+    case 'absent':
+      return;
+    case 'directory':
+      throw new EngineError('PATH_IS_DIRECTORY', `${quote(path)} is a directory`, {
+        path,
+        hint: 'Remove the directory first, or write a file in it.',
+      });
+    case 'symlink':
+      throw linkError(path);
+    case 'special':
+      throw specialError(path);
+    case 'file':
+      if (mode !== undefined || (seen.mode & setIdBits) === 0) return;
+      throw new EngineError(
+        'METADATA_NOT_KEPT',
+        `${quote(path)} runs as its owner (mode ${formatMode(seen.mode)}), and new content does not inherit that`,
+        { path, hint: 'Give the mode that the new content shall have.' },
+      );
+  }
+}
+
+/** The engine itself must be able to read what it wrote, and to move a directory that it made. */
+function requireUsableMode(path: RelativePath, mode: number, needed: number): void {
+  if (mode <= 0o777 && (mode & needed) === needed) return;
+  throw new EngineError(
+    'PLAN_INVALID',
+    `${quote(path)}: mode ${formatMode(mode)} is not usable; permission bits are needed that include ${formatMode(needed)}`,
+    { path, hint: 'Set stricter modes by hand, after the transaction.' },
+  );
+}
+
+/** A link of ours leads to a place inside the root, by a relative path. */
+function requireInnerTarget(path: RelativePath, target: string): void {
+  const hint = 'Give a relative target that stays inside the root.';
+  if (target === '' || target.includes('\0') || Buffer.byteLength(target) > linkTargetBytesMax) {
+    throw new EngineError('PATH_INVALID', `${quote(path)}: the link's target is not usable`, {
+      path,
+      hint,
+    });
+  }
+  let depth = path.split('/').length - 1;
+  const leaves = target.split('/').some((segment) => {
+    if (segment === '..') depth -= 1;
+    else if (segment !== '' && segment !== '.') depth += 1;
+    return depth < 0;
+  });
+  if (!leaves && !target.startsWith('/') && !/^[a-z]:|\\/i.test(target)) return;
+  throw new EngineError(
+    'PATH_ESCAPES_ROOT',
+    `${quote(path)}: a link to ${quote(target)} would lead out of the root`,
+    { path, hint },
+  );
+}
+
+function linkError(path: RelativePath): EngineError {
+  return obstacleError(path, { obstacle: 'symlink', at: path });
+}
+
+function specialError(path: RelativePath): EngineError {
+  return new EngineError(
+    'PATH_SPECIAL',
+    `${quote(path)} is a FIFO, socket or device, which is never read or replaced`,
+    { path, hint: 'Remove it by hand, or choose another path.' },
+  );
+}
+
+function notFound(path: RelativePath): EngineError {
+  return new EngineError('PATH_NOT_FOUND', `${quote(path)} does not exist`, {
+    path,
+    hint: 'Check the path; "ifPresent" makes a remove of nothing a success.',
+  });
+}
+
+function exists(path: RelativePath, hint: string): EngineError {
+  return new EngineError('PATH_EXISTS', `${quote(path)} exists`, { path, hint });
+}
+
+function below(path: RelativePath, ancestor: RelativePath, kind: string): EngineError {
+  return new EngineError(
+    'PLAN_CONTRADICTS',
+    `${quote(path)} lies below ${quote(ancestor)}, which this transaction made a ${kind}`,
+    { path, hint: 'Remove it earlier in the transaction, or choose another path.' },
+  );
+}
+
+function keepAttributes(node: StagedNode, before: Seen | undefined): StagedNode {
+  if (node.kind === 'absent' || before === undefined || before.kind !== node.kind) return node;
+  return { ...node, attributesFrom: before.attributesFrom };
+}
+
+function openSource<T>(open: () => T, name: string): T {
+  try {
+    return open();
+  } catch (error) {
+    throw sourceUnreadable(error, name);
+  }
+}

@@ -1,0 +1,296 @@
+import { assert, EngineError, fromSystemError, systemCode } from './errors.js';
+import type { Directory, FileSystem, FileSystemType, Place, Stat } from './file-system.js';
+import { Journal } from './journal.js';
+import { engineDirectoryName, foldSegment, quote } from './path.js';
+import { readOwner } from './writer-lock.js';
+
+const journalName = 'journal.db';
+const privateMode = 0o700;
+const writableByOthers = 0o022;
+
+/** The open directories of a store, checked. */
+export interface StoreDirectory {
+  readonly files: FileSystem;
+  /** Absolute, links resolved. */
+  readonly rootPath: string;
+  readonly root: Directory;
+  /** `<root>/.skillmeat` */
+  readonly store: Directory;
+  readonly stage: Directory;
+  readonly quarantine: Directory;
+  readonly fileSystemType: FileSystemType;
+  /** Whether the file system takes `Foo` and `foo` for one name. */
+  readonly foldsNames: boolean;
+  /** Owner of the store, for what a process of root makes in it. */
+  readonly owner: { readonly owner: number; readonly group: number };
+}
+
+export interface OpenStoreDirectoryOptions {
+  readonly files: FileSystem;
+  readonly rootPath: string;
+  readonly acceptsFileSystem: boolean;
+}
+
+/**
+ * Opens and checks the directories of a store that was made before.
+ *
+ * @throws {EngineError} `STORE_NOT_FOUND`, `STORE_UNSAFE`, `FILE_SYSTEM_UNSUPPORTED`,
+ * `JOURNAL_DAMAGED`, `JOURNAL_FOREIGN`.
+ */
+export function openStoreDirectory(options: OpenStoreDirectoryOptions): StoreDirectory {
+  const { files } = options;
+  const root = openRoot(options);
+  const opened: Directory[] = [root];
+  try {
+    const fileSystemType = requireFileSystem(options, root);
+    const store = openOwn(files, { directory: root, name: engineDirectoryName }, options.rootPath);
+    opened.push(store);
+    requirePrivate(files, store);
+    requireJournal(files, store, options.rootPath);
+    const stage = openOwn(files, { directory: store, name: 'stage' }, options.rootPath);
+    opened.push(stage);
+    const quarantine = openOwn(files, { directory: store, name: 'quarantine' }, options.rootPath);
+    const { owner, group } = files.statDirectory(store);
+    const foldsNames = foldsCase(files, root);
+    const rootPath = files.pathOf({ directory: root, name: '.' });
+    return {
+      files,
+      rootPath,
+      root,
+      store,
+      stage,
+      quarantine,
+      fileSystemType,
+      foldsNames,
+      owner: { owner, group },
+    };
+  } catch (error) {
+    for (const directory of opened) files.closeDirectory(directory);
+    throw error;
+  }
+}
+
+export function closeStoreDirectory({ files, root, store, stage, quarantine }: StoreDirectory): void {
+  for (const directory of [quarantine, stage, store, root]) files.closeDirectory(directory);
+}
+
+/** The absolute path of the journal, for SQLite. */
+export function journalPath({ files, store }: Pick<StoreDirectory, 'files' | 'store'>): string {
+  return files.pathOf({ directory: store, name: journalName });
+}
+
+/** Identity of a root: a copied or restored directory has another. */
+export interface RootIdentity {
+  readonly inode: string;
+  readonly born: string;
+}
+
+export function rootIdentity({ files, root, store }: StoreDirectory): RootIdentity {
+  const stat = files.statDirectory(root);
+  return {
+    inode: `${String(stat.inode)}/${String(store.inode)}`,
+    born: String(stat.bornNs),
+  };
+}
+
+/**
+ * Makes what is missing of a store, so that a first initialisation that was cut off is finished by
+ * the next. The journal's own first commit is what makes it a store.
+ *
+ * @returns whether this call made it one.
+ * @throws {EngineError} `STORE_UNSAFE`, `FILE_SYSTEM_UNSUPPORTED`, `PERMISSION_DENIED`, …
+ */
+export async function makeStoreDirectory(
+  options: OpenStoreDirectoryOptions & {
+    readonly meta: (identity: RootIdentity) => Readonly<Record<string, string | number>>;
+    /** Runs its argument while no other process initialises the same store. */
+    readonly exclusively: (store: Directory, make: () => Promise<void>) => Promise<void>;
+  },
+): Promise<boolean> {
+  const { files } = options;
+  const root = openRoot(options);
+  try {
+    requireFileSystem(options, root);
+    const place: Place = { directory: root, name: engineDirectoryName };
+    ensureDirectory(files, place);
+    const store = openOwn(files, place, options.rootPath);
+    try {
+      requirePrivate(files, store);
+      if (hasJournal(files, store)) return false;
+      refuseLostJournal(files, store, options.rootPath);
+      let isMade = false;
+      await options.exclusively(store, async () => {
+        // Somebody else may have been first while this process waited.
+        if (hasJournal(files, store)) return;
+        for (const name of ['stage', 'quarantine']) ensureDirectory(files, { directory: store, name });
+        const stat = files.statDirectory(root);
+        const identity: RootIdentity = {
+          inode: `${String(stat.inode)}/${String(store.inode)}`,
+          born: String(stat.bornNs),
+        };
+        // I2: the names must be durable before anything that the journal says.
+        await files.barrier(root);
+        Journal.create(journalPath({ files, store }), options.meta(identity));
+        await files.barrier(root);
+        isMade = true;
+      });
+      return isMade;
+    } finally {
+      files.closeDirectory(store);
+    }
+  } catch (error) {
+    throw fromSystemError(error, 'make a store in', options.rootPath);
+  } finally {
+    files.closeDirectory(root);
+  }
+}
+
+/** @throws {EngineError} `STORE_REPLACED` when an open store is no longer the one at its path. */
+export function requireInPlace(directory: StoreDirectory, journal: Stat): void {
+  const { files, root, store } = directory;
+  const atRoot = files.stat({ directory: root, name: engineDirectoryName });
+  const atStore = files.stat({ directory: store, name: journalName });
+  if (atRoot?.inode === store.inode && atStore?.inode === journal.inode) return;
+  throw new EngineError(
+    'STORE_REPLACED',
+    `${directory.rootPath}/${engineDirectoryName} was removed or replaced while it was open`,
+    { hint: 'Nothing was committed. Open the store again, or make a new one.' },
+  );
+}
+
+export function statJournal({ files, store }: StoreDirectory): Stat {
+  const stat = files.stat({ directory: store, name: journalName });
+  assert(stat !== undefined, 'an open journal has a file');
+  return stat;
+}
+
+function openRoot({ files, rootPath }: OpenStoreDirectoryOptions): Directory {
+  try {
+    return files.openRoot(rootPath);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw fromSystemError(error, 'open', rootPath);
+    const what = code === 'ENOENT' ? 'does not exist' : 'is not a directory';
+    throw new EngineError('STORE_NOT_FOUND', `${rootPath} ${what}`, {
+      path: rootPath,
+      cause: error,
+      hint: 'Check the path given with -C.',
+    });
+  }
+}
+
+function openOwn(files: FileSystem, place: Place, rootPath: string): Directory {
+  const opened = files.openDirectory(place);
+  if (typeof opened !== 'string') return opened;
+  const isStore = place.name === engineDirectoryName;
+  if (opened === 'absent' && isStore) {
+    throw new EngineError('STORE_NOT_FOUND', `${rootPath} has no ${engineDirectoryName}`, {
+      path: rootPath,
+      hint: 'Run: skillmeat txn init',
+    });
+  }
+  if (opened === 'absent') {
+    throw new EngineError('JOURNAL_DAMAGED', `${engineDirectoryName}/${place.name} is missing`, {
+      path: rootPath,
+      hint: 'Restore the .skillmeat directory from a backup, or move it away and start anew.',
+    });
+  }
+  throw new EngineError(
+    'STORE_UNSAFE',
+    `${quote(place.name)} below ${rootPath} is not a plain directory on the same file system (${opened})`,
+    { path: rootPath, hint: 'Move it away, then run: skillmeat txn init' },
+  );
+}
+
+function ensureDirectory(files: FileSystem, place: Place): void {
+  try {
+    files.makeDirectory(place, privateMode);
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+  }
+}
+
+/** The stage directory holds what was in private files: nobody else may read or write it. */
+function requirePrivate(files: FileSystem, store: Directory): void {
+  const ours = files.processOwner();
+  if (ours === undefined) return;
+  const { owner, mode } = files.statDirectory(store);
+  const hint = 'If you trust it: chown it to yourself, then chmod 700 it.';
+  if (owner !== ours.owner && ours.owner !== 0) {
+    throw new EngineError(
+      'STORE_UNSAFE',
+      `${engineDirectoryName} belongs to user ${String(owner)}, you are ${String(ours.owner)}`,
+      { hint },
+    );
+  }
+  if ((mode & writableByOthers) !== 0) {
+    throw new EngineError('STORE_UNSAFE', `${engineDirectoryName} is writable by other users`, {
+      hint,
+    });
+  }
+}
+
+function hasJournal(files: FileSystem, store: Directory): boolean {
+  const stat = files.stat({ directory: store, name: journalName });
+  if (stat === undefined) return false;
+  requirePlainJournal(files, store);
+  return !Journal.isEmpty(journalPath({ files, store }));
+}
+
+function requireJournal(files: FileSystem, store: Directory, rootPath: string): void {
+  if (hasJournal(files, store)) return;
+  refuseLostJournal(files, store, rootPath);
+  throw new EngineError('STORE_NOT_FOUND', `${rootPath}/${engineDirectoryName} was never finished`, {
+    path: rootPath,
+    hint: 'Run: skillmeat txn init',
+  });
+}
+
+/** A journal that is a link, or whose log is one, would make SQLite write elsewhere (I8). */
+function requirePlainJournal(files: FileSystem, store: Directory): void {
+  for (const name of [journalName, `${journalName}-wal`, `${journalName}-shm`]) {
+    const stat = files.stat({ directory: store, name });
+    if (stat === undefined || stat.kind === 'file') continue;
+    throw new EngineError('JOURNAL_FOREIGN', `${engineDirectoryName}/${name} is a ${stat.kind}`, {
+      path: name,
+      hint: 'Move the .skillmeat directory away and run: skillmeat txn init',
+    });
+  }
+}
+
+/** No journal beside traces of committed transactions: somebody removed it. */
+function refuseLostJournal(files: FileSystem, store: Directory, rootPath: string): void {
+  const head = readOwner(files, store)?.head.id ?? 0;
+  if (head === 0) return;
+  throw new EngineError(
+    'JOURNAL_DAMAGED',
+    `${rootPath}/${engineDirectoryName}/${journalName} is missing, though it held ${String(head)} transactions`,
+    {
+      path: rootPath,
+      hint: 'Restore it from a backup; or move the .skillmeat directory away to start anew.',
+    },
+  );
+}
+
+function requireFileSystem(
+  { files, acceptsFileSystem, rootPath }: OpenStoreDirectoryOptions,
+  root: Directory,
+): FileSystemType {
+  const type = files.typeOf(root);
+  if (acceptsFileSystem || type.support === 'supported' || type.support === 'volatile') return type;
+  const why = {
+    network: 'a network file system, where neither locks nor syncs can be relied on',
+    unknown: 'a file system that nobody has proved the promises on',
+  }[type.support];
+  throw new EngineError('FILE_SYSTEM_UNSUPPORTED', `${rootPath} is on ${type.name}: ${why}`, {
+    path: rootPath,
+    hint: 'Use a local directory (ext4, XFS, btrfs), or take the risk with --accept-file-system.',
+  });
+}
+
+/** Looks for the engine's own directory by another spelling. */
+function foldsCase(files: FileSystem, root: Directory): boolean {
+  const other = files.stat({ directory: root, name: foldSegment(engineDirectoryName) });
+  const own = files.stat({ directory: root, name: engineDirectoryName });
+  return other !== undefined && other.inode === own?.inode;
+}

@@ -1,0 +1,507 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { commit, type CommitOptions, type Committing } from './commit.js';
+import { EngineError } from './errors.js';
+import { publish } from './events.js';
+import type { Capabilities, FileSystem, Stat } from './file-system.js';
+import { randomId } from './hash.js';
+import { Journal } from './journal.js';
+import { lockWaitMsDefault } from './limits.js';
+import { NodeFileSystem } from './node-file-system.js';
+import type { PlanFormat, PlanSource } from './plan-document.js';
+import { Quarantine } from './quarantine.js';
+import {
+  type Receipt,
+  type RecoveryReport,
+  toRecord,
+  toSummary,
+  type TransactionRecord,
+  type TransactionSummary,
+} from './receipt.js';
+import type { Rule } from './rules.js';
+import { formatVersion } from './schema.js';
+import {
+  closeStoreDirectory,
+  journalPath,
+  makeStoreDirectory,
+  openStoreDirectory,
+  type RootIdentity,
+  rootIdentity,
+  statJournal,
+  type StoreDirectory,
+} from './store-directory.js';
+import type { Transaction, TransactionCalls } from './transaction.js';
+import { type OwnerRecord, readOwner, WriterLock } from './writer-lock.js';
+import { Writer } from './writer.js';
+
+/** How to open a store. */
+export interface OpenStoreOptions {
+  /** Make the store, and the directory, when there is none. Default: false. */
+  readonly create?: boolean;
+  /** `off`: plain Node, without the native part. Default: `auto`. */
+  readonly native?: 'auto' | 'off';
+  /** How long to wait for other writers, in milliseconds. Default: 10 000. */
+  readonly lockWaitMs?: number;
+  /** Rules that every transaction of this store must satisfy (I6). */
+  readonly rules?: readonly Rule[];
+  /**
+   * `auto`: finish or undo what a dead process left, if nobody holds the lock for long.
+   * `never`: only look; reads work, and the first write recovers. Default: `auto`.
+   */
+  readonly recover?: 'auto' | 'never';
+  /** Take over a store whose root was copied, moved to another disk or restored. Default: false. */
+  readonly adopt?: boolean;
+  /** Work on a file system that is not known to keep the promises. Default: false. */
+  readonly acceptFileSystem?: boolean;
+  /** Permission bits of new files. Default: `0o644`. */
+  readonly fileMode?: number;
+  /** Permission bits of new directories. Default: `0o755`. */
+  readonly directoryMode?: number;
+  /** What this program calls itself to those who wait for its lock. Default: `node`. */
+  readonly command?: string;
+  readonly signal?: AbortSignal;
+  /** Milliseconds since 1970; a seam for tests. */
+  readonly now?: () => number;
+  /** Makes UUIDs; a seam for tests. */
+  readonly newId?: () => string;
+  /** The disk; a seam for tests. Overrides `native`. */
+  readonly fileSystem?: FileSystem;
+}
+
+/** How to run one transaction. */
+export interface TransactOptions {
+  /** Why, for the log. At most 65 536 characters. */
+  readonly message?: string;
+  /** Do everything but the commit, and tell what would change. */
+  readonly dryRun?: boolean;
+  /** Rules for this transaction, besides those of the store. */
+  readonly rules?: readonly Rule[];
+  /** Stops before the commit; a transaction that is committed is always finished. */
+  readonly signal?: AbortSignal;
+  /** How long to wait for other writers, in milliseconds. */
+  readonly lockWaitMs?: number;
+}
+
+export interface ApplyOptions extends TransactOptions {
+  /** Default: told by the plan's first bytes. */
+  readonly format?: PlanFormat;
+  /** What to call the plan in messages. */
+  readonly name?: string;
+  /** Absolute directory that relative `from` paths start at. Needed when the plan has such. */
+  readonly baseDirectory?: string;
+}
+
+export interface RecoverOptions {
+  /** Number of a blocked or damaged transaction to finish, whatever may be lost of it. */
+  readonly redo?: number;
+  /** Number of a blocked or damaged transaction to undo, whatever may be lost of it. */
+  readonly undo?: number;
+  readonly signal?: AbortSignal;
+  readonly lockWaitMs?: number;
+}
+
+export interface LogOptions {
+  /** Default: 100. */
+  readonly limit?: number;
+  /** Only transactions with a smaller number. */
+  readonly before?: number;
+}
+
+/** What a store is like right now. */
+export interface StoreStatus {
+  /** Absolute, links resolved. */
+  readonly root: string;
+  /** Number of the newest transaction, 0 when there is none. */
+  readonly head: number;
+  /** Transactions that are committed but not known to be on disk as a whole. */
+  readonly unsettled: number;
+  /** Blocked and damaged ones. */
+  readonly troubled: readonly TransactionSummary[];
+  /** Things that were set aside, in `.skillmeat/quarantine`. */
+  readonly quarantined: number;
+  /** The last process that wrote, or that writes now; `null` when nobody did. */
+  readonly writer: {
+    readonly pid: number;
+    readonly host: string;
+    readonly command: string;
+    /** ISO 8601. */
+    readonly since: string;
+    /** Whether it let go in order. */
+    readonly isDone: boolean;
+  } | null;
+}
+
+/** What `doctor` reports. */
+export interface StoreDiagnosis {
+  readonly root: string;
+  readonly format: number;
+  readonly fileSystem: { readonly name: string; readonly support: string };
+  readonly foldsNames: boolean;
+  readonly capabilities: Capabilities;
+  /** Bytes that this user may still write. */
+  readonly freeBytes: number;
+  readonly transactions: number;
+}
+
+/**
+ * Opens the store of a directory, recovering first what a dead process left.
+ *
+ * @param root the directory; absolute, or relative to the working directory.
+ * @throws {EngineError} `STORE_NOT_FOUND`, `STORE_UNSAFE`, `STORE_DETACHED`, `STORE_FORMAT_NEWER`,
+ * `STORE_LOCKED`, `JOURNAL_FOREIGN`, `JOURNAL_DAMAGED`, `FILE_SYSTEM_UNSUPPORTED`,
+ * `SQLITE_UNSUITABLE`, `PERMISSION_DENIED`.
+ */
+export async function openStore(root: string, options: OpenStoreOptions = {}): Promise<Store> {
+  if (typeof root !== 'string' || root === '') throw new TypeError('root must be a path');
+  const files = options.fileSystem ?? new NodeFileSystem({ native: options.native ?? 'auto' });
+  const given = { files, rootPath: resolve(root) };
+  const acceptsFileSystem = options.acceptFileSystem ?? false;
+  if (options.create === true) await create({ ...given, acceptsFileSystem }, options);
+  const directory = openStoreDirectory({ ...given, acceptsFileSystem });
+  let journal: Journal | undefined;
+  try {
+    journal = Journal.open(journalPath(directory));
+    requireSameRoot(directory, journal, options.adopt ?? false);
+    const store = new Store(directory, journal, options);
+    if (options.recover !== 'never') await store.recoverOnOpen();
+    return store;
+  } catch (error) {
+    journal?.[Symbol.dispose]();
+    closeStoreDirectory(directory);
+    throw error;
+  }
+}
+
+const runningIn = new AsyncLocalStorage<ReadonlySet<Store>>();
+
+/** An open store. Made by {@link openStore}. Callers in one process queue up. */
+export class Store implements AsyncDisposable {
+  readonly #directory: StoreDirectory;
+  readonly #journal: Journal;
+  readonly #lock: WriterLock;
+  readonly #writer: Writer;
+  readonly #options: OpenStoreOptions;
+  readonly #committing: Committing;
+  readonly #quarantine: Quarantine;
+  #recoveryOnOpen: RecoveryReport | undefined;
+  #work = new Set<Promise<unknown>>();
+  #isClosed = false;
+
+  /** @internal */
+  constructor(directory: StoreDirectory, journal: Journal, options: OpenStoreOptions) {
+    const { files } = directory;
+    const now = options.now ?? Date.now;
+    const newId = options.newId ?? randomId;
+    const bootId = files.bootId() ?? `process-${newId()}`;
+    const journalStat: Stat = statJournal(directory);
+    this.#options = options;
+    this.#directory = directory;
+    this.#journal = journal;
+    this.#quarantine = new Quarantine({ files, directory: directory.quarantine, now });
+    this.#lock = new WriterLock({
+      files,
+      directory: directory.store,
+      holder: { pid: process.pid, host: hostname(), command: plainText(options.command ?? 'node') },
+      now,
+    });
+    this.#writer = new Writer({
+      directory,
+      journal,
+      journalStat,
+      quarantine: this.#quarantine,
+      lock: this.#lock,
+      bootId,
+    });
+    this.#committing = {
+      directory,
+      journal,
+      writer: this.#writer,
+      bootId,
+      now,
+      newId,
+      fileMode: options.fileMode ?? 0o644,
+      directoryMode: options.directoryMode ?? 0o755,
+    };
+  }
+
+  /** Absolute path of the root, links resolved. */
+  get root(): string {
+    return this.#directory.rootPath;
+  }
+
+  /** What opening this store had to recover; `undefined` when there was nothing to do. */
+  get recoveryOnOpen(): RecoveryReport | undefined {
+    return this.#recoveryOnOpen;
+  }
+
+  /**
+   * Runs one transaction: `callback` says what shall change, then all of it happens or nothing.
+   *
+   * A throw from the callback leaves nothing behind and comes out as it is. The lock is held while
+   * the callback runs.
+   *
+   * @throws {EngineError} before anything changed: `PATH_…`, `SOURCE_…`, `EXPECTATION_FAILED`,
+   * `RULE_VIOLATED`, `METADATA_NOT_KEPT`, `DISK_FULL`, `STORE_LOCKED`, `ABORTED`, …; after it was
+   * undone: `DRIFT_DETECTED`, `PERMISSION_DENIED`, `PATH_BUSY`, …; otherwise `COMMIT_UNKNOWN` or
+   * `BLOCKED`, which say what to do.
+   */
+  async transact(
+    options: TransactOptions,
+    callback: (tx: Transaction) => unknown,
+  ): Promise<Receipt> {
+    if (typeof callback !== 'function') throw new TypeError('callback must be a function');
+    return this.#commit(options, new Map(), async (tx) => {
+      await callback(tx);
+    });
+  }
+
+  /**
+   * Applies a plan, as an object or as the bytes of a plan file (docs/plan-format.md). The message
+   * given here wins over the plan's.
+   *
+   * @throws {EngineError} `PLAN_INVALID`, `PLAN_CONTRADICTS`, and what {@link transact} throws.
+   */
+  async apply(plan: PlanSource, options: ApplyOptions = {}): Promise<Receipt> {
+    this.#refuseClosed();
+    // Only who applies plans pays for loading their checker.
+    const { openPlan } = await import('./plan-document.js');
+    const { format, name, baseDirectory } = options;
+    const opened = await openPlan(plan, {
+      ...(format === undefined ? {} : { format }),
+      ...(name === undefined ? {} : { name }),
+    });
+    const { runOperations } = await import('./run-operations.js');
+    const message = options.message ?? opened.message;
+    return this.#commit({ ...options, message }, opened.expectations, (tx) =>
+      runOperations(opened.operations, tx, baseDirectory),
+    );
+  }
+
+  /**
+   * Finishes or undoes what is unsettled, also what was blocked before, and tells what it found.
+   *
+   * @throws {EngineError} `TRANSACTION_NOT_FOUND`, `STORE_LOCKED`, `JOURNAL_DAMAGED`.
+   */
+  async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
+    const { redo, undo, signal, lockWaitMs } = options;
+    return this.#exclusively({ signal, lockWaitMs }, async () => {
+      const forced = new Set<number>();
+      for (const [id, state] of [[redo, 'committed'], [undo, 'undoing']] as const) {
+        if (id === undefined) continue;
+        this.#requireTroubled(id);
+        this.#journal.update([{ id, state }]);
+        forced.add(id);
+      }
+      return this.#writer.recoverAll(forced);
+    });
+  }
+
+  async status(): Promise<StoreStatus> {
+    this.#refuseClosed();
+    const unsettled = this.#journal.unsettled();
+    return {
+      root: this.root,
+      head: this.#journal.head().id,
+      unsettled: unsettled.length,
+      troubled: unsettled.filter(({ trouble }) => trouble !== undefined).map(toSummary),
+      quarantined: this.#quarantine.count(),
+      writer: toWriter(readOwner(this.#directory.files, this.#directory.store)),
+    };
+  }
+
+  /** Returns transactions, newest first. */
+  async log({ limit = 100, before }: LogOptions = {}): Promise<readonly TransactionSummary[]> {
+    this.#refuseClosed();
+    return this.#journal.log(limit, before ?? Number.MAX_SAFE_INTEGER).map(toSummary);
+  }
+
+  /** Returns one transaction with its changes. @throws {EngineError} `TRANSACTION_NOT_FOUND`. */
+  async show(id: number): Promise<TransactionRecord> {
+    this.#refuseClosed();
+    const row = this.#journal.transaction(id);
+    if (row === undefined) throw notFound(id);
+    return toRecord(row, this.#journal.changes(id));
+  }
+
+  /** Returns what this store stands on. */
+  async diagnose(): Promise<StoreDiagnosis> {
+    this.#refuseClosed();
+    const { files, fileSystemType, foldsNames, root } = this.#directory;
+    return {
+      root: this.root,
+      format: formatVersion,
+      fileSystem: fileSystemType,
+      foldsNames,
+      capabilities: files.capabilities,
+      freeBytes: files.freeBytes(root),
+      transactions: this.#journal.head().id,
+    };
+  }
+
+  /** Waits for what is running, then lets go of everything. A second call does nothing. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await Promise.allSettled(this.#work);
+    this.#lock[Symbol.dispose]();
+    this.#journal[Symbol.dispose]();
+    this.#directory.files.close();
+    closeStoreDirectory(this.#directory);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** @internal */
+  async recoverOnOpen(): Promise<void> {
+    const isDirty = this.#journal.unsettled().length > 0 || this.#isLeftHeld();
+    if (!isDirty) return;
+    await this.#exclusively({ isRetry: true, signal: this.#options.signal }, async (report) => {
+      this.#recoveryOnOpen = report;
+    });
+  }
+
+  #isLeftHeld(): boolean {
+    const owner = readOwner(this.#directory.files, this.#directory.store);
+    return owner !== undefined && !owner.isReleased;
+  }
+
+  async #commit(
+    options: TransactOptions,
+    expectations: CommitOptions['expectations'],
+    collect: (tx: TransactionCalls) => Promise<void>,
+  ): Promise<Receipt> {
+    const { signal, lockWaitMs } = options;
+    const rules = [...(this.#options.rules ?? []), ...(options.rules ?? [])];
+    const { message = '', dryRun = false } = options;
+    const given: CommitOptions = { message, isDryRun: dryRun, rules, expectations, signal };
+    return this.#exclusively({ signal, lockWaitMs }, (_report, session) =>
+      commit(given, this.#committing, session, (tx) =>
+        runningIn.run(new Set([...(runningIn.getStore() ?? []), this]), () => collect(tx)),
+      ),
+    );
+  }
+
+  async #exclusively<T>(
+    options: {
+      readonly signal?: AbortSignal | undefined;
+      readonly lockWaitMs?: number | undefined;
+      readonly isRetry?: boolean;
+    },
+    work: (
+      report: RecoveryReport | undefined,
+      session: Parameters<typeof commit>[2],
+    ) => Promise<T>,
+  ): Promise<T> {
+    this.#refuseClosed();
+    if (runningIn.getStore()?.has(this) === true) {
+      throw new EngineError('TRANSACTION_NESTED', 'a transaction of this store is running here', {
+        hint: 'Use the transaction that the callback was given, or start this one after it.',
+      });
+    }
+    const { signal, isRetry = false } = options;
+    const waitMs = options.lockWaitMs ?? this.#options.lockWaitMs ?? lockWaitMsDefault;
+    publish('skillmeat:waiting', { root: this.root, waitMs });
+    const running = this.#writer.exclusively({ waitMs, signal, isRetry }, (session, report) =>
+      work(report, session),
+    );
+    this.#work.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#work.delete(running);
+    }
+  }
+
+  #requireTroubled(id: number): void {
+    const row = this.#journal.transaction(id);
+    if (row === undefined) throw notFound(id);
+    if (row.trouble !== undefined) return;
+    throw new EngineError(
+      'TRANSACTION_NOT_FOUND',
+      `transaction ${String(id)} is ${row.state}, neither blocked nor damaged`,
+      { hint: 'Only a blocked or damaged transaction can be forced either way.' },
+    );
+  }
+
+  #refuseClosed(): void {
+    if (!this.#isClosed) return;
+    throw new EngineError('STORE_CLOSED', 'the store is closed', { hint: 'Open it again.' });
+  }
+}
+
+async function create(
+  given: {
+    readonly files: FileSystem;
+    readonly rootPath: string;
+    readonly acceptsFileSystem: boolean;
+  },
+  options: OpenStoreOptions,
+): Promise<void> {
+  const { files, rootPath } = given;
+  files.makeRoot(rootPath);
+  const now = options.now ?? Date.now;
+  const holder = { pid: process.pid, host: hostname(), command: plainText(options.command ?? 'node') };
+  await makeStoreDirectory({
+    ...given,
+    meta: (identity) => ({
+      uuid: (options.newId ?? randomId)(),
+      created_at: now(),
+      epoch: 1,
+      pruned_through: 0,
+      ...identityMeta(identity),
+    }),
+    exclusively: async (directory, make) => {
+      using lock = new WriterLock({ files, directory, holder, now });
+      await lock.acquire({
+        waitMs: options.lockWaitMs ?? lockWaitMsDefault,
+        signal: options.signal,
+      });
+      await make();
+    },
+  });
+}
+
+function identityMeta({ inode, born }: RootIdentity): Readonly<Record<string, string>> {
+  return { root_inode: inode, root_born: born };
+}
+
+/**
+ * A journal is instructions: one that came with a copied or cloned directory is not followed until
+ * somebody says so.
+ */
+function requireSameRoot(directory: StoreDirectory, journal: Journal, adopt: boolean): void {
+  const { inode, born } = rootIdentity(directory);
+  if (journal.meta('root_inode') === inode && journal.meta('root_born') === born) return;
+  if (adopt) {
+    journal.setMeta(identityMeta({ inode, born }));
+    return;
+  }
+  throw new EngineError(
+    'STORE_DETACHED',
+    `the journal in ${directory.rootPath}/.skillmeat was made for another directory: this one was copied, cloned or restored`,
+    {
+      path: directory.rootPath,
+      hint: 'If you trust where it came from: skillmeat txn recover --adopt. Else remove .skillmeat.',
+    },
+  );
+}
+
+function toWriter(owner: OwnerRecord | undefined): StoreStatus['writer'] {
+  if (owner === undefined) return null;
+  const { pid, host, command, since, isReleased } = owner;
+  return { pid, host, command, since, isDone: isReleased };
+}
+
+function notFound(id: number): EngineError {
+  return new EngineError('TRANSACTION_NOT_FOUND', `there is no transaction ${String(id)}`, {
+    hint: 'List them with: skillmeat txn log',
+  });
+}
+
+/** Short and printable: it goes into a record of fixed size. */
+function plainText(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]|["\\]/g, '?').slice(0, 160);
+}

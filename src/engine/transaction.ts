@@ -1,0 +1,232 @@
+import { isAbsolute, parse } from 'node:path';
+import { EngineError, fromSystemError } from './errors.js';
+import type { FileSystem, Place } from './file-system.js';
+import { parsePath } from './path.js';
+import type { Seen, StagedView } from './staged-view.js';
+import { type Content, sourceUnreadable } from './staged-content.js';
+
+/** What a path is in a transaction's view. */
+export interface PathStat {
+  readonly kind: 'file' | 'directory' | 'symlink' | 'special';
+  /** Bytes; 0 for what is not a file. */
+  readonly size: number;
+  /** Permission bits; 0 for a link. */
+  readonly mode: number;
+  /** The text of a link. */
+  readonly target?: string;
+}
+
+export interface PathEntry {
+  readonly name: string;
+  readonly kind: PathStat['kind'];
+}
+
+/** Reads of the root as it will be. What a rule is given. */
+export interface ReadableView {
+  /** Returns a file's bytes, `undefined` when there is nothing. @throws `PATH_IS_DIRECTORY`, … */
+  read(path: string): Promise<Uint8Array | undefined>;
+  /** Returns what the path is, without following links; `undefined` when there is nothing. */
+  stat(path: string): Promise<PathStat | undefined>;
+  /** Returns what is right below a directory, sorted by name; `.` or nothing is the root. */
+  list(path?: string): Promise<readonly PathEntry[] | undefined>;
+}
+
+/** Permission bits, `0o000`–`0o777`. A file's must let its owner read, a directory's do everything. */
+export interface ModeOption {
+  readonly mode?: number | undefined;
+}
+
+/**
+ * The changes of one transaction, while they are collected. Operations act in the order of the
+ * calls on what is there already; nothing of the root is touched before the commit. Paths are
+ * relative to the root.
+ *
+ * Each call rejects with an `EngineError` whose code says what is in the way (`PATH_…`,
+ * `DISK_FULL`, …); a rejected call changed nothing, and the transaction goes on if it is caught.
+ */
+export interface Transaction extends ReadableView {
+  /** Makes `path` a file with this content; without `mode` a file that is replaced keeps its own. */
+  write(path: string, content: Content, options?: ModeOption): Promise<void>;
+  /** Makes `path` a copy of a file or directory anywhere; a directory is replaced as a whole. */
+  copyIn(path: string, source: string): Promise<void>;
+  /** Removes a file, link or directory with all that is in it. */
+  remove(path: string, options?: { readonly ifPresent?: boolean }): Promise<void>;
+  rename(from: string, to: string, options?: { readonly replace?: boolean }): Promise<void>;
+  /** Makes a directory and its parents; one that is there is left alone. */
+  mkdir(path: string, options?: ModeOption): Promise<void>;
+  chmod(path: string, mode: number): Promise<void>;
+  /** Makes a link to a relative `target` inside the root, or gives a link another target. */
+  symlink(path: string, target: string): Promise<void>;
+}
+
+/**
+ * Hands a caller's operations to the staged view, one after the other, whether or not the caller
+ * waited for each.
+ */
+export class TransactionCalls implements Transaction {
+  readonly #view: StagedView;
+  readonly #files: FileSystem;
+  readonly #reads: ReadableView;
+  readonly #pending = new Set<Promise<unknown>>();
+  #last: Promise<unknown> = Promise.resolve();
+  #isOpen = true;
+
+  constructor(view: StagedView, files: FileSystem) {
+    this.#view = view;
+    this.#files = files;
+    this.#reads = readableView(view);
+  }
+
+  write(path: string, content: Content, options: ModeOption = {}): Promise<void> {
+    return this.#enqueue(() => this.#view.write(parsePath(path), requireContent(content), options.mode));
+  }
+
+  copyIn(path: string, source: string): Promise<void> {
+    return this.#enqueue(() => {
+      const parsed = parsePath(path);
+      return this.#withSource(source, (place) => this.#view.copyIn(parsed, place, source));
+    });
+  }
+
+  /** As {@link write}, with the bytes of the file at an absolute path. */
+  writeFrom(path: string, source: string, { mode }: ModeOption): Promise<void> {
+    return this.#enqueue(() => {
+      const parsed = parsePath(path);
+      return this.#withSource(source, (place) =>
+        this.#view.writeFrom(parsed, place, { name: source, mode }),
+      );
+    });
+  }
+
+  remove(path: string, options: { readonly ifPresent?: boolean } = {}): Promise<void> {
+    return this.#enqueue(() => {
+      this.#view.remove(parsePath(path), { ifPresent: options.ifPresent ?? false });
+    });
+  }
+
+  rename(from: string, to: string, options: { readonly replace?: boolean } = {}): Promise<void> {
+    return this.#enqueue(() =>
+      this.#view.rename(parsePath(from), parsePath(to), { replace: options.replace ?? false }),
+    );
+  }
+
+  mkdir(path: string, options: ModeOption = {}): Promise<void> {
+    return this.#enqueue(() => {
+      this.#view.makeDirectory(parsePath(path), options.mode);
+    });
+  }
+
+  chmod(path: string, mode: number): Promise<void> {
+    return this.#enqueue(() => {
+      this.#view.setMode(parsePath(path), mode);
+    });
+  }
+
+  symlink(path: string, target: string): Promise<void> {
+    return this.#enqueue(() => {
+      this.#view.makeLink(parsePath(path), target);
+    });
+  }
+
+  read(path: string): Promise<Uint8Array | undefined> {
+    return this.#enqueue(() => this.#reads.read(path));
+  }
+
+  stat(path: string): Promise<PathStat | undefined> {
+    return this.#enqueue(() => this.#reads.stat(path));
+  }
+
+  list(path?: string): Promise<readonly PathEntry[] | undefined> {
+    return this.#enqueue(() => this.#reads.list(path));
+  }
+
+  /**
+   * Takes no more calls, and waits for those that the caller did not wait for.
+   *
+   * @throws the first error of such a call.
+   */
+  async finish(): Promise<void> {
+    this.#isOpen = false;
+    for (const call of await Promise.allSettled(this.#pending)) {
+      if (call.status === 'rejected') throw call.reason;
+    }
+  }
+
+  #enqueue<T>(act: () => T | Promise<T>): Promise<T> {
+    if (!this.#isOpen) {
+      return Promise.reject(
+        new EngineError('TRANSACTION_CLOSED', 'the transaction is over', {
+          hint: 'Await every call inside the callback of transact.',
+        }),
+      );
+    }
+    const call = this.#last.then(act).catch((error: unknown) => {
+      throw fromSystemErrorOnly(error);
+    });
+    this.#pending.add(call);
+    const settle = (): void => {
+      this.#pending.delete(call);
+    };
+    this.#last = call.then(settle, settle);
+    return call;
+  }
+
+  /** A source that the caller names may be a link: it stands for where it leads. */
+  async #withSource(source: string, use: (place: Place) => Promise<void>): Promise<void> {
+    if (typeof source !== 'string' || !isAbsolute(source)) {
+      throw new TypeError(`source must be an absolute path, not ${JSON.stringify(source)}`);
+    }
+    let place: Place;
+    try {
+      const { dir, base } = parse(this.#files.resolveLinks(source));
+      if (base === '') throw new Error('it is the root of a file system');
+      place = { directory: this.#files.openRoot(dir), name: base };
+    } catch (error) {
+      throw sourceUnreadable(error, source);
+    }
+    try {
+      await use(place);
+    } finally {
+      this.#files.closeDirectory(place.directory);
+    }
+  }
+}
+
+/** Reads of a view, one caller at a time. */
+export function readableView(view: StagedView): ReadableView {
+  return {
+    read: async (path) => view.read(parsePath(path)),
+    stat: async (path) => toPathStat(view.look(parsePath(path))),
+    list: async (path = '.') => {
+      const entries = view.list(path === '.' ? undefined : parsePath(path));
+      return entries?.flatMap(({ name, kind }) => (kind === 'absent' ? [] : [{ name, kind }]));
+    },
+  };
+}
+
+function toPathStat(seen: Seen): PathStat | undefined {
+  switch (seen.kind) {
+    case 'absent':
+      return undefined;
+    case 'special':
+      return { kind: 'special', size: 0, mode: 0 };
+    case 'directory':
+      return { kind: 'directory', size: 0, mode: seen.mode };
+    case 'symlink':
+      return { kind: 'symlink', size: 0, mode: 0, target: seen.target };
+    case 'file':
+      return { kind: 'file', size: seen.size, mode: seen.mode };
+  }
+}
+
+function requireContent(content: Content): Content {
+  const isStream =
+    typeof content === 'object' && content !== null && Symbol.asyncIterator in content;
+  if (typeof content === 'string' || content instanceof Uint8Array || isStream) return content;
+  throw new TypeError('content must be a string, bytes, or an async iterable of them');
+}
+
+function fromSystemErrorOnly(error: unknown): unknown {
+  const isSystemError = error instanceof Error && 'syscall' in error;
+  return isSystemError ? fromSystemError(error, 'prepare', 'the transaction') : error;
+}

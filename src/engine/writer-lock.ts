@@ -1,0 +1,341 @@
+import Database from 'better-sqlite3';
+import { setTimeout } from 'node:timers/promises';
+import { EngineError, systemCode } from './errors.js';
+import type { Directory, FileSystem, OpenFile, Place } from './file-system.js';
+import { lockPollMsMax } from './limits.js';
+
+/*
+ * Who may write, and who wrote last.
+ *
+ * 1. Callers in this process queue up, first come first served, per store directory.
+ * 2. The first of them takes the kernel's lock on the file `lock`: an open-file-description lock
+ *    on the very bytes that SQLite locks for `BEGIN EXCLUSIVE`. Without the native part SQLite
+ *    itself takes it there, so that both kinds of process exclude each other. The kernel releases
+ *    it when the holder dies; nothing is ever judged by age.
+ * 3. The file `owner` says for people who holds it. It is also the high-water mark: a holder that
+ *    lets go in order leaves `released` and the newest transaction in it. A record that is missing,
+ *    from another boot, or without `released` means that the holder died: recover.
+ */
+
+const lockName = 'lock';
+const ownerName = 'owner';
+
+/** Who is asking, for the people who read `owner`. */
+export interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  /** Program and arguments, shortened. */
+  readonly command: string;
+}
+
+/** What the file `owner` says. */
+export interface OwnerRecord extends Holder {
+  readonly bootId: string;
+  /** ISO 8601. */
+  readonly since: string;
+  readonly isReleased: boolean;
+  /** The newest transaction when the record was written. */
+  readonly head: { readonly id: number; readonly chain: string };
+}
+
+export interface WriterLockOptions {
+  readonly files: FileSystem;
+  /** The store's own directory. */
+  readonly directory: Directory;
+  readonly holder: Holder;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+export interface AcquireOptions {
+  readonly waitMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One store's claim to be the only writer of its root. */
+export class WriterLock implements Disposable {
+  readonly #options: WriterLockOptions;
+  readonly #queueKey: string;
+  #lockFile: OpenFile | undefined;
+  #ownerFile: OpenFile | undefined;
+  #database: Database.Database | undefined;
+  /** Inode of the file that the lock is, or will be, on. */
+  #inode: bigint | undefined;
+  #leaveQueue: (() => void) | undefined;
+
+  constructor(options: WriterLockOptions) {
+    this.#options = options;
+    const { device, inode } = options.directory;
+    this.#queueKey = `${String(device)}:${String(inode)}`;
+  }
+
+  get isHeld(): boolean {
+    return this.#leaveQueue !== undefined;
+  }
+
+  /**
+   * Waits for the lock.
+   *
+   * @returns what the last holder left, `undefined` when there is no such record.
+   * @throws {EngineError} `STORE_LOCKED` after `waitMs`, `ABORTED`.
+   */
+  async acquire({ waitMs, signal }: AcquireOptions): Promise<OwnerRecord | undefined> {
+    const deadline = performance.now() + waitMs;
+    const leave = await enterQueue(this.#queueKey, {
+      deadline,
+      signal,
+      giveUp: () => this.#lockedError(waitMs),
+    });
+    try {
+      await this.#lockFileSystem(deadline, waitMs, signal);
+      this.#leaveQueue = leave;
+      return this.#readOwner();
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  /** Says in `owner` who holds the lock now; `head` is the newest transaction. */
+  recordHeld(bootId: string, head: OwnerRecord['head']): void {
+    this.#writeOwner(bootId, head, false);
+  }
+
+  /** Says in `owner` that everything up to `head` was applied, so that nobody need recover. */
+  recordReleased(bootId: string, head: OwnerRecord['head']): void {
+    this.#writeOwner(bootId, head, true);
+  }
+
+  release(): void {
+    const leave = this.#leaveQueue;
+    if (leave === undefined) return;
+    this.#leaveQueue = undefined;
+    try {
+      if (this.#lockFile !== undefined) this.#options.files.unlock(this.#lockFile);
+      if (this.#database?.inTransaction === true) this.#database.exec('ROLLBACK');
+    } finally {
+      leave();
+    }
+  }
+
+  /** @throws {EngineError} `STORE_REPLACED` when the lock file is no longer the one we hold. */
+  requireInPlace(): void {
+    if (this.#isStillThere()) return;
+    throw new EngineError('STORE_REPLACED', 'the lock file was removed or replaced while in use', {
+      hint: 'Nothing was committed. Open the store again; do not remove files of .skillmeat.',
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+    this.#closeLock();
+    if (this.#ownerFile !== undefined) this.#options.files.closeFile(this.#ownerFile);
+    this.#ownerFile = undefined;
+  }
+
+  async #lockFileSystem(
+    deadline: number,
+    waitMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    for (let pauseMs = 0.5; !this.#tryLock(); pauseMs = Math.min(pauseMs * 2, lockPollMsMax)) {
+      refuseAborted(signal);
+      if (performance.now() >= deadline) throw this.#lockedError(waitMs);
+      // Not all at the same beat: writers that woke together would meet again and again.
+      await setTimeout(pauseMs * (0.5 + Math.random() / 2));
+    }
+  }
+
+  #tryLock(): boolean {
+    if (!this.#isStillThere()) this.#openLock();
+    if (!this.#takeLock()) return false;
+    // A lock on a file that was unlinked before we got it excludes nobody.
+    if (this.#isStillThere()) return true;
+    this.#closeLock();
+    return false;
+  }
+
+  #openLock(): void {
+    const { files } = this.#options;
+    this.#closeLock();
+    const place = this.#place(lockName);
+    const file = files.openRecord(place);
+    this.#inode = files.statFile(file).inode;
+    if (files.capabilities.native !== 'off') {
+      this.#lockFile = file;
+      return;
+    }
+    // From here on only SQLite may open the file: closing another descriptor drops its lock.
+    files.closeFile(file);
+    this.#database = new Database(files.pathOf(place), { timeout: 0 });
+  }
+
+  #takeLock(): boolean {
+    if (this.#lockFile !== undefined) return this.#options.files.tryLock(this.#lockFile);
+    try {
+      this.#database?.exec('BEGIN EXCLUSIVE');
+      return true;
+    } catch (error) {
+      if (systemCode(error)?.startsWith('SQLITE_BUSY') === true) return false;
+      throw error;
+    }
+  }
+
+  #isStillThere(): boolean {
+    if (this.#inode === undefined) return false;
+    return this.#options.files.stat(this.#place(lockName))?.inode === this.#inode;
+  }
+
+  #closeLock(): void {
+    this.#database?.close();
+    if (this.#lockFile !== undefined) this.#options.files.closeFile(this.#lockFile);
+    this.#database = undefined;
+    this.#lockFile = undefined;
+    this.#inode = undefined;
+  }
+
+  #readOwner(): OwnerRecord | undefined {
+    return parseOwner(this.#options.files.readRecord(this.#ownerRecord()));
+  }
+
+  #writeOwner(bootId: string, head: OwnerRecord['head'], isReleased: boolean): void {
+    const { files, holder, now } = this.#options;
+    const since = new Date(now()).toISOString();
+    const record: OwnerRecord = { ...holder, bootId, since, isReleased, head };
+    files.writeRecord(this.#ownerRecord(), JSON.stringify(record));
+  }
+
+  #ownerRecord(): OpenFile {
+    const { files } = this.#options;
+    const place = this.#place(ownerName);
+    if (this.#ownerFile !== undefined) {
+      const found = files.stat(place);
+      if (found?.inode === files.statFile(this.#ownerFile).inode) return this.#ownerFile;
+      files.closeFile(this.#ownerFile);
+    }
+    this.#ownerFile = files.openRecord(place);
+    return this.#ownerFile;
+  }
+
+  #lockedError(waitMs: number): EngineError {
+    const owner = this.#readOwner();
+    const who =
+      owner === undefined || owner.isReleased
+        ? 'another process'
+        : `process ${String(owner.pid)} on ${owner.host} (${owner.command}) since ${owner.since}`;
+    return new EngineError(
+      'STORE_LOCKED',
+      `the store is being written by ${who}; waited ${String(waitMs)} ms`,
+      { hint: 'Wait for it to end, or give a longer --lock-timeout.' },
+    );
+  }
+
+  #place(name: string): Place {
+    return { directory: this.#options.directory, name };
+  }
+}
+
+/** Reads who holds, or held, the lock of a store; `undefined` when nothing readable says so. */
+export function readOwner(files: FileSystem, directory: Directory): OwnerRecord | undefined {
+  const place: Place = { directory, name: ownerName };
+  if (files.stat(place)?.kind !== 'file') return undefined;
+  const file = files.openForReading(place);
+  try {
+    return parseOwner(files.readRecord(file));
+  } finally {
+    files.closeFile(file);
+  }
+}
+
+function parseOwner(text: string): OwnerRecord | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Empty, or cut by a power failure: as good as none.
+    return undefined;
+  }
+  return isOwner(value) ? value : undefined;
+}
+
+function isOwner(value: unknown): value is OwnerRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const { pid, host, command, bootId, since, isReleased, head } = value as Partial<OwnerRecord>;
+  return (
+    [host, command, bootId, since].every((text) => typeof text === 'string') &&
+    typeof pid === 'number' &&
+    typeof isReleased === 'boolean' &&
+    typeof head === 'object' &&
+    typeof head.id === 'number' &&
+    typeof head.chain === 'string'
+  );
+}
+
+// --- the queue of this process -----------------------------------------------------------------
+
+interface Waiter {
+  readonly enter: () => void;
+}
+
+/** Store directories of this process that somebody holds, with those who wait. */
+const queues = new Map<string, Waiter[]>();
+
+interface QueueOptions {
+  readonly deadline: number;
+  readonly signal: AbortSignal | undefined;
+  readonly giveUp: () => EngineError;
+}
+
+/** Resolves with the function that lets the next one in. */
+async function enterQueue(key: string, options: QueueOptions): Promise<() => void> {
+  refuseAborted(options.signal);
+  const waiters = queues.get(key);
+  if (waiters === undefined) queues.set(key, []);
+  else await waitInQueue(waiters, options);
+  return () => {
+    const next = queues.get(key)?.shift();
+    if (next === undefined) queues.delete(key);
+    else next.enter();
+  };
+}
+
+function waitInQueue(waiters: Waiter[], { deadline, signal, giveUp }: QueueOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+    const waiter: Waiter = {
+      enter: () => {
+        stop();
+        resolve();
+      },
+    };
+    const leave = (error: unknown): void => {
+      stop();
+      waiters.splice(waiters.indexOf(waiter), 1);
+      reject(error);
+    };
+    const onAbort = (): void => {
+      leave(abortedError(signal));
+    };
+    const timer = globalThis.setTimeout(
+      () => {
+        leave(giveUp());
+      },
+      Math.max(0, deadline - performance.now()),
+    );
+    signal?.addEventListener('abort', onAbort, { once: true });
+    waiters.push(waiter);
+  });
+}
+
+function refuseAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw abortedError(signal);
+}
+
+function abortedError(signal: AbortSignal | undefined): EngineError {
+  return new EngineError('ABORTED', 'stopped on request while waiting for the lock', {
+    cause: signal?.reason,
+  });
+}

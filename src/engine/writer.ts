@@ -1,0 +1,287 @@
+import { checkpoint, lostTransactions, setAsideForeign, discardStage, sweepStage, type Checkpointing } from './checkpoint.js';
+import { assert, EngineError, fromSystemError, isEngineError } from './errors.js';
+import { publish } from './events.js';
+import { type Head, type Journal, type TransactionRow, type TransactionUpdate } from './journal.js';
+import { unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
+import { Pace } from './pace.js';
+import type { Quarantine } from './quarantine.js';
+import type { RecoveryReport } from './receipt.js';
+import { recover } from './recover.js';
+import { RootTree } from './root-tree.js';
+import { requireInPlace, type StoreDirectory } from './store-directory.js';
+import type { Stat } from './file-system.js';
+import type { AcquireOptions, OwnerRecord, WriterLock } from './writer-lock.js';
+
+/*
+ * What happens around every piece of writing:
+ *
+ * 1. Take the lock.
+ * 2. See that the store is still the one that was opened.
+ * 3. If the last holder did not let go in order, recover (I1), and sweep what it left.
+ * 4. Say who holds the lock; work.
+ * 5. Say that everything up to the newest transaction was applied; let go. Once in a while settle
+ *    first.
+ *
+ * A failure that leaves anything open poisons the store: every later call fails until it is opened
+ * again, which recovers (I10).
+ */
+
+export interface WriterOptions {
+  readonly directory: StoreDirectory;
+  readonly journal: Journal;
+  readonly journalStat: Stat;
+  readonly quarantine: Quarantine;
+  readonly lock: WriterLock;
+  /** This boot of this machine; a store that cannot know makes one up for itself. */
+  readonly bootId: string;
+}
+
+/** What a holder of the lock works with. */
+export interface Session {
+  readonly head: Head;
+  readonly epoch: number;
+  /** Throws when the store was replaced or another writer took over. */
+  readonly requireFence: () => void;
+}
+
+/** The only way to write: holds the lock, recovers, settles. */
+export class Writer {
+  readonly #options: WriterOptions;
+  #poison: EngineError | undefined;
+  /** Unsettled transactions and changes that this process knows of, to decide on a checkpoint. */
+  #unsettledTransactions = 0;
+  #unsettledChanges = 0;
+  #epoch = 0;
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+  }
+
+  get poison(): EngineError | undefined {
+    return this.#poison;
+  }
+
+  /**
+   * Runs `work` under the lock, after recovering what a dead process left.
+   *
+   * @param isRetry whether transactions that were blocked before are tried again.
+   * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, `STORE_REPLACED`, `STORE_POISONED`,
+   * `JOURNAL_DAMAGED`, and whatever `work` throws.
+   */
+  async exclusively<T>(
+    options: AcquireOptions & { readonly isRetry?: boolean },
+    work: (session: Session, report: RecoveryReport | undefined) => Promise<T>,
+  ): Promise<T> {
+    this.#refusePoisoned();
+    const { bootId, journal, lock } = this.#options;
+    const owner = await lock.acquire(options);
+    try {
+      this.#refusePoisoned();
+      this.#requireInPlace();
+      const isOrderly = this.#isOrderly(owner, journal.head());
+      // A pass over what is there already; only a change of hands or a crash makes it more.
+      const report = await this.#recoverIfNeeded(isOrderly, options.isRetry === true);
+      const head = journal.head();
+      this.#epoch = journal.epoch();
+      lock.recordHeld(bootId, head);
+      const result = await work(this.#session(head), report);
+      await this.#settleIfDue();
+      return result;
+    } catch (error) {
+      this.#noteFailure(error);
+      throw error;
+    } finally {
+      // What failed cleanly left nothing to recover; what did not has poisoned the store.
+      if (this.#poison === undefined) lock.recordReleased(bootId, journal.head());
+      lock.release();
+    }
+  }
+
+  /** Counts a commit of this process towards the next checkpoint. */
+  noteCommit(changes: number): void {
+    this.#unsettledTransactions += 1;
+    this.#unsettledChanges += changes;
+    this.#epoch += 1;
+  }
+
+  /** Makes the store fail from now on, until it is opened again. */
+  poisonWith(error: EngineError): void {
+    this.#poison ??= error;
+  }
+
+  /** Undoes a transaction whose applying failed. @returns what it still needs, if anything. */
+  async undo(id: number, reason: string): Promise<TransactionUpdate | undefined> {
+    const { journal } = this.#options;
+    journal.update([{ id, state: 'undoing', reason }]);
+    const row = journal.transaction(id);
+    assert(row !== undefined, 'the transaction was just committed');
+    const { unresolved } = await this.#finish([row], new Set());
+    return unresolved[0] === undefined
+      ? undefined
+      : { id, state: 'undoing', reason: unresolved[0].reason };
+  }
+
+  /** Finishes or undoes what is unsettled, `forced` ones even at the price of lost bytes. */
+  async recoverAll(forced: ReadonlySet<number>): Promise<RecoveryReport> {
+    const report = await this.#finish(this.#options.journal.unsettled(), forced);
+    await sweepStage(this.#checkpointing());
+    return report;
+  }
+
+  /** Settles everything that can be settled. Runs under the lock. */
+  async settle(): Promise<void> {
+    const { journal, directory } = this.#options;
+    const ready = journal
+      .unsettled()
+      .filter(({ state, trouble }) => state === 'committed' && trouble === undefined);
+    if (ready.length === 0) return;
+    const lateWrites = await checkpoint(ready, this.#checkpointing());
+    this.#unsettledTransactions = 0;
+    this.#unsettledChanges = 0;
+    const root = directory.rootPath;
+    publish('skillmeat:checkpoint', { root, settled: ready.length, lateWrites });
+  }
+
+  // --- inside --------------------------------------------------------------------------------
+
+  #session(head: Head): Session {
+    return {
+      head,
+      epoch: this.#epoch,
+      requireFence: () => {
+        this.#requireInPlace();
+        const epoch = this.#options.journal.epoch();
+        if (epoch === this.#epoch) return;
+        throw new EngineError('FENCED', 'another writer took over this store', {
+          hint: 'The lock file was removed while in use. Open the store again.',
+        });
+      },
+    };
+  }
+
+  #requireInPlace(): void {
+    const { directory, journalStat, lock } = this.#options;
+    requireInPlace(directory, journalStat);
+    lock.requireInPlace();
+  }
+
+  #isOrderly(owner: OwnerRecord | undefined, head: Head): boolean {
+    if (owner === undefined) return false;
+    // I2: the record is written after the commit; a journal that ends earlier has lost some.
+    if (owner.head.id > head.id) throw lostTransactions(head.id, owner.head.id);
+    const isSame = owner.head.id === head.id && owner.head.chain === head.chain;
+    return owner.isReleased && owner.bootId === this.#options.bootId && isSame;
+  }
+
+  async #recoverIfNeeded(
+    isOrderly: boolean,
+    isRetry: boolean,
+  ): Promise<RecoveryReport | undefined> {
+    if (isOrderly && !isRetry) return undefined;
+    const { journal } = this.#options;
+    const unsettled = journal.unsettled();
+    const troubled = unsettled.filter(({ trouble }) => trouble !== undefined);
+    if (isOrderly && troubled.length === 0) {
+      this.#countUnsettled(unsettled);
+      return undefined;
+    }
+    // I4: a holder that only lost its lock file, and goes on, must not get past this.
+    journal.bumpEpoch(journal.epoch());
+    if (!isOrderly) journal.quickCheck();
+    const report = await this.#finish(isOrderly ? troubled : unsettled, new Set());
+    if (!isOrderly) await sweepStage(this.#checkpointing());
+    this.#countUnsettled(journal.unsettled());
+    return unsettled.length === 0 ? undefined : report;
+  }
+
+  #countUnsettled(unsettled: readonly TransactionRow[]): void {
+    this.#unsettledTransactions = unsettled.length;
+    this.#unsettledChanges = unsettled.reduce((sum, { rowCount }) => sum + rowCount, 0);
+  }
+
+  async #finish(
+    transactions: readonly TransactionRow[],
+    forced: ReadonlySet<number>,
+  ): Promise<RecoveryReport> {
+    const { directory, journal, quarantine } = this.#options;
+    const { files, root } = directory;
+    using tree = new RootTree(files, root);
+    using stage = new RootTree(files, directory.stage);
+    const looking = { files, pace: new Pace() };
+    const { changed, superseded, updates } = await recover(transactions, {
+      looking,
+      journal,
+      tree,
+      stage,
+      quarantine,
+      acceptsLossOf: forced,
+    });
+    const checkpointing = this.#checkpointing();
+    const done = updates.filter(({ trouble }) => trouble === undefined);
+    for (const transaction of transactions) {
+      const isDone = done.some(({ id }) => id === transaction.id);
+      if (isDone) await setAsideForeign(transaction, checkpointing);
+    }
+    // I7: durable first, settled then; a crash in between repeats what changes nothing.
+    await files.barrier(root);
+    journal.update(updates);
+    for (const transaction of transactions) {
+      const isUndone = done.some(
+        ({ id, state }) => id === transaction.id && state === 'rolled-back',
+      );
+      if (isUndone) await discardStage(transaction, checkpointing);
+    }
+    const ids = transactions.map(({ id }) => id);
+    if (ids.length > 0) {
+      publish('skillmeat:recovery', {
+        root: directory.rootPath,
+        transactions: ids,
+        changed,
+        superseded,
+      });
+    }
+    const unresolved = updates.flatMap(({ id, trouble, reason }) =>
+      trouble === undefined ? [] : [{ id, reason: reason ?? trouble }],
+    );
+    return { transactions: ids, changed, superseded, unresolved };
+  }
+
+  async #settleIfDue(): Promise<void> {
+    const isDue =
+      this.#unsettledTransactions >= unsettledTransactionsMax ||
+      this.#unsettledChanges >= unsettledChangesMax;
+    if (!isDue) return;
+    try {
+      await this.settle();
+    } catch (error) {
+      // The transaction that made it due is durable and has been applied: it did not fail. But
+      // nothing may be settled on a barrier that failed (I10).
+      const cause = fromSystemError(error, 'settle', this.#options.directory.rootPath);
+      this.poisonWith(cause);
+    }
+  }
+
+  #checkpointing(): Checkpointing {
+    const { directory, journal, quarantine } = this.#options;
+    return { looking: { files: directory.files, pace: new Pace() }, directory, journal, quarantine };
+  }
+
+  #refusePoisoned(): void {
+    if (this.#poison === undefined) return;
+    throw new EngineError(
+      'STORE_POISONED',
+      `the store stopped after a failure: ${this.#poison.message}`,
+      { cause: this.#poison, hint: 'Open it again; that recovers it.' },
+    );
+  }
+
+  /** After these nobody knows what is on disk until it is looked at again. */
+  #noteFailure(error: unknown): void {
+    if (isEngineError(error, 'COMMIT_UNKNOWN', 'FENCED', 'STORE_REPLACED', 'JOURNAL_DAMAGED')) {
+      this.poisonWith(error);
+    }
+    if (error instanceof Error && error.message.startsWith('bug: ')) {
+      this.poisonWith(new EngineError('IO_FAILED', error.message, { cause: error }));
+    }
+  }
+}

@@ -1,0 +1,17 @@
+import { defineConfig } from 'vitest/config';
+
+// A limit here only guards against a hang; how fast something is belongs to bench/, never to a test.
+const hangMs = 600_000;
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/root/**'],
+    // Crash and lock tests change process-wide state, so each file gets a process of its own.
+    pool: 'forks',
+    testTimeout: hangMs,
+    hookTimeout: hangMs,
+    teardownTimeout: hangMs,
+    coverage: { include: ['src/**'] },
+  },
+});
