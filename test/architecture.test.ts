@@ -4,15 +4,23 @@ import { expect, test } from 'vitest';
 
 /** The engine's modules, lowest row first: a module may import from its own row and from the rows above it here. */
 const engineRows: readonly (readonly string[])[] = [
-  ['errors', 'limits', 'path', 'hash', 'image', 'pace', 'events'],
+  ['errors', 'limits', 'path', 'hash', 'image', 'pace', 'similar-name'],
   ['file-system'],
   ['native'],
-  ['node-file-system', 'schema'],
-  ['journal', 'writer-lock', 'stage-directory', 'staged-content', 'inspect', 'root-tree'],
-  ['staged-view', 'plan', 'plan-document', 'rules'],
-  ['apply', 'recover', 'checkpoint'],
-  ['transaction'],
-  ['store', 'doctor'],
+  ['node-file-system', 'schema', 'inspect', 'remove-tree', 'root-tree'],
+  ['journal', 'writer-lock', 'quarantine'],
+  ['units', 'decide'],
+  ['plan-operation', 'plan-problem', 'plan-schema', 'plan-shape', 'plan-stream', 'json-syntax'],
+  ['plan-document'],
+  ['staged-content'],
+  ['staged-view'],
+  ['plan', 'arrange', 'transaction'],
+  ['apply', 'store-directory'],
+  ['recover'],
+  ['receipt', 'events', 'checkpoint'],
+  ['rules', 'run-operations', 'writer'],
+  ['commit'],
+  ['store'],
   ['index'],
 ];
 
@@ -24,6 +32,7 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
   'xxhash-wasm': ['hash'],
   'better-sqlite3': ['journal', 'schema', 'writer-lock'],
   koffi: ['native'],
+  'smol-toml': ['plan-document'],
 };
 
 /** What the modules of a layer may import from outside: a layer's index, packages, and Node where `node:` is listed. */

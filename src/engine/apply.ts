@@ -104,6 +104,12 @@ async function findDrift(
   ours: Place,
   looking: Looking,
 ): Promise<RelativePath | undefined> {
+  const [only] = unit.members;
+  if (unit.members.length === 1 && only !== undefined && only.before.kind !== 'directory') {
+    const stat = looking.files.stat(ours);
+    const isBefore = stat !== undefined && (await isStillBefore(only, ours, stat, looking));
+    return isBefore ? undefined : unit.path;
+  }
   const expected = new Map<RelativePath, Member>();
   for (const member of unit.members) {
     if (member.before.kind !== 'absent') expected.set(member.path, member);

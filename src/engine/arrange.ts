@@ -1,5 +1,5 @@
 import { EngineError, fromSystemError, systemCode } from './errors.js';
-import type { AttributePair, Directory, Place } from './file-system.js';
+import type { AttributePair, Directory, Place, Stat } from './file-system.js';
 import type { Looking } from './inspect.js';
 import { openDirectoriesMax } from './limits.js';
 import { isBelow, nameOf, parentOf, quote, type RelativePath } from './path.js';
@@ -59,10 +59,13 @@ class Arrangement {
   /** The staged directories on the way to the one that is being filled, the innermost last. */
   readonly #frames: Frame[] = [];
   readonly #top: Made[] = [];
+  /** Owner of what this process makes; `undefined` on systems without owners. */
+  readonly #ours: { readonly owner: number; readonly group: number } | undefined;
   current = '';
 
   constructor(arranging: Arranging) {
     this.#arranging = arranging;
+    this.#ours = arranging.looking.files.processOwner();
   }
 
   async add(unit: Unit): Promise<void> {
@@ -144,8 +147,7 @@ class Arrangement {
   /** Finishes and closes every directory that `next` does not lie in (`undefined`: all). */
   async #leaveFramesBeside(next: RelativePath | undefined): Promise<void> {
     for (let frame = this.#frames.at(-1); frame !== undefined; frame = this.#frames.at(-1)) {
-      const holdsNext =
-        next !== undefined && frame.path !== undefined && isBelow(next, frame.path);
+      const holdsNext = next !== undefined && frame.path !== undefined && isBelow(next, frame.path);
       if (holdsNext) return;
       await this.#dress(frame.made);
       this.#arranging.looking.files.closeDirectory(frame.directory);
@@ -164,35 +166,40 @@ class Arrangement {
   /** Owners, then attributes, then modes: each of these resets parts of the next. */
   async #dressSome(made: readonly Made[]): Promise<void> {
     const { files } = this.#arranging.looking;
-    const pairs = new Map<AttributePair, RelativePath>();
-    for (const { member, place } of made) {
+    const pairs = new Map<AttributePair, Made>();
+    const needsMode = new Set<Made>();
+    for (const one of made) {
+      const { member, place } = one;
       this.current = member.path;
-      const from = this.#setOwner(member, place);
-      if (from !== undefined) pairs.set({ from, to: place }, member.path);
+      if (!hasMode(member)) needsMode.add(one);
+      const source = this.#attributeSource(member);
+      const group = source === undefined ? this.#inheritedGroup(member.path) : source.stat.group;
+      if (this.#chown(member.path, place, { owner: source?.stat.owner, group })) needsMode.add(one);
+      // A link has no attributes that a user could set.
+      if (source === undefined || member.node?.kind === 'symlink') continue;
+      pairs.set({ from: source.place, to: place }, one);
     }
-    for (const { pair, attribute } of await files.keepExtendedAttributes([...pairs.keys()])) {
-      throw notKept(pairs.get(pair) ?? this.current, `attribute ${attribute}`, undefined);
+    for (const { pair, lost } of await files.keepExtendedAttributes([...pairs.keys()])) {
+      const one = pairs.get(pair);
+      if (one === undefined) continue;
+      if (lost !== undefined) throw notKept(one.member.path, `attribute ${lost}`, undefined);
+      needsMode.add(one);
     }
-    for (const { member, place } of made) {
-      if (member.after.kind !== 'file' && member.after.kind !== 'directory') continue;
-      if (files.stat(place)?.mode !== member.after.mode) files.setMode(place, member.after.mode);
+    for (const { member, place } of needsMode) {
+      const { after } = member;
+      if (after.kind === 'file' || after.kind === 'directory') files.setMode(place, after.mode);
     }
   }
 
-  /** Returns the place that extended attributes are to be copied from, if there is one. */
-  #setOwner({ path, node }: Member, place: Place): Place | undefined {
+  /** The path on disk, of the same kind, whose owner and attributes are to be kept. */
+  #attributeSource({ path, node, witness }: Member): { place: Place; stat: Stat } | undefined {
     if (node === undefined || node.kind === 'absent') return undefined;
-    const { files } = this.#arranging.looking;
-    const from = node.attributesFrom === undefined ? undefined : this.#locate(node.attributesFrom);
-    const stat = from === undefined ? undefined : files.stat(from);
-    if (from === undefined || stat?.kind !== node.kind) {
-      const group = this.#inheritedGroup(path);
-      if (group !== undefined) this.#chown(path, place, { owner: undefined, group });
-      return undefined;
-    }
-    this.#chown(path, place, stat);
-    // A link has no attributes that a user could set.
-    return node.kind === 'symlink' ? undefined : from;
+    if (node.attributesFrom === undefined) return undefined;
+    const place = this.#locate(node.attributesFrom);
+    if (place === undefined) return undefined;
+    const isWitnessed = node.attributesFrom === path && witness !== undefined;
+    const stat = isWitnessed ? witness : this.#arranging.looking.files.stat(place);
+    return stat?.kind === node.kind ? { place, stat } : undefined;
   }
 
   #locate(path: RelativePath): Place | undefined {
@@ -202,6 +209,7 @@ class Arrangement {
 
   /** What is made in a directory with the set-group bit gets the group of the directory. */
   #inheritedGroup(path: RelativePath): number | undefined {
+    if (this.#ours === undefined) return undefined;
     const { tree, looking } = this.#arranging;
     const parent = parentOf(path);
     // In a new directory the group comes from the nearest one that is on disk already.
@@ -219,24 +227,31 @@ class Arrangement {
     return tree.root;
   }
 
+  /** Returns whether it had to do anything. */
   #chown(
     path: RelativePath,
     place: Place,
-    wanted: { readonly owner: number | undefined; readonly group: number },
-  ): void {
+    wanted: { readonly owner: number | undefined; readonly group: number | undefined },
+  ): boolean {
     const { files } = this.#arranging.looking;
-    const ours = files.processOwner();
-    if (ours === undefined) return;
-    const owner = wanted.owner ?? ours.owner;
-    if (owner === ours.owner && wanted.group === ours.group) return;
+    const { owner = this.#ours?.owner, group = this.#ours?.group } = wanted;
+    if (owner === undefined || group === undefined) return false;
+    if (owner === this.#ours?.owner && group === this.#ours.group) return false;
     try {
-      files.setOwner(place, owner, wanted.group);
+      files.setOwner(place, owner, group);
+      return true;
     } catch (error) {
       const code = systemCode(error);
       if (code !== 'EPERM' && code !== 'EINVAL') throw error;
-      throw notKept(path, `owner ${String(owner)}, group ${String(wanted.group)}`, error);
+      throw notKept(path, `owner ${String(owner)}, group ${String(group)}`, error);
     }
   }
+}
+
+/** Tells whether what was made got its mode already, when it was staged. */
+function hasMode({ node, after }: Member): boolean {
+  if (node?.kind !== 'file') return node?.kind === 'symlink';
+  return after.kind === 'file' && node.content?.mode === after.mode;
 }
 
 function notKept(path: string, what: string, cause: unknown): EngineError {

@@ -1,14 +1,13 @@
 import { EngineError } from './errors.js';
 import type { Place } from './file-system.js';
-import { type FoundImage, isSameImage } from './image.js';
+import { isSameImage } from './image.js';
 import { inspectTree, type Looking } from './inspect.js';
 import type { Journal, TransactionRow } from './journal.js';
 import { historyBytesMax, historyTransactionsMax } from './limits.js';
-import type { RelativePath } from './path.js';
 import type { Quarantine } from './quarantine.js';
-import { removeIfEmpty, removeTree } from './remove-tree.js';
+import { removeTree } from './remove-tree.js';
 import type { StoreDirectory } from './store-directory.js';
-import { toUnits } from './units.js';
+import { slotName, toUnits, transactionOf } from './units.js';
 
 /*
  * Settles what was applied, some time after it was acknowledged:
@@ -40,20 +39,15 @@ export async function checkpoint(
   for (const transaction of transactions) {
     lateWrites.push(...(await setAsideForeign(transaction, checkpointing)));
   }
-  await directory.files.barrier(directory.root);
+  await directory.files.barrier(directory.root, Number.POSITIVE_INFINITY);
   journal.update(transactions.map(({ id }) => ({ id, state: 'settled' })));
-  for (const { stage } of transactions) removeIfEmpty(checkpointing.looking, stagePlace(stage, directory));
   await prune(prunable, checkpointing);
   journal.truncateLog();
   return lateWrites;
 }
 
-function stagePlace(stage: string, directory: StoreDirectory): Place {
-  return { directory: directory.stage, name: stage };
-}
-
 /**
- * Moves out of a transaction's stage directory what is neither before- nor after-image of it.
+ * Moves out of a transaction's slots what is neither before- nor after-image of its path.
  *
  * @returns the paths that it belonged to.
  */
@@ -61,51 +55,46 @@ export async function setAsideForeign(
   transaction: TransactionRow,
   { looking, directory, journal, quarantine }: Checkpointing,
 ): Promise<readonly string[]> {
-  const known = new Map<string, FoundImage[]>();
-  const pathOf = new Map<string, RelativePath>();
+  const late: string[] = [];
   for (const { slot, path, rows } of toUnits(journal.changes(transaction.id))) {
     if (slot === undefined) continue;
-    for (const row of rows) {
-      const at = `${transaction.stage}/${slot}${row.path.slice(path.length)}`;
-      known.set(at, [row.before, row.after]);
-      pathOf.set(at, row.path);
+    const rowOf = new Map(rows.map((row) => [row.path, row]));
+    const place = slotPlace(transaction, slot, directory);
+    for await (const found of inspectTree(looking, place, path)) {
+      const { image } = found;
+      if (image.kind === 'directory' || image.kind === 'absent') continue;
+      const row = rowOf.get(found.path);
+      const isOurs =
+        row !== undefined && (isSameImage(row.before, image) || isSameImage(row.after, image));
+      if (isOurs) continue;
+      late.push(found.path);
+      quarantine.takeIn(found.place, {
+        path: found.path,
+        transaction: transaction.id,
+        why: 'written to by another program after the engine had displaced it',
+      });
     }
-  }
-  const stage = stagePlace(transaction.stage, directory);
-  const late: string[] = [];
-  const found = inspectTree(looking, stage, transaction.stage as RelativePath);
-  for await (const { path, place, image } of found) {
-    const images = known.get(path);
-    if (image.kind === 'directory' || image.kind === 'absent') continue;
-    if (images?.some((candidate) => isSameImage(candidate, image)) === true) continue;
-    // Recovery's own spare names hold images that it has checked.
-    if (images === undefined && image.kind === 'file' && isSpare(place.name)) continue;
-    const original = pathOf.get(path) ?? path;
-    late.push(original);
-    quarantine.takeIn(place, {
-      path: original,
-      transaction: transaction.id,
-      why: 'written to by another program after the engine had displaced it',
-    });
   }
   return late;
 }
 
-function isSpare(name: string): boolean {
-  return name.startsWith('displaced-');
+/** Deletes what a transaction that was undone keeps in the stage directory: all of it is ours. */
+export async function discardStage(
+  transaction: TransactionRow,
+  { looking, directory, journal }: Checkpointing,
+): Promise<void> {
+  for (const { slot } of journal.changes(transaction.id)) {
+    if (slot !== undefined) await removeTree(looking, slotPlace(transaction, slot, directory));
+  }
 }
 
-/** Deletes the stage directory of a transaction that was undone; all that is in it is ours. */
-export async function discardStage(
-  { stage }: TransactionRow,
-  { looking, directory }: Checkpointing,
-): Promise<void> {
-  await removeTree(looking, stagePlace(stage, directory));
+function slotPlace({ stage }: TransactionRow, slot: string, directory: StoreDirectory): Place {
+  return { directory: directory.stage, name: slotName(stage, slot) };
 }
 
 async function prune(
   history: readonly TransactionRow[],
-  { looking, directory, journal }: Checkpointing,
+  checkpointing: Checkpointing,
 ): Promise<void> {
   let bytes = 0;
   const firstTooMany = history.findIndex(({ displacedBytes }, i) => {
@@ -115,30 +104,46 @@ async function prune(
   const pruned = firstTooMany < 0 ? [] : history.slice(firstTooMany);
   const newest = pruned[0];
   if (newest === undefined) return;
-  journal.setMeta({ pruned_through: newest.id });
-  for (const { stage } of pruned) await removeTree(looking, stagePlace(stage, directory));
+  checkpointing.journal.setMeta({ pruned_through: newest.id });
+  for (const transaction of pruned) await discardStage(transaction, checkpointing);
 }
 
 /**
- * Deletes stage directories that no transaction needs: of one that died before its commit, of
- * pruned and of undone ones.
+ * Deletes what no transaction needs in the stage directory: contents of one that died before its
+ * commit, of pruned and of undone ones.
  *
- * @throws {EngineError} `JOURNAL_DAMAGED` when a directory belongs to a later transaction than the
+ * @throws {EngineError} `JOURNAL_DAMAGED` when something belongs to a later transaction than the
  * journal knows: committed transactions are missing from it.
  */
 export async function sweepStage({ looking, directory, journal }: Checkpointing): Promise<void> {
   const head = journal.head().id;
   const prunedThrough = journal.prunedThrough();
+  const isNeeded = new Map<string, boolean>();
   for (const { name } of looking.files.list(directory.stage)) {
-    const id = Number.parseInt(name, 10);
-    if (id > head + 1) throw lostTransactions(head, id);
-    const transaction = Number.isNaN(id) ? undefined : journal.transaction(id);
-    const isNeeded =
-      transaction?.stage === name &&
-      (transaction.state === 'committed' ||
-        transaction.state === 'undoing' ||
-        (transaction.state === 'settled' && id > prunedThrough));
-    if (!isNeeded) await removeTree(looking, stagePlace(name, directory));
+    if (looking.pace.isDue()) await looking.pace.turn();
+    const owner = transactionOf(name);
+    // Nothing of ours: whoever put it here may want it.
+    if (owner === undefined) continue;
+    if (owner.id > head + 1) throw lostTransactions(head, owner.id);
+    let needed = isNeeded.get(owner.prefix);
+    if (needed === undefined) {
+      const transaction = journal.transaction(owner.id);
+      needed = transaction?.stage === owner.prefix && keepsStage(transaction, prunedThrough);
+      isNeeded.set(owner.prefix, needed);
+    }
+    if (!needed) await removeTree(looking, { directory: directory.stage, name });
+  }
+}
+
+function keepsStage({ id, state }: TransactionRow, prunedThrough: number): boolean {
+  switch (state) {
+    case 'committed':
+    case 'undoing':
+      return true;
+    case 'settled':
+      return id > prunedThrough;
+    case 'rolled-back':
+      return false;
   }
 }
 

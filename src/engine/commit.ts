@@ -10,7 +10,6 @@ import { isBelow, quote, type RelativePath } from './path.js';
 import { buildPlan, type Plan } from './plan.js';
 import type { Expectation } from './plan-document.js';
 import { type Receipt, toChanges, toRecord } from './receipt.js';
-import { removeTree } from './remove-tree.js';
 import { RootTree } from './root-tree.js';
 import { requireRules, type Rule } from './rules.js';
 import { StagedContents } from './staged-content.js';
@@ -64,24 +63,19 @@ export async function commit(
   collect: (calls: TransactionCalls) => Promise<void>,
 ): Promise<Receipt> {
   requireMessage(options.message);
-  const { files, root, stage, owner } = committing.directory;
+  const { files, root, stage } = committing.directory;
   const uuid = committing.newId();
   const pace = new Pace(options.signal);
   using tree = new RootTree(files, root);
-  const name = `${String(session.head.id + 1)}-${uuid.slice(0, 8)}`;
-  const contents = new StagedContents({ files, pace, stage, name, owner });
+  const prefix = `${String(session.head.id + 1)}-${uuid.slice(0, 8)}`;
+  const contents = new StagedContents({ files, pace, directory: stage, prefix });
   const attempt = new Attempt({ options, committing, session, contents, tree, pace, uuid });
   try {
     return await attempt.run(collect);
   } catch (error) {
     // Once the journal may name them, the contents are no longer ours to remove.
-    if (!attempt.mayBeCommitted && contents.isMade) {
-      contents.close();
-      await removeTree({ files, pace: new Pace() }, { directory: stage, name });
-    }
+    if (!attempt.mayBeCommitted) await contents.removeAll();
     throw error;
-  } finally {
-    contents.close();
   }
 }
 
@@ -119,18 +113,14 @@ class Attempt {
     await requireRules(options.rules, readableView(view), toChanges(members));
     this.#refuseTroubled(plan);
     const units = await arrange(plan, { looking, tree, contents });
-    if (options.isDryRun || units.length === 0) return await this.#leave(plan, units);
-    return await this.#commit(plan, units);
+    if (options.isDryRun || units.length === 0) return this.#leave(plan, units);
+    return this.#commit(plan, units);
   }
 
   /** Ends without a transaction: nothing would change, or nobody wants it to. */
   async #leave(plan: Plan, units: readonly ArrangedUnit[]): Promise<Receipt> {
-    const { committing, contents, options } = this.#given;
-    const { files, stage } = committing.directory;
-    if (contents.isMade) {
-      contents.close();
-      await removeTree({ files, pace: new Pace() }, { directory: stage, name: contents.name });
-    }
+    const { contents, options } = this.#given;
+    await contents.removeAll();
     if (units.length === 0) return { transaction: null };
     return {
       transaction: {
@@ -150,8 +140,6 @@ class Attempt {
   async #commit(plan: Plan, units: readonly ArrangedUnit[]): Promise<Receipt> {
     const { committing, contents, session, pace, options, uuid } = this.#given;
     const { journal, writer, bootId } = committing;
-    // Even a transaction that only removes needs a place for what it displaces.
-    contents.open();
     await this.#barrier();
     pace.refuseAborted();
     session.requireFence();
@@ -160,7 +148,7 @@ class Attempt {
     this.mayBeCommitted = true;
     const transaction = {
       uuid,
-      stage: contents.name,
+      stage: contents.prefix,
       message: options.message,
       committedAt: committing.now(),
       bootId,
@@ -193,17 +181,13 @@ class Attempt {
   async #barrier(): Promise<void> {
     const { directory } = this.#given.committing;
     try {
-      await directory.files.barrier(directory.root);
+      await directory.files.barrier(directory.root, this.#given.contents.bytes);
     } catch (error) {
       throw fromSystemError(error, 'sync', directory.rootPath);
     }
   }
 
-  async #apply(
-    units: readonly ArrangedUnit[],
-    id: number,
-    plan: Plan,
-  ): Promise<void> {
+  async #apply(units: readonly ArrangedUnit[], id: number, plan: Plan): Promise<void> {
     const { committing, contents, session } = this.#given;
     const { files, root, rootPath } = committing.directory;
     // A transaction that is committed is not stopped any more: no signal here.
@@ -263,8 +247,7 @@ class Attempt {
   /** A path of a transaction that is not settled either way is nobody's to change. */
   #refuseTroubled(plan: Plan): void {
     const { journal } = this.#given.committing;
-    for (const { id, trouble, reason } of journal.unsettled()) {
-      if (trouble === undefined) continue;
+    for (const { id, trouble, reason } of journal.troubled()) {
       if (trouble === 'damaged') {
         throw new EngineError(
           'DAMAGED',
@@ -296,9 +279,7 @@ class Attempt {
 }
 
 function overlaps(path: RelativePath, others: readonly RelativePath[]): boolean {
-  return others.some(
-    (other) => other === path || isBelow(other, path) || isBelow(path, other),
-  );
+  return others.some((other) => other === path || isBelow(other, path) || isBelow(path, other));
 }
 
 function requireMessage(message: string): void {
@@ -321,7 +302,9 @@ async function requireExpectations(
     const found = await view.onDisk(path);
     if (isExpected(found, expected)) continue;
     first ??= path;
-    failed.push(`${quote(path)} should be ${describeExpectation(expected)} and is ${describeImage(found)}`);
+    failed.push(
+      `${quote(path)} should be ${describeExpectation(expected)} and is ${describeImage(found)}`,
+    );
   }
   if (first === undefined) return;
   throw new EngineError('EXPECTATION_FAILED', failed.join('; '), {

@@ -83,6 +83,12 @@ export interface AttributePair {
   readonly to: Place;
 }
 
+export interface KeptAttributes {
+  readonly pair: AttributePair;
+  /** Name of the attribute that could not be copied. */
+  readonly lost: string | undefined;
+}
+
 export interface FileSystem {
   readonly capabilities: Capabilities;
 
@@ -91,7 +97,10 @@ export interface FileSystem {
   openRoot(path: string): Directory;
   /** Makes the directory at an absolute path, with its parents; one that is there is left alone. */
   makeRoot(path: string): void;
-  /** Opens a directory below another one, without following a link and on the same mount. */
+  /**
+   * Opens a directory below another one, without following a link and on the same mount. The name
+   * may be a path of several names.
+   */
   openDirectory(place: Place): Directory | NoDirectory;
   /** The absolute path that `path` leads to when every link in it is followed. */
   resolveLinks(path: string): string;
@@ -116,8 +125,8 @@ export interface FileSystem {
   closeFile(file: OpenFile): void;
 
   // --- making ------------------------------------------------------------------------------
-  /** Creates a file that must not exist, mode 0600. */
-  createFile(place: Place): OpenFile;
+  /** Creates a file that must not exist. */
+  createFile(place: Place, mode: number): OpenFile;
   write(file: OpenFile, piece: Uint8Array): Promise<void>;
   writeSync(file: OpenFile, piece: Uint8Array): void;
   /** Closes a file that was written, not losing sight of what its write-back will say. */
@@ -130,11 +139,10 @@ export interface FileSystem {
   setOwner(place: Place, owner: number, group: number): void;
   /**
    * Copies the extended attributes (access control lists among them) of each `from` to its `to`.
-   * Returns the pairs that could not be done, with the attribute's name.
+   * Returns those that had any, whose mode may have changed by it; with the name of an attribute
+   * that could not be copied.
    */
-  keepExtendedAttributes(
-    pairs: readonly AttributePair[],
-  ): Promise<readonly { readonly pair: AttributePair; readonly attribute: string }[]>;
+  keepExtendedAttributes(pairs: readonly AttributePair[]): Promise<readonly KeptAttributes[]>;
 
   // --- renaming ----------------------------------------------------------------------------
   /**
@@ -152,8 +160,11 @@ export interface FileSystem {
    * Returns when everything that was done through this object is on disk: contents before the
    * directories that name them. After a failure nothing done since the last barrier may be trusted,
    * and a second try proves nothing (I10).
+   *
+   * @param bytes about how many bytes were written, to choose between a call on this thread, which
+   * is faster, and one on another, which blocks nobody.
    */
-  barrier(root: Directory): Promise<void>;
+  barrier(root: Directory, bytes: number): Promise<void>;
   /** Lets go of everything that is open for the next barrier. */
   close(): void;
 
@@ -167,7 +178,10 @@ export interface FileSystem {
   processOwner(): { readonly owner: number; readonly group: number } | undefined;
   /** Replaces the small text that `file` holds. */
   writeRecord(file: OpenFile, text: string): void;
-  /** Opens or creates a small text file of the engine's own, for reading and {@link writeRecord}. */
+  /**
+   * Opens or creates a small text file of the engine's own, for reading and {@link writeRecord}. It
+   * belongs to the owner of its directory, also when root makes it.
+   */
   openRecord(place: Place): OpenFile;
   readRecord(file: OpenFile): string;
   /**

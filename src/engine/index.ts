@@ -1,4 +1,9 @@
-export { EngineError, type EngineErrorCode, type EngineErrorDetails, isEngineError } from './errors.js';
+export {
+  EngineError,
+  type EngineErrorCode,
+  type EngineErrorDetails,
+  isEngineError,
+} from './errors.js';
 export type { EngineEvents } from './events.js';
 export type { Capabilities } from './file-system.js';
 export type { ContentHash } from './hash.js';

@@ -157,7 +157,7 @@ async function* walkTree(
   if (typeof directory === 'string') return;
   try {
     const names = looking.files.list(directory).map((entry) => entry.name);
-    for (const name of names.sort()) {
+    for (const name of names.toSorted()) {
       if (looking.pace.isDue()) await looking.pace.turn();
       const child: Place = { directory, name };
       refuseOddName(looking.files, child, path);

@@ -30,7 +30,7 @@ export type Trouble = 'blocked' | 'damaged';
 export interface TransactionRow {
   readonly id: number;
   readonly uuid: string;
-  /** Name of its directory below `stage/`. */
+  /** What the names of its contents in `stage/` begin with. */
   readonly stage: string;
   readonly message: string;
   /** Milliseconds since 1970. */
@@ -257,6 +257,8 @@ export class Journal implements Disposable {
           this.#statements.setSuperseded.run(why, id, sequence);
         }
       }
+      const first = Number(this.#statements.firstUnsettled.pluck().get());
+      this.#statements.setMeta.run('settled_through', first - 1);
     });
   }
 
@@ -265,9 +267,16 @@ export class Journal implements Disposable {
     return this.#reading(() => this.#statements.unsettled.all().map(toTransaction));
   }
 
+  /** Unsettled transactions that are blocked or damaged, oldest first. */
+  troubled(): readonly TransactionRow[] {
+    return this.#reading(() => this.#statements.troubled.all().map(toTransaction));
+  }
+
   /** Settled transactions that still keep their before-images, newest first. */
   history(): readonly TransactionRow[] {
-    return this.#reading(() => this.#statements.history.all(this.prunedThrough()).map(toTransaction));
+    return this.#reading(() =>
+      this.#statements.history.all(this.prunedThrough()).map(toTransaction),
+    );
   }
 
   /** Settled transactions up to this number no longer keep their before-images. */
@@ -293,7 +302,10 @@ export class Journal implements Disposable {
       this.#statements.changes.all(id).map((row) => {
         const change = toChange(row);
         if (checksumOf(rowText(id, change)) === row.checksum) return change;
-        throw damaged(this.#path, `row ${String(row.sequence)} of transaction ${String(id)} does not match its checksum`);
+        throw damaged(
+          this.#path,
+          `row ${String(row.sequence)} of transaction ${String(id)} does not match its checksum`,
+        );
       }),
     );
   }
@@ -449,26 +461,27 @@ interface StoredTransaction {
 interface StoredImage {
   kind: string;
   sha256: Buffer | null;
-  size: number | null;
-  mode: number | null;
+  size: bigint | null;
+  mode: bigint | null;
   target: string | null;
 }
 
+/** Read with 64-bit integers, for the checksum's sake. */
 interface StoredChange {
-  sequence: number;
-  unit: number;
+  sequence: bigint;
+  unit: bigint;
   act: Act;
   slot: string | null;
   path: string;
   before_kind: string;
   before_sha256: Buffer | null;
-  before_size: number | null;
-  before_mode: number | null;
+  before_size: bigint | null;
+  before_mode: bigint | null;
   before_target: string | null;
   after_kind: string;
   after_sha256: Buffer | null;
-  after_size: number | null;
-  after_mode: number | null;
+  after_size: bigint | null;
+  after_mode: bigint | null;
   after_target: string | null;
   superseded: string | null;
   checksum: bigint;
@@ -551,11 +564,13 @@ interface Statements {
   readonly setMeta: Database.Statement<[string, MetaValue]>;
   readonly bumpEpoch: Database.Statement<[number]>;
   readonly head: Database.Statement<[], { id: number; chain: Buffer }>;
-  readonly insertTransaction: Database.Statement<unknown[]>;
-  readonly insertChange: Database.Statement<unknown[]>;
+  readonly insertTransaction: Database.Statement;
+  readonly insertChange: Database.Statement;
   readonly setState: Database.Statement<[JournalState, Trouble | null, string | null, number]>;
   readonly setSuperseded: Database.Statement<[string, number, number]>;
   readonly unsettled: Database.Statement<[], StoredTransaction>;
+  readonly troubled: Database.Statement<[], StoredTransaction>;
+  readonly firstUnsettled: Database.Statement<[]>;
   readonly history: Database.Statement<[number], StoredTransaction>;
   readonly transaction: Database.Statement<[number], StoredTransaction>;
   readonly log: Database.Statement<[number, number], StoredTransaction>;
@@ -590,8 +605,23 @@ function prepareStatements(database: Database.Database): Statements {
     setSuperseded: database.prepare(
       'UPDATE journal_change SET superseded = ? WHERE transaction_id = ? AND sequence = ?',
     ),
+    // Everything up to settled_through is settled or in trouble.
     unsettled: database.prepare(
-      "SELECT * FROM journal_transaction WHERE state IN ('committed', 'undoing') ORDER BY id",
+      `SELECT * FROM journal_transaction
+       WHERE id > (SELECT value FROM meta WHERE key = 'settled_through')
+         AND state IN ('committed', 'undoing')
+       UNION SELECT * FROM journal_transaction WHERE trouble IS NOT NULL
+       ORDER BY id`,
+    ),
+    troubled: database.prepare(
+      'SELECT * FROM journal_transaction WHERE trouble IS NOT NULL ORDER BY id',
+    ),
+    firstUnsettled: database.prepare(
+      `SELECT coalesce(
+         (SELECT min(id) FROM journal_transaction
+          WHERE id > (SELECT value FROM meta WHERE key = 'settled_through')
+            AND state IN ('committed', 'undoing') AND trouble IS NULL),
+         (SELECT max(id) + 1 FROM journal_transaction), 1)`,
     ),
     history: database.prepare(
       "SELECT * FROM journal_transaction WHERE id > ? AND state = 'settled' ORDER BY id DESC",

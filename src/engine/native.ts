@@ -6,7 +6,14 @@ export interface Native {
   exchange(fromDirectory: number, from: string, toDirectory: number, to: string): number;
   /** `renameat2(…, RENAME_NOREPLACE)`. Returns 0 or the error number. */
   moveNew(fromDirectory: number, from: string, toDirectory: number, to: string): number;
-  /** `syncfs`, on a thread of its own. Returns 0 or the error number. */
+  /**
+   * `openat2` of a directory, following no link and staying on the mount. Returns the descriptor, or
+   * the error number negated.
+   */
+  openBeneath(directory: number, path: string): number;
+  /** `syncfs`, on the caller's thread. Returns 0 or the error number. */
+  syncFileSystemNow(descriptor: number): number;
+  /** `syncfs`, on a thread of its own. Returns 0 or an error number. */
   syncFileSystem(descriptor: number): Promise<number>;
   /** `fcntl(F_OFD_SETLK, F_WRLCK)` on the bytes that SQLite locks. Returns 0 or the error number. */
   lock(descriptor: number): number;
@@ -27,6 +34,15 @@ const lockOffset = 0x4000_0000n;
 const lockLength = 512n;
 const rangeError = 34;
 const inputOutputError = 5;
+const openat2Number = 437;
+/** O_DIRECTORY differs between x64 and arm64. */
+const directoryFlag = process.arch === 'arm64' ? 0o40000 : 0o200000;
+const closeOnExecFlag = 0o2000000;
+/** `struct open_how`: flags, mode, resolve. */
+const openHow = Buffer.alloc(24);
+openHow.writeBigUInt64LE(BigInt(directoryFlag | closeOnExecFlag), 0);
+/** RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH */
+openHow.writeBigUInt64LE(0x01n | 0x02n | 0x04n | 0x08n, 16);
 const attributeBytesMax = 65_536;
 
 interface KoffiFunction {
@@ -56,6 +72,10 @@ export function loadNative(): Native | string {
       renameat2: library.func(
         'int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned int flags)',
       ),
+      // The C library has no name for it. The number is the same on every 64-bit machine.
+      openat2: library.func(
+        'long syscall(long number, int dir, const char *path, void *how, size_t size)',
+      ),
       syncfs: library.func('int syncfs(int fd)'),
       fcntl: library.func('int fcntl(int fd, int command, void *lock)'),
       llistxattr: library.func('int64_t llistxattr(const char *path, void *list, size_t size)'),
@@ -75,7 +95,7 @@ export function loadNative(): Native | string {
 function bind(
   koffi: Koffi,
   calls: Record<
-    'renameat2' | 'syncfs' | 'fcntl' | 'llistxattr' | 'lgetxattr' | 'lsetxattr',
+    'renameat2' | 'openat2' | 'syncfs' | 'fcntl' | 'llistxattr' | 'lgetxattr' | 'lsetxattr',
     KoffiFunction
   >,
 ): Native {
@@ -88,6 +108,11 @@ function bind(
       failed(calls.renameat2(fromDirectory, from, toDirectory, to, renameExchange)),
     moveNew: (fromDirectory, from, toDirectory, to) =>
       failed(calls.renameat2(fromDirectory, from, toDirectory, to, renameNoReplace)),
+    openBeneath: (directory, path) => {
+      const result = calls.openat2(openat2Number, directory, path, openHow, openHow.length);
+      return result === -1 ? -koffi.errno() : result;
+    },
+    syncFileSystemNow: (descriptor) => failed(calls.syncfs(descriptor)),
     syncFileSystem: (descriptor) =>
       new Promise((resolve, reject) => {
         calls.syncfs.async(descriptor, (error: Error | null, result: number) => {

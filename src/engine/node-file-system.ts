@@ -12,11 +12,13 @@ import {
   type EntryKind,
   type FileSystem,
   type FileSystemType,
+  type KeptAttributes,
   type NoDirectory,
   type OpenFile,
   type Place,
   type Stat,
 } from './file-system.js';
+import { smallContentBytesMax } from './limits.js';
 import { loadNative, type Native } from './native.js';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } =
@@ -27,11 +29,45 @@ const recordBytes = 1_024;
 /** Descriptors that the plain-Node barrier keeps open. */
 const unsyncedMax = 256;
 
-interface NodeDirectory extends Directory {
+/** An open directory. Looks at itself only when asked: most are only passed through. */
+class NodeDirectory implements Directory {
   readonly descriptor: number;
   /** Prefix of the paths of everything inside. */
   readonly address: string;
-  readonly mount: string;
+  #stat: fs.BigIntStats | undefined;
+  #mount: string | undefined;
+
+  constructor(descriptor: number, address: string) {
+    this.descriptor = descriptor;
+    this.address = address;
+  }
+
+  get device(): bigint {
+    return this.stat.dev;
+  }
+
+  get inode(): bigint {
+    return this.stat.ino;
+  }
+
+  /** As it was when first asked. */
+  get stat(): fs.BigIntStats {
+    this.#stat ??=
+      this.descriptor >= 0
+        ? fs.fstatSync(this.descriptor, { bigint: true })
+        : fs.statSync(this.address, { bigint: true });
+    return this.#stat;
+  }
+
+  /** The mount's number: a bind mount has the same device and still refuses renames across it. */
+  get mount(): string {
+    if (!isLinux) return '';
+    this.#mount ??=
+      /^mnt_id:\s*(\d+)/m.exec(
+        fs.readFileSync(`/proc/self/fdinfo/${String(this.descriptor)}`, 'latin1'),
+      )?.[1] ?? '';
+    return this.#mount;
+  }
 }
 
 /** The real file system, through Node and, where it can be loaded, the native part. */
@@ -39,6 +75,7 @@ export class NodeFileSystem implements FileSystem {
   readonly #native: Native | undefined;
   readonly #nativeReason: string | undefined;
   #exchangeIsAtomic: boolean;
+  #opensBeneath = true;
   readonly #extendedAttributes: Capabilities['extendedAttributes'];
   /** Plain Node only: what the next barrier must sync. */
   readonly #unsynced = new Unsynced();
@@ -73,6 +110,24 @@ export class NodeFileSystem implements FileSystem {
   }
 
   openDirectory(place: Place): Directory | NoDirectory {
+    if (this.#native !== undefined && this.#opensBeneath) {
+      const result = this.#native.openBeneath(inner(place.directory).descriptor, place.name);
+      if (result >= 0) return openedDirectory(result);
+      // ENOSYS, and EPERM from container sandboxes that do not know the call.
+      if (result === -ENOSYS || result === -EPERM) this.#opensBeneath = false;
+    }
+    // Also where that failed: step by step it shows what is in the way.
+    let parent = place.directory;
+    for (const name of place.name.split('/')) {
+      const opened = this.#openChild({ directory: parent, name });
+      if (parent !== place.directory) this.closeDirectory(parent);
+      if (typeof opened === 'string') return opened;
+      parent = opened;
+    }
+    return parent;
+  }
+
+  #openChild(place: Place): NodeDirectory | NoDirectory {
     const parent = inner(place.directory);
     let opened: NodeDirectory;
     try {
@@ -163,9 +218,11 @@ export class NodeFileSystem implements FileSystem {
 
   // --- making --------------------------------------------------------------------------------
 
-  createFile(place: Place): OpenFile {
+  createFile(place: Place, mode: number): OpenFile {
     const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     const descriptor = fs.openSync(pathIn(place), flags, 0o600);
+    // The mode of open() is cut by the umask.
+    if (mode !== 0o600) fs.fchmodSync(descriptor, mode);
     this.#changed(place.directory);
     return { descriptor };
   }
@@ -220,19 +277,14 @@ export class NodeFileSystem implements FileSystem {
 
   async keepExtendedAttributes(
     pairs: readonly AttributePair[],
-  ): Promise<readonly { readonly pair: AttributePair; readonly attribute: string }[]> {
-    if (this.#extendedAttributes === 'unknown' || pairs.length === 0) return [];
+  ): Promise<readonly KeptAttributes[]> {
     const native = this.#native;
-    if (native === undefined) {
-      // cp has no way to do a directory without what is in it.
-      return copyAttributesBySpawn(pairs.filter(({ to }) => this.stat(to)?.kind === 'file'));
+    if (native !== undefined) {
+      return pairs.flatMap((pair) => copyAttributes(native, pair) ?? []);
     }
-    return pairs.flatMap((pair) =>
-      copyAttributes(native, pathIn(pair.from), pathIn(pair.to)).map((attribute) => ({
-        pair,
-        attribute,
-      })),
-    );
+    if (this.#extendedAttributes === 'unknown') return [];
+    // cp has no way to do a directory without what is in it.
+    return copyAttributesBySpawn(pairs.filter(({ to }) => this.stat(to)?.kind === 'file'));
   }
 
   // --- renaming ------------------------------------------------------------------------------
@@ -303,13 +355,18 @@ export class NodeFileSystem implements FileSystem {
 
   // --- durability ----------------------------------------------------------------------------
 
-  async barrier(root: Directory): Promise<void> {
+  async barrier(root: Directory, bytes: number): Promise<void> {
     if (this.#native === undefined) {
       this.#unsynced.sync();
       this.#unsynced.throwFailure();
       return;
     }
-    const failure = await this.#native.syncFileSystem(inner(root).descriptor);
+    const { descriptor } = inner(root);
+    // The journal's own sync blocks this thread as well, and for as long.
+    const failure =
+      bytes <= smallContentBytesMax
+        ? this.#native.syncFileSystemNow(descriptor)
+        : await this.#native.syncFileSystem(descriptor);
     if (failure !== 0) throw systemError(failure, 'syncfs', 'the file system');
   }
 
@@ -332,7 +389,7 @@ export class NodeFileSystem implements FileSystem {
   typeOf(directory: Directory): FileSystemType {
     if (!isLinux) return { name: process.platform, support: 'unknown' };
     const node = inner(directory);
-    const magic = Number(fs.statfsSync(node.address).type) >>> 0;
+    const magic = fs.statfsSync(node.address).type >>> 0;
     const known = fileSystemTypes[magic];
     if (known === undefined) return { name: `0x${magic.toString(16)}`, support: 'unknown' };
     if (known.name === 'overlay' && isVolatileMount(node.mount)) {
@@ -357,7 +414,14 @@ export class NodeFileSystem implements FileSystem {
   }
 
   openRecord(place: Place): OpenFile {
-    return { descriptor: fs.openSync(pathIn(place), O_RDWR | O_CREAT | O_NOFOLLOW, 0o600) };
+    const descriptor = fs.openSync(pathIn(place), O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+    if (this.processOwner()?.owner === 0) {
+      const { uid, gid } = inner(place.directory).stat;
+      if (fs.fstatSync(descriptor).uid !== Number(uid)) {
+        fs.fchownSync(descriptor, Number(uid), Number(gid));
+      }
+    }
+    return { descriptor };
   }
 
   writeRecord(file: OpenFile, text: string): void {
@@ -403,39 +467,21 @@ function pathIn(place: Place): string {
 
 function openAt(path: string, extraFlags = 0): NodeDirectory {
   if (!isLinux) return openByPath(path, extraFlags);
-  const descriptor = fs.openSync(path, O_RDONLY | O_DIRECTORY | extraFlags);
-  const found = fs.fstatSync(descriptor, { bigint: true });
-  return {
-    descriptor,
-    // The kernel looks names up in the open directory itself, not in what its path names by now.
-    address: `/proc/self/fd/${String(descriptor)}/`,
-    mount: mountOf(descriptor),
-    device: found.dev,
-    inode: found.ino,
-  };
+  return openedDirectory(fs.openSync(path, O_RDONLY | O_DIRECTORY | extraFlags));
+}
+
+/** The kernel looks names up in the open directory itself, not in what its path names by now. */
+function openedDirectory(descriptor: number): NodeDirectory {
+  return new NodeDirectory(descriptor, `/proc/self/fd/${String(descriptor)}/`);
 }
 
 /** Where no path names an open directory: weaker against somebody who swaps directories for links. */
 function openByPath(path: string, extraFlags: number): NodeDirectory {
   const noFollow = (extraFlags & O_NOFOLLOW) !== 0;
-  const found = noFollow
-    ? fs.lstatSync(path, { bigint: true })
-    : fs.statSync(path, { bigint: true });
+  const found = noFollow ? fs.lstatSync(path) : fs.statSync(path);
   if (!found.isDirectory()) throw systemError(osConstants.errno.ENOTDIR, 'open', path);
   const descriptor = process.platform === 'win32' ? -1 : fs.openSync(path, O_RDONLY);
-  return {
-    descriptor,
-    address: join(path, '/'),
-    mount: '',
-    device: found.dev,
-    inode: found.ino,
-  };
-}
-
-/** The mount's number: a bind mount has the same device and still refuses renames across it. */
-function mountOf(descriptor: number): string {
-  const text = fs.readFileSync(`/proc/self/fdinfo/${String(descriptor)}`, 'latin1');
-  return /^mnt_id:\s*(\d+)/m.exec(text)?.[1] ?? '';
+  return new NodeDirectory(descriptor, join(path, '/'));
 }
 
 function isVolatileMount(mount: string): boolean {
@@ -464,7 +510,7 @@ class Unsynced {
   #files: number[] = [];
   readonly #directories = new Map<string, number>();
   readonly #touched = new Set<string>();
-  #failure: unknown;
+  #failure: Error | undefined;
 
   addFile(descriptor: number): void {
     this.#files.push(descriptor);
@@ -496,7 +542,7 @@ class Unsynced {
       try {
         fs.fsyncSync(descriptor);
       } catch (error) {
-        this.#failure ??= error;
+        this.#failure ??= error instanceof Error ? error : new Error(String(error));
       }
     }
     this.close();
@@ -549,7 +595,7 @@ function toStat(found: fs.BigIntStats): Stat {
 
 // --- native calls ------------------------------------------------------------------------------
 
-const { EINVAL, ENODATA, ENOSYS, ENOTSUP, EOPNOTSUPP } = osConstants.errno;
+const { EINVAL, ENODATA, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM } = osConstants.errno;
 /** What a file system answers that does not know a flag of `renameat2`. */
 const notSupported = new Set([EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP]);
 const cannotLink = new Set(['EPERM', 'EMLINK', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'ERANGE']);
@@ -567,17 +613,22 @@ function renameArguments(from: Place, to: Place): [number, string, number, strin
   return [inner(from.directory).descriptor, from.name, inner(to.directory).descriptor, to.name];
 }
 
-/** Returns the names of the attributes that could not be copied. */
-function copyAttributes(native: Native, from: string, to: string): string[] {
+/** Returns `undefined` when there was nothing to copy. */
+function copyAttributes(native: Native, pair: AttributePair): KeptAttributes | undefined {
+  const from = pathIn(pair.from);
   const names = native.listAttributes(from);
   if (typeof names === 'number') {
     // A file system without extended attributes has none to keep.
-    return names === ENOTSUP || names === EOPNOTSUPP ? [] : ['(list)'];
+    const hasNone = names === ENOTSUP || names === EOPNOTSUPP;
+    return hasNone ? undefined : { pair, lost: '(unreadable)' };
   }
-  return names.filter((name) => {
+  if (names.length === 0) return undefined;
+  const to = pathIn(pair.to);
+  const lost = names.find((name) => {
     const failure = native.copyAttribute(from, to, name);
     return failure !== 0 && failure !== ENODATA;
   });
+  return { pair, lost };
 }
 
 // --- extended attributes without FFI -----------------------------------------------------------
@@ -585,24 +636,30 @@ function copyAttributes(native: Native, from: string, to: string): string[] {
 /** GNU cp copies extended attributes and access control lists; Node has no call for either. */
 function hasAttributeCopier(): boolean {
   if (!isLinux) return false;
-  const answer = spawnSync('cp', ['--version'], { encoding: 'utf8' });
-  return answer.status === 0 && answer.stdout.includes('coreutils');
+  if (attributeCopier === undefined) {
+    const answer = spawnSync('cp', ['--version'], { encoding: 'utf8' });
+    attributeCopier = answer.status === 0 && answer.stdout.includes('coreutils');
+  }
+  return attributeCopier;
 }
+
+let attributeCopier: boolean | undefined;
 
 async function copyAttributesBySpawn(
   pairs: readonly AttributePair[],
-): Promise<readonly { readonly pair: AttributePair; readonly attribute: string }[]> {
+): Promise<readonly KeptAttributes[]> {
   // The child's own /proc/self would show its descriptors, not ours.
   const path = (place: Place): string =>
     pathIn(place).replace('/proc/self/', `/proc/${String(process.pid)}/`);
   const input = pairs.map(({ from, to }) => `${path(from)}\0${path(to)}\0`).join('');
-  if (pairs.length === 0 || (await succeeds(input))) return [];
-  const failed: { pair: AttributePair; attribute: string }[] = [];
+  if (pairs.length === 0) return [];
+  if (await succeeds(input)) return pairs.map((pair) => ({ pair, lost: undefined }));
+  const kept: KeptAttributes[] = [];
   for (const pair of pairs) {
-    const one = `${path(pair.from)}\0${path(pair.to)}\0`;
-    if (!(await succeeds(one))) failed.push({ pair, attribute: 'extended attributes' });
+    const isKept = await succeeds(`${path(pair.from)}\0${path(pair.to)}\0`);
+    kept.push({ pair, lost: isKept ? undefined : '(extended attributes)' });
   }
-  return failed;
+  return kept;
 }
 
 function succeeds(input: string): Promise<boolean> {

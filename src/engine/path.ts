@@ -50,8 +50,9 @@ export function namesEngineDirectory(segment: string): boolean {
  * `PATH_IN_ENGINE_DIRECTORY`.
  */
 export function parsePath(input: string): RelativePath {
-  if (typeof input !== 'string')
+  if (typeof input !== 'string') {
     throw new TypeError(`a path must be a string, not ${typeof input}`);
+  }
   const path = input.length > 1 && input.endsWith('/') ? input.slice(0, -1) : input;
   refuseMalformed(path);
   const segments = path.split('/');

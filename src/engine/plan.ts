@@ -100,7 +100,9 @@ function nodesOf(
   const nodes = new Map<RelativePath, StagedNode>();
   if (node.kind === 'absent') return nodes;
   nodes.set(path, node);
-  if (node.kind === 'directory') for (const [below, at] of view.nodesBelow(path)) nodes.set(below, at);
+  if (node.kind === 'directory') {
+    for (const [below, at] of view.nodesBelow(path)) nodes.set(below, at);
+  }
   return nodes;
 }
 
@@ -127,9 +129,16 @@ function mergeMembers(
   for (const [path, node] of after) {
     if (members.has(path)) continue;
     const image = imageOf(node, absent, path);
-    members.set(path, { path, before: absent, after: image, witness: undefined, witnessedAt, node });
+    members.set(path, {
+      path,
+      before: absent,
+      after: image,
+      witness: undefined,
+      witnessedAt,
+      node,
+    });
   }
-  return [...members.values()].sort((a, b) => comparePaths(a.path, b.path));
+  return [...members.values()].toSorted((a, b) => comparePaths(a.path, b.path));
 }
 
 function imageOf(node: StagedNode | undefined, before: Image, path: RelativePath): Image {
@@ -147,10 +156,14 @@ function imageOf(node: StagedNode | undefined, before: Image, path: RelativePath
         return { kind: 'file', sha256: content.sha256, size: content.size, mode };
       }
       if (before.kind === 'file') return { ...before, mode };
-      throw new EngineError('DRIFT_DETECTED', `${quote(path)} went away while the transaction ran`, {
-        path,
-        hint: 'Another program writes there; try again.',
-      });
+      throw new EngineError(
+        'DRIFT_DETECTED',
+        `${quote(path)} went away while the transaction ran`,
+        {
+          path,
+          hint: 'Another program writes there; try again.',
+        },
+      );
     }
   }
 }
@@ -166,7 +179,9 @@ function refuseDrift({ path, before }: Member, view: StagedView): void {
 }
 
 /** Returns what to do with a unit, `undefined` when nothing in it would change. Pure. */
-export function actFor(members: readonly Pick<Member, 'before' | 'after'>[]): Unit['act'] | undefined {
+export function actFor(
+  members: readonly Pick<Member, 'before' | 'after'>[],
+): Unit['act'] | undefined {
   const top = members[0];
   if (top === undefined || members.every(({ before, after }) => isSameImage(before, after))) {
     return undefined;
@@ -187,7 +202,7 @@ function orderUnits(units: readonly Unit[]): readonly Unit[] {
     if (act !== 'set-mode' || after?.kind !== 'directory') return 1;
     return (after.mode & 0o300) === 0o300 ? 0 : 2;
   };
-  return [...units].sort((a, b) => rank(a) - rank(b));
+  return units.toSorted((a, b) => rank(a) - rank(b));
 }
 
 function measure(units: readonly Unit[]): Pick<Plan, 'changeCount' | 'displacedBytes'> {

@@ -29,7 +29,10 @@ export class Quarantine {
     const name = this.#freeName(note.transaction);
     const setAsideAt = new Date(this.#now()).toISOString();
     const text = `${JSON.stringify({ ...note, setAsideAt }, undefined, 2)}\n`;
-    const file = this.#files.createFile({ directory: this.#directory, name: `${name}.json` });
+    const file = this.#files.createFile(
+      { directory: this.#directory, name: `${name}.json` },
+      0o600,
+    );
     try {
       this.#files.writeSync(file, Buffer.from(text));
     } finally {

@@ -8,7 +8,7 @@ import type { ChangeRow, Journal, TransactionRow, TransactionUpdate } from './jo
 import { comparePaths, quote, type RelativePath } from './path.js';
 import type { Quarantine } from './quarantine.js';
 import { isObstacle, type RootTree } from './root-tree.js';
-import { type JournalUnit, slotPath, toUnits } from './units.js';
+import { type JournalUnit, slotName, slotPath, toUnits } from './units.js';
 
 /*
  * Brings every path of the unsettled transactions to the image that the journal says.
@@ -138,7 +138,7 @@ class Recovery {
   #mend({ transaction, unit }: Move): void {
     if (unit.slot === undefined) return;
     const { files } = this.#context.looking;
-    const ours = this.#slotPlace(transaction, unit.slot as RelativePath);
+    const ours = this.#slotOf({ transaction, unit });
     if (ours === undefined) return;
     const theirs = this.#context.tree.locate(unit.path);
     if (isObstacle(theirs)) return;
@@ -198,11 +198,17 @@ class Recovery {
   #placeOf({ move, row }: PathHop): Place | undefined {
     const { unit, transaction } = move;
     if (unit.slot === undefined) return undefined;
-    return this.#slotPlace(transaction, slotPath(unit.slot, row.path, unit.path));
+    const at = { member: row.path, unit: unit.path };
+    return this.#stagePlace(slotPath(transaction.stage, unit.slot, at));
   }
 
-  #slotPlace({ stage }: TransactionRow, slot: RelativePath): Place | undefined {
-    const located = this.#context.stage.locate(`${stage}/${slot}` as RelativePath);
+  #slotOf({ transaction, unit }: Pick<Move, 'transaction' | 'unit'>): Place | undefined {
+    if (unit.slot === undefined) return undefined;
+    return this.#stagePlace(slotName(transaction.stage, unit.slot) as RelativePath);
+  }
+
+  #stagePlace(path: RelativePath): Place | undefined {
+    const located = this.#context.stage.locate(path);
     return isObstacle(located) ? undefined : located;
   }
 
@@ -235,13 +241,15 @@ class Recovery {
     for (const { path } of move.unit.rows) {
       const state = this.#state(path);
       const isNext = state.decision.do === 'advance' && state.hops[state.next]?.move === move;
-      if (isNext && state.error === undefined) await this.#attempt([state], () => this.#actOn(state));
+      if (isNext && state.error === undefined) {
+        await this.#attempt([state], () => this.#actOn(state));
+      }
     }
   }
 
   /** Does a unit's move in one step when every path of it is where the move starts. */
   async #switchWhole(move: Move): Promise<void> {
-    const { unit, transaction } = move;
+    const { unit } = move;
     const states = unit.rows.map((row) => this.#state(row.path));
     const isUnmoved = states.every((state) => {
       const { decision, hops, next, error } = state;
@@ -252,7 +260,7 @@ class Recovery {
     });
     const advances = states.some(({ decision }) => decision.do === 'advance');
     if (!isUnmoved || !advances || unit.slot === undefined) return;
-    const ours = this.#slotPlace(transaction, unit.slot as RelativePath);
+    const ours = this.#slotOf(move);
     const theirs = this.#context.tree.locate(unit.path);
     if (ours === undefined || isObstacle(theirs)) return;
     if (unit.rows.length > 1 && !(await this.#holdsOnly(states, theirs, unit))) return;
@@ -279,7 +287,7 @@ class Recovery {
       const displaced = await this.#inSlot(hop);
       if (!isSameImage(displaced, hop.from)) {
         // I3: written to since the survey. Put it back; the next run sees it as it is.
-        const back = this.#slotPlace(move.transaction, move.unit.slot as RelativePath);
+        const back = this.#slotOf(move);
         const place = this.#context.tree.locate(move.unit.path);
         assert(back !== undefined && !isObstacle(place), 'both were there a moment ago');
         switchPlaces(files, { ours: back, theirs: place, from: head.to, to: head.from });
@@ -309,8 +317,8 @@ class Recovery {
     const { pace } = this.#context.looking;
     const pending = [...this.#states.values()]
       .filter((state) => state.error === undefined && needsAct(state))
-      .sort((a, b) => comparePaths(a.path, b.path));
-    const removals = pending.filter(isRemoval).reverse();
+      .toSorted((a, b) => comparePaths(a.path, b.path));
+    const removals = pending.filter(isRemoval).toReversed();
     const others = pending.filter((state) => !isRemoval(state));
     for (const state of [...removals, ...others]) {
       if (pace.isDue()) await pace.turn();
@@ -417,7 +425,8 @@ class Recovery {
     const { transaction } = hop.move;
     const slot = this.#placeOf(hop);
     const isFree = slot !== undefined && files.stat(slot) === undefined;
-    const spare = this.#slotPlace(transaction, `displaced-${String(hop.row.sequence)}` as RelativePath);
+    const spareName = slotName(transaction.stage, `spare-${String(hop.row.sequence)}`);
+    const spare = this.#stagePlace(spareName as RelativePath);
     const ours = isFree ? slot : spare;
     assert(ours !== undefined, "the transaction's stage directory is there");
     await retryTransient(() => {
@@ -526,9 +535,9 @@ function loadMoves(transactions: readonly TransactionRow[], journal: Journal): r
   const load = (transaction: TransactionRow, isUndo: boolean): Move[] => {
     journal.verifyChain(transaction.id);
     const units = toUnits(journal.changes(transaction.id));
-    return (isUndo ? [...units].reverse() : units).map((unit) => ({ transaction, unit, isUndo }));
+    return (isUndo ? units.toReversed() : units).map((unit) => ({ transaction, unit, isUndo }));
   };
-  const undone = transactions.filter(({ state }) => state === 'undoing').reverse();
+  const undone = transactions.filter(({ state }) => state === 'undoing').toReversed();
   const redone = transactions.filter(({ state }) => state === 'committed');
   return [
     ...undone.flatMap((transaction) => load(transaction, true)),
@@ -564,4 +573,3 @@ function obstructed(path: RelativePath, at: RelativePath): EngineError {
     hint: 'Move it away, then run: skillmeat txn recover',
   });
 }
-

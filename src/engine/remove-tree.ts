@@ -1,4 +1,3 @@
-import { systemCode } from './errors.js';
 import type { Place } from './file-system.js';
 import type { Looking } from './inspect.js';
 
@@ -20,15 +19,5 @@ export async function removeTree({ files, pace }: Looking, place: Place): Promis
   } finally {
     files.closeDirectory(directory);
   }
-  removeIfEmpty({ files }, place);
-}
-
-/** Removes a directory unless something is in it. */
-export function removeIfEmpty({ files }: Pick<Looking, 'files'>, place: Place): void {
-  try {
-    files.removeDirectory(place);
-  } catch (error) {
-    const code = systemCode(error);
-    if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'ENOENT') throw error;
-  }
+  files.removeDirectory(place);
 }

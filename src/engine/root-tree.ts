@@ -39,15 +39,20 @@ export class RootTree implements Disposable {
   directory(path: RelativePath): Directory | Obstacle {
     const known = this.#open.get(path);
     if (known !== undefined) return known;
-    let directory = this.root;
-    for (const step of [...ancestorsOf(path), path]) {
-      const opened =
-        this.#open.get(step) ?? this.#files.openDirectory({ directory, name: nameOf(step) });
-      if (typeof opened === 'string') return { obstacle: opened, at: step };
-      this.#open.set(step, opened);
-      directory = opened;
+    const opened = this.#files.openDirectory({ directory: this.root, name: path });
+    if (typeof opened === 'string') return this.#obstacleTo(path);
+    this.#open.set(path, opened);
+    return opened;
+  }
+
+  #obstacleTo(path: RelativePath): Obstacle {
+    for (const at of [...ancestorsOf(path), path]) {
+      const opened = this.#files.openDirectory({ directory: this.root, name: at });
+      if (typeof opened === 'string') return { obstacle: opened, at };
+      this.#files.closeDirectory(opened);
     }
-    return directory;
+    // It was not there, and is now: as good as not there.
+    return { obstacle: 'absent', at: path };
   }
 
   /** Closes directories when too many are open. No place that was got before may be used after. */

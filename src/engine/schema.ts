@@ -29,8 +29,8 @@ const tables: readonly string[] = [
     trouble TEXT CHECK (trouble IN ('blocked', 'damaged')),
     reason TEXT
   ) STRICT`,
-  `CREATE INDEX journal_unsettled ON journal_transaction (id)
-    WHERE state IN ('committed', 'undoing')`,
+  // Empty nearly always: a commit need not write to it.
+  `CREATE INDEX journal_troubled ON journal_transaction (id) WHERE trouble IS NOT NULL`,
   `CREATE TABLE journal_change (
     transaction_id INTEGER NOT NULL,
     sequence INTEGER NOT NULL,

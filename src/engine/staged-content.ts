@@ -2,7 +2,9 @@ import { EngineError, fromSystemError, systemCode } from './errors.js';
 import type { Directory, FileSystem, OpenFile, Place, Stat } from './file-system.js';
 import { ContentHasher, type ContentHash, hashContent } from './hash.js';
 import { chunkBytes, smallContentBytesMax } from './limits.js';
-import type { Pace } from './pace.js';
+import { Pace } from './pace.js';
+import { removeTree } from './remove-tree.js';
+import { slotName } from './units.js';
 
 /** Bytes that a caller hands over: whole, or in pieces. */
 export type Content = string | Uint8Array | AsyncIterable<Uint8Array | string>;
@@ -14,62 +16,44 @@ export interface StagedContent {
   readonly sha256: ContentHash;
   /** Bytes. */
   readonly size: number;
+  /** Permission bits that its file has got. */
+  readonly mode: number;
 }
 
 /**
- * The stage directory of a transaction that is being made: `stage/<number>-<random>/`.
+ * The contents of a transaction that is being made: `stage/<number>-<random>.<n>`.
  *
  * Holds each new content in a file of its own before anything of the root is touched, so that a
- * full disk or a source that cannot be read shows while nothing has happened (I1).
+ * full disk or a source that cannot be read shows while nothing has happened (I1). One directory
+ * serves all transactions: making one for each costs more than a small transaction.
  */
 export class StagedContents {
-  readonly name: string;
+  /** What the names of all its contents begin with. */
+  readonly prefix: string;
   readonly #files: FileSystem;
   readonly #pace: Pace;
-  readonly #stage: Directory;
-  readonly #owner: { readonly owner: number; readonly group: number };
+  readonly #directory: Directory;
   /** Names of contents that are still in files of their own. */
   readonly #names = new Set<string>();
-  #directory: Directory | undefined;
   #count = 0;
+  #bytes = 0;
 
   constructor(options: {
     readonly files: FileSystem;
     readonly pace: Pace;
     /** The store's `stage` directory. */
-    readonly stage: Directory;
-    readonly name: string;
-    /** Owner of the store: what root makes in it must stay that user's. */
-    readonly owner: { readonly owner: number; readonly group: number };
+    readonly directory: Directory;
+    readonly prefix: string;
   }) {
-    this.#owner = options.owner;
     this.#files = options.files;
     this.#pace = options.pace;
-    this.#stage = options.stage;
-    this.name = options.name;
+    this.#directory = options.directory;
+    this.prefix = options.prefix;
   }
 
-  /** The directory itself, made when first needed. */
-  open(): Directory {
-    if (this.#directory !== undefined) return this.#directory;
-    const place: Place = { directory: this.#stage, name: this.name };
-    this.#files.makeDirectory(place, 0o700);
-    const ours = this.#files.processOwner();
-    if (ours !== undefined && ours.owner !== this.#owner.owner) {
-      this.#files.setOwner(place, this.#owner.owner, this.#owner.group);
-    }
-    const opened = this.#files.openDirectory(place);
-    if (typeof opened === 'string') {
-      throw new EngineError('STORE_REPLACED', `stage/${this.name} is ${opened} after it was made`, {
-        hint: 'Nothing was changed. Something else works inside .skillmeat; stop it.',
-      });
-    }
-    this.#directory = opened;
-    return opened;
-  }
-
-  get isMade(): boolean {
-    return this.#directory !== undefined;
+  /** Bytes that were staged. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Returns a name that is not in use. */
@@ -79,7 +63,13 @@ export class StagedContents {
   }
 
   place(name: string): Place {
-    return { directory: this.open(), name };
+    return { directory: this.#directory, name: slotName(this.prefix, name) };
+  }
+
+  /** Removes everything that was staged: the transaction is not going to happen. */
+  async removeAll(): Promise<void> {
+    const looking = { files: this.#files, pace: new Pace() };
+    for (let n = 1; n <= this.#count; n += 1) await removeTree(looking, this.place(String(n)));
   }
 
   /** Removes a content that is not wanted any more. */
@@ -103,17 +93,16 @@ export class StagedContents {
   async add(content: Content, mode: number, path: string): Promise<StagedContent> {
     const name = this.newName();
     try {
-      const place = this.place(name);
+      const file = this.#files.createFile(this.place(name), mode);
       this.#names.add(name);
-      const file = this.#files.createFile(place);
       let written: { sha256: ContentHash; size: number };
       try {
         written = await this.#fill(file, content, path);
       } finally {
         this.#files.closeWritten(file);
       }
-      this.#files.setMode(place, mode);
-      return { name, ...written };
+      this.#bytes += written.size;
+      return { name, mode, ...written };
     } catch (error) {
       if (systemCode(error) === undefined) throw error;
       throw fromSystemError(error, 'stage', path);
@@ -127,7 +116,11 @@ export class StagedContents {
    */
   async addFile(
     source: Place,
-    { expected, mode, path }: { readonly expected: Stat; readonly mode: number; readonly path: string },
+    {
+      expected,
+      mode,
+      path,
+    }: { readonly expected: Stat; readonly mode: number; readonly path: string },
   ): Promise<StagedContent> {
     const file = this.#openSource(source, path);
     try {
@@ -191,12 +184,6 @@ export class StagedContents {
       if (count === 0) return;
       yield buffer.subarray(0, count);
     }
-  }
-
-  /** Lets go of the directory; what is in it stays. */
-  close(): void {
-    if (this.#directory !== undefined) this.#files.closeDirectory(this.#directory);
-    this.#directory = undefined;
   }
 }
 

@@ -19,7 +19,12 @@ import {
   type RelativePath,
 } from './path.js';
 import { isObstacle, obstacleError, type RootTree } from './root-tree.js';
-import { type Content, type StagedContent, type StagedContents, sourceUnreadable } from './staged-content.js';
+import {
+  type Content,
+  type StagedContent,
+  type StagedContents,
+  sourceUnreadable,
+} from './staged-content.js';
 
 /** What the transaction wants a path to be. Paths without a node stay as they are on disk. */
 export type StagedNode = AbsentNode | FileNode | DirectoryNode | LinkNode;
@@ -151,7 +156,7 @@ export class StagedView {
     this.#prepareParents(path);
     this.#refuseCollision(path);
     const kept = new Map<RelativePath, Seen>();
-    for (const [below, found] of this.#walk(path, seen)) kept.set(below, found);
+    for (const [at, found] of this.#walk(path, seen)) kept.set(at, found);
     const copied: [RelativePath, StagedNode][] = [];
     await this.#copyFrom(source, { path, name: sourceName }, (at, node) => {
       copied.push([at, keepAttributes(node, kept.get(at))]);
@@ -285,12 +290,14 @@ export class StagedView {
   }
 
   /** Names and kinds right below a directory (`undefined`: the root), sorted. */
-  list(path: RelativePath | undefined): readonly { name: string; kind: Seen['kind'] }[] | undefined {
+  list(
+    path: RelativePath | undefined,
+  ): readonly { name: string; kind: Seen['kind'] }[] | undefined {
     if (path !== undefined && this.#look(path).kind !== 'directory') return undefined;
     const names = new Set(this.#namesOnDisk(path));
     for (const name of this.#names.get(path ?? '') ?? []) names.add(name);
     return [...names]
-      .sort()
+      .toSorted()
       .map((name) => ({ name, kind: this.#look(childOf(path, name)).kind }))
       .filter(({ kind }) => kind !== 'absent');
   }
@@ -316,12 +323,12 @@ export class StagedView {
 
   /** Paths that have a node, each directory before its content. */
   sortedPaths(): readonly RelativePath[] {
-    return [...this.#nodes.keys()].sort(comparePaths);
+    return [...this.#nodes.keys()].toSorted(comparePaths);
   }
 
   /** Everything below a new directory, each directory before its content. */
   *nodesBelow(path: RelativePath): Generator<[RelativePath, StagedNode], void> {
-    for (const name of [...(this.#names.get(path) ?? [])].sort()) {
+    for (const name of [...(this.#names.get(path) ?? [])].toSorted()) {
       const child = childOf(path, name);
       const node = this.#nodes.get(child);
       if (node === undefined || node.kind === 'absent') continue;
@@ -604,14 +611,10 @@ export class StagedView {
       const mode = (stat.mode & 0o777) | 0o700;
       add(at.path, { kind: 'directory', mode, isOpaque: true, attributesFrom: undefined });
       const names = openSource(() => files.list(opened), at.name).map((entry) => entry.name);
-      for (const name of names.sort()) {
+      for (const name of names.toSorted()) {
         const child = parsePath(childOf(at.path, name));
         const place: Place = { directory: opened, name };
-        await this.#copyFrom(
-          place,
-          { path: child, name: `${at.name}/${name}` },
-          add,
-        );
+        await this.#copyFrom(place, { path: child, name: `${at.name}/${name}` }, add);
       }
     } finally {
       files.closeDirectory(opened);

@@ -21,8 +21,6 @@ export interface StoreDirectory {
   readonly fileSystemType: FileSystemType;
   /** Whether the file system takes `Foo` and `foo` for one name. */
   readonly foldsNames: boolean;
-  /** Owner of the store, for what a process of root makes in it. */
-  readonly owner: { readonly owner: number; readonly group: number };
 }
 
 export interface OpenStoreDirectoryOptions {
@@ -50,7 +48,6 @@ export function openStoreDirectory(options: OpenStoreDirectoryOptions): StoreDir
     const stage = openOwn(files, { directory: store, name: 'stage' }, options.rootPath);
     opened.push(stage);
     const quarantine = openOwn(files, { directory: store, name: 'quarantine' }, options.rootPath);
-    const { owner, group } = files.statDirectory(store);
     const foldsNames = foldsCase(files, root);
     const rootPath = files.pathOf({ directory: root, name: '.' });
     return {
@@ -62,7 +59,6 @@ export function openStoreDirectory(options: OpenStoreDirectoryOptions): StoreDir
       quarantine,
       fileSystemType,
       foldsNames,
-      owner: { owner, group },
     };
   } catch (error) {
     for (const directory of opened) files.closeDirectory(directory);
@@ -70,7 +66,13 @@ export function openStoreDirectory(options: OpenStoreDirectoryOptions): StoreDir
   }
 }
 
-export function closeStoreDirectory({ files, root, store, stage, quarantine }: StoreDirectory): void {
+export function closeStoreDirectory({
+  files,
+  root,
+  store,
+  stage,
+  quarantine,
+}: StoreDirectory): void {
   for (const directory of [quarantine, stage, store, root]) files.closeDirectory(directory);
 }
 
@@ -86,11 +88,11 @@ export interface RootIdentity {
 }
 
 export function rootIdentity({ files, root, store }: StoreDirectory): RootIdentity {
-  const stat = files.statDirectory(root);
-  return {
-    inode: `${String(stat.inode)}/${String(store.inode)}`,
-    born: String(stat.bornNs),
-  };
+  return identityOf(files.statDirectory(root), store);
+}
+
+function identityOf({ inode, bornNs }: Stat, store: Directory): RootIdentity {
+  return { inode: `${String(inode)}/${String(store.inode)}`, born: String(bornNs) };
 }
 
 /**
@@ -122,16 +124,16 @@ export async function makeStoreDirectory(
       await options.exclusively(store, async () => {
         // Somebody else may have been first while this process waited.
         if (hasJournal(files, store)) return;
-        for (const name of ['stage', 'quarantine']) ensureDirectory(files, { directory: store, name });
+        for (const name of ['stage', 'quarantine']) {
+          ensureDirectory(files, { directory: store, name });
+        }
         const stat = files.statDirectory(root);
-        const identity: RootIdentity = {
-          inode: `${String(stat.inode)}/${String(store.inode)}`,
-          born: String(stat.bornNs),
-        };
+        const identity = identityOf(stat, store);
         // I2: the names must be durable before anything that the journal says.
-        await files.barrier(root);
+        await files.barrier(root, 0);
         Journal.create(journalPath({ files, store }), options.meta(identity));
-        await files.barrier(root);
+        giveToOwner(files, root, store);
+        await files.barrier(root, 0);
         isMade = true;
       });
       return isMade;
@@ -162,6 +164,15 @@ export function statJournal({ files, store }: StoreDirectory): Stat {
   const stat = files.stat({ directory: store, name: journalName });
   assert(stat !== undefined, 'an open journal has a file');
   return stat;
+}
+
+/** A store that root makes in a user's directory is the user's: it would lock the user out. */
+function giveToOwner(files: FileSystem, root: Directory, store: Directory): void {
+  const { owner, group } = files.statDirectory(root);
+  if (files.processOwner()?.owner !== 0 || owner === 0) return;
+  for (const { name } of files.list(store))
+    {files.setOwner({ directory: store, name }, owner, group);}
+  files.setOwner({ directory: root, name: engineDirectoryName }, owner, group);
 }
 
 function openRoot({ files, rootPath }: OpenStoreDirectoryOptions): Directory {
@@ -240,10 +251,14 @@ function hasJournal(files: FileSystem, store: Directory): boolean {
 function requireJournal(files: FileSystem, store: Directory, rootPath: string): void {
   if (hasJournal(files, store)) return;
   refuseLostJournal(files, store, rootPath);
-  throw new EngineError('STORE_NOT_FOUND', `${rootPath}/${engineDirectoryName} was never finished`, {
-    path: rootPath,
-    hint: 'Run: skillmeat txn init',
-  });
+  throw new EngineError(
+    'STORE_NOT_FOUND',
+    `${rootPath}/${engineDirectoryName} was never finished`,
+    {
+      path: rootPath,
+      hint: 'Run: skillmeat txn init',
+    },
+  );
 }
 
 /** A journal that is a link, or whose log is one, would make SQLite write elsewhere (I8). */

@@ -185,7 +185,7 @@ export class Store implements AsyncDisposable {
   readonly #committing: Committing;
   readonly #quarantine: Quarantine;
   #recoveryOnOpen: RecoveryReport | undefined;
-  #work = new Set<Promise<unknown>>();
+  readonly #work = new Set<Promise<unknown>>();
   #isClosed = false;
 
   /** @internal */
@@ -287,7 +287,10 @@ export class Store implements AsyncDisposable {
     const { redo, undo, signal, lockWaitMs } = options;
     return this.#exclusively({ signal, lockWaitMs }, async () => {
       const forced = new Set<number>();
-      for (const [id, state] of [[redo, 'committed'], [undo, 'undoing']] as const) {
+      for (const [id, state] of [
+        [redo, 'committed'],
+        [undo, 'undoing'],
+      ] as const) {
         if (id === undefined) continue;
         this.#requireTroubled(id);
         this.#journal.update([{ id, state }]);
@@ -390,10 +393,7 @@ export class Store implements AsyncDisposable {
       readonly lockWaitMs?: number | undefined;
       readonly isRetry?: boolean;
     },
-    work: (
-      report: RecoveryReport | undefined,
-      session: Parameters<typeof commit>[2],
-    ) => Promise<T>,
+    work: (report: RecoveryReport | undefined, session: Parameters<typeof commit>[2]) => Promise<T>,
   ): Promise<T> {
     this.#refuseClosed();
     if (runningIn.getStore()?.has(this) === true) {
@@ -443,7 +443,11 @@ async function create(
   const { files, rootPath } = given;
   files.makeRoot(rootPath);
   const now = options.now ?? Date.now;
-  const holder = { pid: process.pid, host: hostname(), command: plainText(options.command ?? 'node') };
+  const holder = {
+    pid: process.pid,
+    host: hostname(),
+    command: plainText(options.command ?? 'node'),
+  };
   await makeStoreDirectory({
     ...given,
     meta: (identity) => ({
@@ -451,6 +455,7 @@ async function create(
       created_at: now(),
       epoch: 1,
       pruned_through: 0,
+      settled_through: 0,
       ...identityMeta(identity),
     }),
     exclusively: async (directory, make) => {

@@ -78,7 +78,9 @@ export class TransactionCalls implements Transaction {
   }
 
   write(path: string, content: Content, options: ModeOption = {}): Promise<void> {
-    return this.#enqueue(() => this.#view.write(parsePath(path), requireContent(content), options.mode));
+    return this.#enqueue(() =>
+      this.#view.write(parsePath(path), requireContent(content), options.mode),
+    );
   }
 
   copyIn(path: string, source: string): Promise<void> {

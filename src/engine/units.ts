@@ -60,8 +60,25 @@ export function toUnits(rows: readonly ChangeRow[]): readonly JournalUnit[] {
   return units;
 }
 
-/** The path of a unit's member below `stage/<transaction>/`. */
-export function slotPath(slot: string, member: RelativePath, unit: RelativePath): RelativePath {
-  const path = member === unit ? slot : `${slot}/${pathBelow(member, unit)}`;
-  return path as RelativePath;
+/** The name in `stage/` of what a transaction keeps there as `slot`. */
+export function slotName(prefix: string, slot: string): string {
+  return `${prefix}.${slot}`;
+}
+
+/** The path below `stage/` of a unit's member. */
+export function slotPath(
+  prefix: string,
+  slot: string,
+  { member, unit }: { readonly member: RelativePath; readonly unit: RelativePath },
+): RelativePath {
+  const name = slotName(prefix, slot);
+  return (member === unit ? name : `${name}/${pathBelow(member, unit)}`) as RelativePath;
+}
+
+/** Number of the transaction that a name in `stage/` belongs to; `undefined` for a stranger's. */
+export function transactionOf(
+  name: string,
+): { readonly id: number; readonly prefix: string } | undefined {
+  const match = /^((\d+)-[^.]+)\./.exec(name);
+  return match?.[1] === undefined ? undefined : { id: Number(match[2]), prefix: match[1] };
 }

@@ -147,7 +147,7 @@ export class WriterLock implements Disposable {
   }
 
   #tryLock(): boolean {
-    if (!this.#isStillThere()) this.#openLock();
+    if (this.#inode === undefined) this.#openLock();
     if (!this.#takeLock()) return false;
     // A lock on a file that was unlinked before we got it excludes nobody.
     if (this.#isStillThere()) return true;
@@ -206,14 +206,7 @@ export class WriterLock implements Disposable {
   }
 
   #ownerRecord(): OpenFile {
-    const { files } = this.#options;
-    const place = this.#place(ownerName);
-    if (this.#ownerFile !== undefined) {
-      const found = files.stat(place);
-      if (found?.inode === files.statFile(this.#ownerFile).inode) return this.#ownerFile;
-      files.closeFile(this.#ownerFile);
-    }
-    this.#ownerFile = files.openRecord(place);
+    this.#ownerFile ??= this.#options.files.openRecord(this.#place(ownerName));
     return this.#ownerFile;
   }
 
@@ -311,7 +304,7 @@ function waitInQueue(waiters: Waiter[], { deadline, signal, giveUp }: QueueOptio
         resolve();
       },
     };
-    const leave = (error: unknown): void => {
+    const leave = (error: EngineError): void => {
       stop();
       waiters.splice(waiters.indexOf(waiter), 1);
       reject(error);

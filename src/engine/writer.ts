@@ -1,4 +1,11 @@
-import { checkpoint, lostTransactions, setAsideForeign, discardStage, sweepStage, type Checkpointing } from './checkpoint.js';
+import {
+  checkpoint,
+  lostTransactions,
+  setAsideForeign,
+  discardStage,
+  sweepStage,
+  type Checkpointing,
+} from './checkpoint.js';
 import { assert, EngineError, fromSystemError, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { type Head, type Journal, type TransactionRow, type TransactionUpdate } from './journal.js';
@@ -77,7 +84,6 @@ export class Writer {
     const owner = await lock.acquire(options);
     try {
       this.#refusePoisoned();
-      this.#requireInPlace();
       const isOrderly = this.#isOrderly(owner, journal.head());
       // A pass over what is there already; only a change of hands or a crash makes it more.
       const report = await this.#recoverIfNeeded(isOrderly, options.isRetry === true);
@@ -185,6 +191,7 @@ export class Writer {
       this.#countUnsettled(unsettled);
       return undefined;
     }
+    this.#requireInPlace();
     // I4: a holder that only lost its lock file, and goes on, must not get past this.
     journal.bumpEpoch(journal.epoch());
     if (!isOrderly) journal.quickCheck();
@@ -223,7 +230,7 @@ export class Writer {
       if (isDone) await setAsideForeign(transaction, checkpointing);
     }
     // I7: durable first, settled then; a crash in between repeats what changes nothing.
-    await files.barrier(root);
+    await files.barrier(root, Number.POSITIVE_INFINITY);
     journal.update(updates);
     for (const transaction of transactions) {
       const isUndone = done.some(
@@ -263,7 +270,12 @@ export class Writer {
 
   #checkpointing(): Checkpointing {
     const { directory, journal, quarantine } = this.#options;
-    return { looking: { files: directory.files, pace: new Pace() }, directory, journal, quarantine };
+    return {
+      looking: { files: directory.files, pace: new Pace() },
+      directory,
+      journal,
+      quarantine,
+    };
   }
 
   #refusePoisoned(): void {
