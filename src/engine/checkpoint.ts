@@ -1,5 +1,5 @@
 import { EngineError } from './errors.js';
-import type { Place } from './file-system.js';
+import { displacedSuffix, type Place } from './file-system.js';
 import { isSameImage } from './image.js';
 import { inspectTree, type Looking } from './inspect.js';
 import type { Journal, TransactionRow } from './journal.js';
@@ -60,6 +60,15 @@ export async function setAsideForeign(
     if (slot === undefined) continue;
     const rowOf = new Map(rows.map((row) => [row.path, row]));
     const place = slotPlace(transaction, slot, directory);
+    const displaced: Place = { ...place, name: place.name + displacedSuffix };
+    if (looking.files.stat(displaced) !== undefined) {
+      late.push(path);
+      quarantine.takeIn(displaced, {
+        path,
+        transaction: transaction.id,
+        why: 'another program took the path while the engine was replacing it',
+      });
+    }
     for await (const found of inspectTree(looking, place, path)) {
       const { image } = found;
       if (image.kind === 'directory' || image.kind === 'absent') continue;

@@ -3,7 +3,7 @@ import { arrange, type ArrangedUnit } from './arrange.js';
 import { EngineError, fromSystemError, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { describeImage, type FoundImage } from './image.js';
-import type { Journal, TransactionRow } from './journal.js';
+import { type Journal, stagePrefix, type TransactionRow } from './journal.js';
 import { messageLengthMax } from './limits.js';
 import { Pace } from './pace.js';
 import { isBelow, quote, type RelativePath } from './path.js';
@@ -67,7 +67,7 @@ export async function commit(
   const uuid = committing.newId();
   const pace = new Pace(options.signal);
   using tree = new RootTree(files, root);
-  const prefix = `${String(session.head.id + 1)}-${uuid.slice(0, 8)}`;
+  const prefix = stagePrefix(session.head.id + 1, uuid);
   const contents = new StagedContents({ files, pace, directory: stage, prefix });
   const attempt = new Attempt({ options, committing, session, contents, tree, pace, uuid });
   try {

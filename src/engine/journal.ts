@@ -2,7 +2,7 @@ import Database from 'better-sqlite3';
 import { assert, EngineError, systemCode } from './errors.js';
 import { checksumOf, ContentHasher, type ContentHash } from './hash.js';
 import { absent, type Image } from './image.js';
-import type { RelativePath } from './path.js';
+import { isInnerPath, type RelativePath } from './path.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
 
 /** What one row of a transaction does to its path. See docs/format.md, "Units". */
@@ -301,6 +301,13 @@ export class Journal implements Disposable {
     return this.#reading(() =>
       this.#statements.changes.all(id).map((row) => {
         const change = toChange(row);
+        // I8: a checksum keeps nobody from writing "../x" with a good one.
+        if (!isInnerPath(row.path) || (row.slot !== null && !/^[0-9]+$/.test(row.slot))) {
+          throw damaged(
+            this.#path,
+            `row ${String(row.sequence)} of transaction ${String(id)} names a place outside of the store`,
+          );
+        }
         if (checksumOf(rowText(id, change)) === row.checksum) return change;
         throw damaged(
           this.#path,
@@ -322,6 +329,9 @@ export class Journal implements Disposable {
       const before = this.#statements.transaction.get(id - 1);
       const expectedPrevious = before === undefined ? emptyChain : toHex(before.chain);
       const previous = toHex(row.previous_chain) as ChainHash;
+      if (row.stage !== stagePrefix(id, row.uuid)) {
+        throw damaged(this.#path, `transaction ${String(id)} names a stage that is not its own`);
+      }
       if (previous !== expectedPrevious) {
         throw damaged(this.#path, `a transaction before ${String(id)} is missing or changed`);
       }
@@ -388,6 +398,11 @@ function connect(path: string): Database.Database {
   } catch (error) {
     throw readFailure(error, path);
   }
+}
+
+/** What the names in `stage/` of a transaction's contents begin with. */
+export function stagePrefix(id: number, uuid: string): string {
+  return `${String(id)}-${uuid.replaceAll(/[^0-9a-f]/g, '').slice(0, 8)}`;
 }
 
 // --- text that checksums and chain hashes cover ------------------------------------------------

@@ -132,6 +132,18 @@ function refuseTooLong(path: string, segments: readonly string[]): void {
   }
 }
 
+/**
+ * Tells whether a path that was stored earlier stays inside the root. Weaker than
+ * {@link parsePath}: what lay in a directory that was removed may have any name.
+ */
+export function isInnerPath(path: string): path is RelativePath {
+  const segments = path.split('/');
+  const isPlain = segments.every(
+    (segment) => segment !== '' && segment !== '.' && segment !== '..' && !segment.includes('\0'),
+  );
+  return isPlain && !namesEngineDirectory(segments[0] ?? '');
+}
+
 /** Returns the path of the directory that holds `path`, or `undefined` for the root. */
 export function parentOf(path: RelativePath): RelativePath | undefined {
   const slash = path.lastIndexOf('/');

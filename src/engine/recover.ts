@@ -146,7 +146,13 @@ class Recovery {
     const atSlot = files.stat(ours);
     const atPath = files.stat(theirs);
     const isTwice = atSlot !== undefined && atSlot.inode === atPath?.inode;
-    if (files.stat(displaced) === undefined) {
+    const atDisplaced = files.stat(displaced);
+    if (atDisplaced !== undefined && atDisplaced.inode === atPath?.inode) {
+      // Mending itself was cut, between link and unlink.
+      files.removeFile(displaced);
+      return;
+    }
+    if (atDisplaced === undefined) {
       // A create was cut between link and unlink.
       if (isTwice && atSlot.kind !== 'directory') files.removeFile(ours);
       return;
@@ -177,7 +183,11 @@ class Recovery {
 
   async #findAt(path: RelativePath): Promise<FoundImage> {
     const located = this.#context.tree.locate(path);
-    if (isObstacle(located)) return located.obstacle === 'absent' ? absent : special;
+    if (isObstacle(located)) {
+      // Below a file there is nothing. If the file is none of ours, it is in the way.
+      const isOurs = located.obstacle === 'file' && this.#states.has(located.at);
+      return located.obstacle === 'absent' || isOurs ? absent : special;
+    }
     return (await inspect(this.#context.looking, located, path)).image;
   }
 
@@ -357,7 +367,13 @@ class Recovery {
   async #bring(state: PathState, hop: PathHop, source: PathHop | undefined): Promise<boolean> {
     const { files } = this.#context.looking;
     const theirs = this.#context.tree.locate(state.path);
-    if (isObstacle(theirs)) throw obstructed(state.path, theirs.at);
+    if (isObstacle(theirs)) {
+      // Somebody removed or replaced a directory on the way: what they did stays (I3).
+      const why = theirs.obstacle === 'absent' ? 'deleted' : 'type changed';
+      const kept = source === undefined ? undefined : state.hops.indexOf(source);
+      state.decision = { do: 'supersede', why, kept };
+      return false;
+    }
     const from = state.found;
     const { to } = hop;
     if (from.kind === 'directory' && to.kind === 'directory') {
@@ -565,11 +581,4 @@ function raced(path: RelativePath): EngineError {
     `${quote(path)} was written by another program during recovery`,
     { path, hint: 'Its bytes were kept. Run: skillmeat txn recover' },
   );
-}
-
-function obstructed(path: RelativePath, at: RelativePath): EngineError {
-  return new EngineError('PATH_NOT_DIRECTORY', `${quote(path)}: ${quote(at)} is in the way`, {
-    path,
-    hint: 'Move it away, then run: skillmeat txn recover',
-  });
 }

@@ -170,8 +170,9 @@ export function statJournal({ files, store }: StoreDirectory): Stat {
 function giveToOwner(files: FileSystem, root: Directory, store: Directory): void {
   const { owner, group } = files.statDirectory(root);
   if (files.processOwner()?.owner !== 0 || owner === 0) return;
-  for (const { name } of files.list(store))
-    {files.setOwner({ directory: store, name }, owner, group);}
+  for (const { name } of files.list(store)) {
+    files.setOwner({ directory: store, name }, owner, group);
+  }
   files.setOwner({ directory: root, name: engineDirectoryName }, owner, group);
 }
 

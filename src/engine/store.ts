@@ -6,7 +6,7 @@ import { EngineError } from './errors.js';
 import { publish } from './events.js';
 import type { Capabilities, FileSystem, Stat } from './file-system.js';
 import { randomId } from './hash.js';
-import { Journal } from './journal.js';
+import { Journal, type TransactionRow } from './journal.js';
 import { lockWaitMsDefault } from './limits.js';
 import { NodeFileSystem } from './node-file-system.js';
 import type { PlanFormat, PlanSource } from './plan-document.js';
@@ -292,8 +292,8 @@ export class Store implements AsyncDisposable {
         [undo, 'undoing'],
       ] as const) {
         if (id === undefined) continue;
-        this.#requireTroubled(id);
-        this.#journal.update([{ id, state }]);
+        const { trouble, reason } = this.#requireTroubled(id);
+        this.#journal.update([{ id, state, trouble, reason }]);
         forced.add(id);
       }
       return this.#writer.recoverAll(forced);
@@ -359,16 +359,11 @@ export class Store implements AsyncDisposable {
 
   /** @internal */
   async recoverOnOpen(): Promise<void> {
-    const isDirty = this.#journal.unsettled().length > 0 || this.#isLeftHeld();
-    if (!isDirty) return;
+    const owner = readOwner(this.#directory.files, this.#directory.store);
+    if (this.#writer.isAtRest(owner)) return;
     await this.#exclusively({ isRetry: true, signal: this.#options.signal }, async (report) => {
       this.#recoveryOnOpen = report;
     });
-  }
-
-  #isLeftHeld(): boolean {
-    const owner = readOwner(this.#directory.files, this.#directory.store);
-    return owner !== undefined && !owner.isReleased;
   }
 
   async #commit(
@@ -415,10 +410,10 @@ export class Store implements AsyncDisposable {
     }
   }
 
-  #requireTroubled(id: number): void {
+  #requireTroubled(id: number): TransactionRow {
     const row = this.#journal.transaction(id);
     if (row === undefined) throw notFound(id);
-    if (row.trouble !== undefined) return;
+    if (row.trouble !== undefined) return row;
     throw new EngineError(
       'TRANSACTION_NOT_FOUND',
       `transaction ${String(id)} is ${row.state}, neither blocked nor damaged`,

@@ -103,6 +103,13 @@ export class Writer {
     }
   }
 
+  /** Tells whether the last holder let go in order and nothing is in trouble. Needs no lock. */
+  isAtRest(owner: OwnerRecord | undefined): boolean {
+    const { journal } = this.#options;
+    const isEmpty = owner === undefined && journal.head().id === 0;
+    return (isEmpty || this.#isOrderly(owner, journal.head())) && journal.troubled().length === 0;
+  }
+
   /** Counts a commit of this process towards the next checkpoint. */
   noteCommit(changes: number): void {
     this.#unsettledTransactions += 1;

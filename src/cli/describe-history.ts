@@ -1,0 +1,62 @@
+import type { TransactionRecord, TransactionSummary } from '../engine/index.js';
+import { describeChange, describeCounts, stateRemark } from './describe-change.js';
+import { counted, printable, printableLines } from './printable.js';
+import type { Style } from './style.js';
+
+/** What `log` tells people: one line for each transaction, newest first. */
+export function describeLog(
+  transactions: readonly TransactionSummary[],
+  { hasMore, style }: { readonly hasMore: boolean; readonly style: Style },
+): string {
+  if (transactions.length === 0) return 'No transactions.';
+  const width = String(transactions[0]?.id ?? '').length;
+  const lines = transactions.map((transaction) => {
+    const { id, state, message, committedAt, changeCount } = transaction;
+    const [subject = ''] = message.split('\n', 1);
+    const words = [
+      style.strong(String(id).padStart(width)),
+      style.faint(timeOf(committedAt)),
+      counted(changeCount, 'change').padEnd(10),
+      stateRemark[state] === '' ? '' : style.alarming(`[${stateRemark[state]}]`),
+      printable(subject),
+    ];
+    return words
+      .filter((word) => word !== '')
+      .join('  ')
+      .trimEnd();
+  });
+  const last = transactions.at(-1)?.id;
+  if (hasMore) lines.push(`Older ones: skillmeat txn log --before ${String(last)}`);
+  return lines.join('\n');
+}
+
+/** What `show` tells people. */
+export function describeTransaction(transaction: TransactionRecord, style: Style): string {
+  const { id, uuid, state, message, committedAt, reason, changes, superseded } = transaction;
+  const remark = stateRemark[state] === '' ? state : stateRemark[state];
+  const lines = [
+    style.strong(`Transaction ${String(id)} (${remark})`),
+    `Committed: ${committedAt ?? ''}`,
+    `UUID:      ${uuid ?? ''}`,
+  ];
+  if (reason !== null) lines.push(style.alarming(`Reason:    ${printable(reason)}`));
+  if (message !== '') lines.push('', indent(printableLines(message)));
+  lines.push('', `${describeCounts(changes)}:`, ...changes.map(describeChange));
+  for (const { path, why } of superseded) {
+    lines.push(`superseded: ${printable(path)} (${printable(why)})`);
+  }
+  return lines.join('\n');
+}
+
+/** ISO 8601 to the second, UTC. */
+function timeOf(committedAt: string | null): string {
+  return (committedAt ?? '').replace(/\.\d+Z$/, 'Z');
+}
+
+function indent(text: string): string {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => (line === '' ? '' : `    ${line}`))
+    .join('\n');
+}

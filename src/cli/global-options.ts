@@ -1,0 +1,87 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+/** Options that every command takes, before and after its name. */
+export interface GlobalOptions {
+  readonly root: string | undefined;
+  readonly isJson: boolean;
+  readonly isQuiet: boolean;
+  readonly allowsColor: boolean;
+  readonly lockTimeoutMs: number | undefined;
+  readonly acceptsFileSystem: boolean;
+}
+
+/** Longest `--lock-timeout`. */
+const lockTimeoutMsMax = 24 * 60 * 60 * 1_000;
+
+export function addGlobalOptions(command: Command): Command {
+  const options = [
+    new Option(
+      '-C, --root <dir>',
+      'the directory with the store (default: the nearest one with a .skillmeat, going up)',
+    ).argParser(parseDirectory),
+    new Option('--json', 'print one JSON document instead of text'),
+    new Option('-q, --quiet', 'print the result only: no lists of paths, notices or progress'),
+    new Option('--no-color', 'print without colours'),
+    new Option(
+      '--lock-timeout <duration>',
+      'how long to wait for another writer: 500ms, 10s, 2m (default: 10s)',
+    ).argParser(parseDuration),
+    new Option(
+      '--accept-file-system',
+      'use the store on a file system that is not known to keep the promises',
+    ),
+  ];
+  for (const option of options) command.addOption(option.helpGroup('Global options:'));
+  return command;
+}
+
+interface Flags {
+  readonly root?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly color?: boolean;
+  readonly lockTimeout?: number;
+  readonly acceptFileSystem?: boolean;
+}
+
+/** Collects the global options along the chain of commands; the one nearest to the end wins. */
+export function globalOptions(command: Command): GlobalOptions {
+  const chain: Command[] = [];
+  for (let at: Command | null = command; at !== null; at = at.parent) chain.unshift(at);
+  const given = chain.flatMap((at) =>
+    Object.entries(at.opts()).filter(([name]) => at.getOptionValueSource(name) === 'cli'),
+  );
+  // As the parsers above made them.
+  const flags = Object.fromEntries(given) as Flags;
+  return {
+    root: flags.root,
+    isJson: flags.json ?? false,
+    isQuiet: flags.quiet ?? false,
+    allowsColor: flags.color ?? true,
+    lockTimeoutMs: flags.lockTimeout,
+    acceptsFileSystem: flags.acceptFileSystem ?? false,
+  };
+}
+
+const millisecondsPer: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };
+
+/** Parses `500ms`, `10s`, `2m`, or a number of seconds, into milliseconds. */
+export function parseDuration(text: string): number {
+  const match = /^(?<amount>\d+(?:\.\d+)?)(?<unit>ms|s|m)?$/.exec(text);
+  const unit = millisecondsPer[match?.groups?.['unit'] ?? 's'] ?? Number.NaN;
+  const milliseconds = Math.round(Number(match?.groups?.['amount']) * unit);
+  if (milliseconds <= lockTimeoutMsMax) return milliseconds;
+  throw new InvalidArgumentError('Expected a duration of at most a day: 500ms, 10s, 2m.');
+}
+
+/** Parses a positive integer, as numbers of transactions are. */
+export function parsePositive(text: string): number {
+  const number = Number(text);
+  if (/^\d+$/.test(text) && number > 0 && Number.isSafeInteger(number)) return number;
+  throw new InvalidArgumentError('Expected a whole number from 1 on.');
+}
+
+function parseDirectory(text: string): string {
+  if (text !== '') return text;
+  throw new InvalidArgumentError('Expected a directory.');
+}

@@ -1,0 +1,83 @@
+import { EngineError, isEngineError, openStore, type Store } from '../engine/index.js';
+import type { Context } from './context.js';
+import { describeRecoveryNotice } from './describe-recovery.js';
+import { findRoot } from './store-root.js';
+
+/** How long a command that only reads waits for a writer, so that it can recover first. */
+const readerLockWaitMs = 250;
+
+export interface OpenOptions {
+  /** Default: found from the working directory upwards. */
+  readonly root?: string;
+  readonly create?: boolean;
+  readonly adopt?: boolean;
+  readonly recover?: 'auto' | 'never';
+  readonly lockWaitMs?: number;
+  /** Whether the caller itself tells what was recovered. */
+  readonly reportsRecovery?: boolean;
+}
+
+/** Opens the store of a command, and says in one line on stderr what had to be recovered. */
+export async function openForCommand(context: Context, options: OpenOptions = {}): Promise<Store> {
+  const { output, signal, commandLine } = context;
+  const { acceptsFileSystem, lockTimeoutMs } = context.options;
+  const root = options.root ?? findRoot(context.options.root);
+  const lockWaitMs = options.lockWaitMs ?? lockTimeoutMs;
+  const umask = process.umask();
+  const store = await openStore(root, {
+    signal,
+    command: commandLine,
+    native: process.env['SKILLMEAT_NATIVE'] === 'off' ? 'off' : 'auto',
+    create: options.create ?? false,
+    adopt: options.adopt ?? false,
+    recover: options.recover ?? 'auto',
+    acceptFileSystem: acceptsFileSystem,
+    fileMode: 0o666 & ~umask,
+    directoryMode: 0o777 & ~umask,
+    ...(lockWaitMs === undefined ? {} : { lockWaitMs }),
+  });
+  const report = store.recoveryOnOpen;
+  if (report !== undefined && options.reportsRecovery !== true) {
+    const needsHelp = report.superseded.length > 0 || report.unresolved.length > 0;
+    if (needsHelp) output.warn(describeRecoveryNotice(report));
+    else output.notice(describeRecoveryNotice(report));
+  }
+  return store;
+}
+
+export interface Reading {
+  readonly store: Store;
+  /** Somebody living holds the lock: nothing was recovered. */
+  readonly isLocked: boolean;
+}
+
+/** Opens the store of a command that only reads: a writer at work does not keep it from that. */
+export async function openForReading(context: Context): Promise<Reading> {
+  const lockWaitMs = context.options.lockTimeoutMs ?? readerLockWaitMs;
+  try {
+    return { store: await openForCommand(context, { lockWaitMs }), isLocked: false };
+  } catch (error) {
+    if (!isEngineError(error, 'STORE_LOCKED')) throw error;
+    return { store: await openForCommand(context, { recover: 'never' }), isLocked: true };
+  }
+}
+
+/** Opens the store at `root`, or makes it when there is none. */
+export async function openOrMake(
+  context: Context,
+  root: string,
+): Promise<{ readonly store: Store; readonly isNew: boolean }> {
+  try {
+    return { store: await openForCommand(context, { root }), isNew: false };
+  } catch (error) {
+    if (!isEngineError(error, 'STORE_NOT_FOUND')) throw error;
+    return { store: await openForCommand(context, { root, create: true }), isNew: true };
+  }
+}
+
+/** Adds what to do next to the failure of a command that makes no store. */
+export function withHint(error: unknown, hint: string): unknown {
+  if (!isEngineError(error, 'STORE_NOT_FOUND')) return error;
+  const { code, message, path } = error;
+  return new EngineError(code, message, { path, cause: error, hint });
+}

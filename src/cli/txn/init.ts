@@ -1,0 +1,26 @@
+import { resolve } from 'node:path';
+import type { Context } from '../context.js';
+import { type ExitCode, success } from '../exit-codes.js';
+import { UsageError } from '../failure.js';
+import { openOrMake } from '../open-store.js';
+import { printable } from '../printable.js';
+import { workingDirectory } from '../store-root.js';
+
+export async function init(context: Context, directory: string | undefined): Promise<ExitCode> {
+  const { options, output } = context;
+  if (directory !== undefined && options.root !== undefined) {
+    throw new UsageError('init got a directory twice', 'Give either DIR or -C, not both.');
+  }
+  if (directory === '') throw new UsageError('DIR is empty', 'Leave it out for this directory.');
+  const root = resolve(workingDirectory(), directory ?? options.root ?? '.');
+  const { store, isNew } = await openOrMake(context, root);
+  await using _closing = store;
+  output.answer({ store: { root: store.root, created: isNew } }, describeInit(store.root, isNew));
+  return success;
+}
+
+export function describeInit(root: string, isNew: boolean): string {
+  return isNew
+    ? `Made a store in ${printable(root)}/.skillmeat.`
+    : `There is a store already in ${printable(root)}/.skillmeat.`;
+}
