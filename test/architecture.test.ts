@@ -6,13 +6,16 @@ import { expect, test } from 'vitest';
 const engineRows: readonly (readonly string[])[] = [
   ['errors', 'limits', 'path', 'hash', 'image', 'pace', 'similar-name'],
   ['file-system'],
-  ['native'],
+  ['native', 'file-system-types', 'unsynced'],
+  ['extended-attributes'],
   ['node-file-system', 'schema', 'inspect', 'remove-tree', 'root-tree'],
   ['journal', 'writer-lock', 'quarantine'],
   ['units', 'decide'],
   ['plan-operation', 'plan-problem', 'plan-schema', 'plan-shape', 'plan-stream', 'json-syntax'],
   ['plan-document'],
   ['staged-content'],
+  ['staged-node'],
+  ['path-refusals', 'source-copy'],
   ['staged-view'],
   ['plan', 'arrange', 'transaction'],
   ['apply', 'store-directory'],
@@ -26,7 +29,7 @@ const engineRows: readonly (readonly string[])[] = [
 
 /** What only the named engine modules may import. */
 const engineHomes: Readonly<Record<string, readonly string[]>> = {
-  'node:fs': ['node-file-system'],
+  'node:fs': ['node-file-system', 'unsynced'],
   'node:fs/promises': ['node-file-system'],
   'node:crypto': ['hash'],
   'xxhash-wasm': ['hash'],

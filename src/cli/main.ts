@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 import module from 'node:module';
 
-// Node 22.8 and later keep compiled code between runs.
-if ('enableCompileCache' in module && typeof module.enableCompileCache === 'function') {
-  module.enableCompileCache();
+/** Node 22.8 and later keep compiled code between runs; the types are those of Node 20. */
+interface CompileCache {
+  readonly enableCompileCache?: () => unknown;
 }
+(module as CompileCache).enableCompileCache?.();
 
 // Only what is imported after that is kept.
 const { run } = await import('./run.js');

@@ -5,6 +5,7 @@ import { globalOptions, type GlobalOptions } from './global-options.js';
 import { Interruption } from './interruption.js';
 import { Output } from './output.js';
 import { buildProgram, readCommanderError, type RunCommand } from './program.js';
+import type { ProgressLine } from './progress.js';
 
 /** Runs the command line `args` and returns the exit code. Everything it says is printed by then. */
 export async function run(args: readonly string[]): Promise<ExitCode> {
@@ -16,7 +17,9 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
     const options = globalOptions(command);
     output = makeOutput(options);
     using interruption = new Interruption();
-    using _progress = await showProgress(options, output);
+    using progress = await openProgress(options);
+    // Both write to the same terminal.
+    output.onBeforeLine = () => progress?.clear();
     const commandLine = ['skillmeat', ...args].join(' ');
     exitCode = await work({ options, output, signal: interruption.signal, commandLine });
   };
@@ -77,20 +80,12 @@ function guessJson(args: readonly string[]): boolean {
 }
 
 /** Only a person at a terminal sees progress. */
-async function showProgress(
-  { isQuiet }: GlobalOptions,
-  output: Output,
-): Promise<Disposable | undefined> {
+async function openProgress({ isQuiet }: GlobalOptions): Promise<ProgressLine | undefined> {
   const { stderr, env } = process;
   const isWatched = stderr.isTTY && (env['CI'] ?? '') === '' && env['TERM'] !== 'dumb';
   if (!isWatched || isQuiet) return undefined;
-  const { ProgressLine } = await import('./progress.js');
-  const line = new ProgressLine(stderr);
-  // Both write to the same terminal.
-  output.onBeforeLine = () => {
-    line.clear();
-  };
-  return line;
+  const { ProgressLine: Line } = await import('./progress.js');
+  return new Line(stderr);
 }
 
 /** A reader that has seen enough, as `head` has, is no failure; a full disk is one. */

@@ -56,6 +56,7 @@ export async function setAsideForeign(
   { looking, directory, journal, quarantine }: Checkpointing,
 ): Promise<readonly string[]> {
   const late: string[] = [];
+  const isUndone = transaction.state === 'undoing';
   for (const { slot, path, rows } of toUnits(journal.changes(transaction.id))) {
     if (slot === undefined) continue;
     const rowOf = new Map(rows.map((row) => [row.path, row]));
@@ -73,14 +74,14 @@ export async function setAsideForeign(
       const { image } = found;
       if (image.kind === 'directory' || image.kind === 'absent') continue;
       const row = rowOf.get(found.path);
-      const isOurs =
-        row !== undefined && (isSameImage(row.before, image) || isSameImage(row.after, image));
-      if (isOurs) continue;
+      // An undone transaction's before-images are back in place, unless somebody took the place.
+      const known = row === undefined ? [] : isUndone ? [row.after] : [row.before, row.after];
+      if (known.some((candidate) => isSameImage(candidate, image))) continue;
       late.push(found.path);
       quarantine.takeIn(found.place, {
         path: found.path,
         transaction: transaction.id,
-        why: 'written to by another program after the engine had displaced it',
+        why: 'neither in place nor in history: another program wrote to it or took its place',
       });
     }
   }

@@ -65,7 +65,11 @@ export async function commit(
   requireMessage(options.message);
   const { files, root, stage } = committing.directory;
   const uuid = committing.newId();
-  const pace = new Pace(options.signal);
+  const stop = new AbortController();
+  const { signal } = options;
+  const pace = new Pace(
+    signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]),
+  );
   using tree = new RootTree(files, root);
   const prefix = stagePrefix(session.head.id + 1, uuid);
   const contents = new StagedContents({ files, pace, directory: stage, prefix });
@@ -74,6 +78,8 @@ export async function commit(
     return await attempt.run(collect);
   } catch (error) {
     // Once the journal may name them, the contents are no longer ours to remove.
+    stop.abort();
+    await attempt.calls?.abandon();
     if (!attempt.mayBeCommitted) await contents.removeAll();
     throw error;
   }
@@ -92,6 +98,8 @@ interface AttemptOptions {
 class Attempt {
   readonly #given: AttemptOptions;
   mayBeCommitted = false;
+  /** Calls of the caller, which may still be running when the callback has failed. */
+  calls: TransactionCalls | undefined;
 
   constructor(given: AttemptOptions) {
     this.#given = given;
@@ -102,10 +110,13 @@ class Attempt {
     const { directory, fileMode, directoryMode, now } = committing;
     const { files, foldsNames } = directory;
     const looking = { files, pace };
-    const view = new StagedView({ looking, tree, contents, fileMode, directoryMode, foldsNames });
+    const engineDirectory = directory.store;
+    const modes = { fileMode, directoryMode };
+    const view = new StagedView({ looking, tree, contents, engineDirectory, ...modes, foldsNames });
     await requireExpectations(options.expectations, view);
-    const calls = new TransactionCalls(view, files);
-    await collect(calls);
+    const calls = new TransactionCalls(view, files, directory.storePath);
+    this.calls = calls;
+    await pace.orAborted(collect(calls));
     await calls.finish();
     pace.refuseAborted();
     const plan = await buildPlan(view, { looking, tree, now });

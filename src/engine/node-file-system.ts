@@ -1,7 +1,6 @@
-import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { assert, systemCode } from './errors.js';
 import {
   type AttributePair,
@@ -18,16 +17,22 @@ import {
   type Place,
   type Stat,
 } from './file-system.js';
+import {
+  type AttributeCopy,
+  copyAttributes,
+  copyAttributesBySpawn,
+  hasAttributeCopier,
+} from './extended-attributes.js';
+import { fileSystemTypeOf } from './file-system-types.js';
 import { smallContentBytesMax } from './limits.js';
 import { loadNative, type Native } from './native.js';
+import { Unsynced } from './unsynced.js';
 
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } =
   fs.constants;
 const isLinux = process.platform === 'linux';
 const permissionBits = 0o7777;
 const recordBytes = 1_024;
-/** Descriptors that the plain-Node barrier keeps open. */
-const unsyncedMax = 256;
 
 /** An open directory. Looks at itself only when asked: most are only passed through. */
 class NodeDirectory implements Directory {
@@ -106,7 +111,10 @@ export class NodeFileSystem implements FileSystem {
   }
 
   makeRoot(path: string): void {
-    fs.mkdirSync(path, { recursive: true });
+    // Not mkdir's own recursion: where nothing can be made, as in /proc, Node's never ends.
+    const missing: string[] = [];
+    for (let at = path; !fs.existsSync(at); at = dirname(at)) missing.unshift(at);
+    for (const at of missing) fs.mkdirSync(at);
   }
 
   openDirectory(place: Place): Directory | NoDirectory {
@@ -280,11 +288,13 @@ export class NodeFileSystem implements FileSystem {
   ): Promise<readonly KeptAttributes[]> {
     const native = this.#native;
     if (native !== undefined) {
-      return pairs.flatMap((pair) => copyAttributes(native, pair) ?? []);
+      return pairs.flatMap((pair) => copyAttributes(native, toCopy(pair)) ?? []);
     }
     if (this.#extendedAttributes === 'unknown') return [];
     // cp has no way to do a directory without what is in it.
-    return copyAttributesBySpawn(pairs.filter(({ to }) => this.stat(to)?.kind === 'file'));
+    return copyAttributesBySpawn(
+      pairs.filter(({ to }) => this.stat(to)?.kind === 'file').map(toCopy),
+    );
   }
 
   // --- renaming ------------------------------------------------------------------------------
@@ -390,8 +400,7 @@ export class NodeFileSystem implements FileSystem {
     if (!isLinux) return { name: process.platform, support: 'unknown' };
     const node = inner(directory);
     const magic = fs.statfsSync(node.address).type >>> 0;
-    const known = fileSystemTypes[magic];
-    if (known === undefined) return { name: `0x${magic.toString(16)}`, support: 'unknown' };
+    const known = fileSystemTypeOf(magic);
     if (known.name === 'overlay' && isVolatileMount(node.mount)) {
       return { name: 'overlay (volatile)', support: 'unknown' };
     }
@@ -465,6 +474,10 @@ function pathIn(place: Place): string {
   return inner(place.directory).address + place.name;
 }
 
+function toCopy(pair: AttributePair): AttributeCopy {
+  return { pair, from: pathIn(pair.from), to: pathIn(pair.to) };
+}
+
 function openAt(path: string, extraFlags = 0): NodeDirectory {
   if (!isLinux) return openByPath(path, extraFlags);
   return openedDirectory(fs.openSync(path, O_RDONLY | O_DIRECTORY | extraFlags));
@@ -501,73 +514,6 @@ function writeOnce(file: OpenFile, piece: Uint8Array, from: number): Promise<num
   });
 }
 
-/**
- * What the plain-Node barrier must sync, as open descriptors. On XFS and btrfs a file that is
- * opened anew after a failed write-back syncs without an error; only a descriptor that was open
- * all the time hears of it (I10).
- */
-class Unsynced {
-  #files: number[] = [];
-  readonly #directories = new Map<string, number>();
-  readonly #touched = new Set<string>();
-  #failure: Error | undefined;
-
-  addFile(descriptor: number): void {
-    this.#files.push(descriptor);
-    this.#bound();
-  }
-
-  addDirectory({ descriptor, address, device, inode }: NodeDirectory): void {
-    // Windows has no directory sync; its file system journals names by itself.
-    if (descriptor < 0) return;
-    const key = `${String(device)}:${String(inode)}`;
-    if (this.#directories.has(key)) return;
-    this.#directories.set(key, fs.openSync(`${address}.`, O_RDONLY));
-    this.#bound();
-  }
-
-  addPath(path: string): void {
-    const found = fs.lstatSync(path, { bigint: true });
-    if (found.isSymbolicLink()) return;
-    const key = `${String(found.dev)}:${String(found.ino)}`;
-    if (this.#touched.has(key)) return;
-    this.#touched.add(key);
-    this.addFile(fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-  }
-
-  /** Syncs and closes all of it; keeps the first failure for {@link throwFailure}. */
-  sync(): void {
-    // Data before the directories that name it: btrfs persists a name without its data.
-    for (const descriptor of [...this.#files, ...this.#directories.values()]) {
-      try {
-        fs.fsyncSync(descriptor);
-      } catch (error) {
-        this.#failure ??= error instanceof Error ? error : new Error(String(error));
-      }
-    }
-    this.close();
-  }
-
-  throwFailure(): void {
-    const failure = this.#failure;
-    this.#failure = undefined;
-    if (failure !== undefined) throw failure;
-  }
-
-  close(): void {
-    for (const descriptor of [...this.#files, ...this.#directories.values()]) {
-      fs.closeSync(descriptor);
-    }
-    this.#files = [];
-    this.#directories.clear();
-    this.#touched.clear();
-  }
-
-  #bound(): void {
-    if (this.#files.length + this.#directories.size >= unsyncedMax) this.sync();
-  }
-}
-
 function kindOf(entry: {
   isFile(): boolean;
   isDirectory(): boolean;
@@ -595,7 +541,7 @@ function toStat(found: fs.BigIntStats): Stat {
 
 // --- native calls ------------------------------------------------------------------------------
 
-const { EINVAL, ENODATA, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM } = osConstants.errno;
+const { EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM } = osConstants.errno;
 /** What a file system answers that does not know a flag of `renameat2`. */
 const notSupported = new Set([EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP]);
 const cannotLink = new Set(['EPERM', 'EMLINK', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'ERANGE']);
@@ -612,94 +558,3 @@ function systemError(number: number, call: string, name: string): Error {
 function renameArguments(from: Place, to: Place): [number, string, number, string] {
   return [inner(from.directory).descriptor, from.name, inner(to.directory).descriptor, to.name];
 }
-
-/** Returns `undefined` when there was nothing to copy. */
-function copyAttributes(native: Native, pair: AttributePair): KeptAttributes | undefined {
-  const from = pathIn(pair.from);
-  const names = native.listAttributes(from);
-  if (typeof names === 'number') {
-    // A file system without extended attributes has none to keep.
-    const hasNone = names === ENOTSUP || names === EOPNOTSUPP;
-    return hasNone ? undefined : { pair, lost: '(unreadable)' };
-  }
-  if (names.length === 0) return undefined;
-  const to = pathIn(pair.to);
-  const lost = names.find((name) => {
-    const failure = native.copyAttribute(from, to, name);
-    return failure !== 0 && failure !== ENODATA;
-  });
-  return { pair, lost };
-}
-
-// --- extended attributes without FFI -----------------------------------------------------------
-
-/** GNU cp copies extended attributes and access control lists; Node has no call for either. */
-function hasAttributeCopier(): boolean {
-  if (!isLinux) return false;
-  if (attributeCopier === undefined) {
-    const answer = spawnSync('cp', ['--version'], { encoding: 'utf8' });
-    attributeCopier = answer.status === 0 && answer.stdout.includes('coreutils');
-  }
-  return attributeCopier;
-}
-
-let attributeCopier: boolean | undefined;
-
-async function copyAttributesBySpawn(
-  pairs: readonly AttributePair[],
-): Promise<readonly KeptAttributes[]> {
-  // The child's own /proc/self would show its descriptors, not ours.
-  const path = (place: Place): string =>
-    pathIn(place).replace('/proc/self/', `/proc/${String(process.pid)}/`);
-  const input = pairs.map(({ from, to }) => `${path(from)}\0${path(to)}\0`).join('');
-  if (pairs.length === 0) return [];
-  if (await succeeds(input)) return pairs.map((pair) => ({ pair, lost: undefined }));
-  const kept: KeptAttributes[] = [];
-  for (const pair of pairs) {
-    const isKept = await succeeds(`${path(pair.from)}\0${path(pair.to)}\0`);
-    kept.push({ pair, lost: isKept ? undefined : '(extended attributes)' });
-  }
-  return kept;
-}
-
-function succeeds(input: string): Promise<boolean> {
-  const copy = ['cp', '--attributes-only', '--no-dereference', '--preserve=mode,xattr', '--'];
-  return new Promise((resolve, reject) => {
-    const child = spawn('xargs', ['-0', '-n', '2', ...copy], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-    });
-    child.on('error', reject);
-    child.on('close', (code) => {
-      resolve(code === 0);
-    });
-    child.stdin.on('error', () => {
-      // The exit code says it: xargs stopped at a pair that failed.
-    });
-    child.stdin.end(input);
-  });
-}
-
-/** File-system magic numbers: linux/magic.h and each file system's own header. */
-const fileSystemTypes: Readonly<Record<number, FileSystemType>> = {
-  0xef53: { name: 'ext4', support: 'supported' },
-  0x58465342: { name: 'xfs', support: 'supported' },
-  0x9123683e: { name: 'btrfs', support: 'supported' },
-  0x794c7630: { name: 'overlay', support: 'supported' },
-  0x01021994: { name: 'tmpfs', support: 'volatile' },
-  0x858458f6: { name: 'ramfs', support: 'volatile' },
-  0x6969: { name: 'nfs', support: 'network' },
-  0x517b: { name: 'smb', support: 'network' },
-  0xff534d42: { name: 'cifs', support: 'network' },
-  0xfe534d42: { name: 'smb2', support: 'network' },
-  0x01021997: { name: '9p', support: 'network' },
-  0x5346414f: { name: 'afs', support: 'network' },
-  0x00c36400: { name: 'ceph', support: 'network' },
-  0x786f4256: { name: 'vboxsf', support: 'network' },
-  0x65735546: { name: 'fuse', support: 'unknown' },
-  0x2fc12fc1: { name: 'zfs', support: 'unknown' },
-  0xf2f52010: { name: 'f2fs', support: 'unknown' },
-  0xca451a4e: { name: 'bcachefs', support: 'unknown' },
-  0x4d44: { name: 'vfat', support: 'unknown' },
-  0x2011bab0: { name: 'exfat', support: 'unknown' },
-  0x7366746e: { name: 'ntfs3', support: 'unknown' },
-};

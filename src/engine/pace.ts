@@ -27,6 +27,33 @@ export class Pace {
     this.refuseAborted();
   }
 
+  /**
+   * Waits for something that may never come, no longer than until the signal.
+   *
+   * @throws {EngineError} `ABORTED` when the signal says so.
+   */
+  async orAborted<T>(work: Promise<T>): Promise<T> {
+    const signal = this.#signal;
+    if (signal === undefined) return work;
+    this.refuseAborted();
+    let stop = (): void => undefined;
+    const aborted = new Promise<never>((_resolve, reject) => {
+      stop = (): void => {
+        try {
+          this.refuseAborted();
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      };
+      signal.addEventListener('abort', stop, { once: true });
+    });
+    try {
+      return await Promise.race([work, aborted]);
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
   /** @throws {EngineError} `ABORTED` when the signal says so. */
   refuseAborted(): void {
     if (this.#signal?.aborted !== true) return;

@@ -5,7 +5,8 @@ import { type FoundAt, inspectTree, type Looking, requirePlain } from './inspect
 import type { Act } from './journal.js';
 import { comparePaths, isBelow, quote, type RelativePath } from './path.js';
 import { isObstacle, obstacleError, type RootTree } from './root-tree.js';
-import type { StagedNode, StagedView } from './staged-view.js';
+import type { StagedNode } from './staged-node.js';
+import type { StagedView } from './staged-view.js';
 
 /** One path of a unit. */
 export interface Member {

@@ -61,16 +61,24 @@ interface Move {
   readonly isUndo: boolean;
 }
 
-interface PathHop {
+/** What one transaction wants of one path. */
+interface Wish {
   readonly move: Move;
   readonly row: ChangeRow;
-  readonly from: Image;
   readonly to: Image;
+}
+
+interface PathHop extends Hop {
+  readonly move: Move;
+  readonly row: ChangeRow;
 }
 
 interface PathState {
   readonly path: RelativePath;
-  readonly hops: PathHop[];
+  /** In the order of the transactions; what the last one wants is the target. */
+  readonly wishes: Wish[];
+  /** Made by the survey, for a path that is not at its target. */
+  hops: readonly PathHop[];
   found: FoundImage;
   decision: Decision;
   /** First hop that is not done yet, while a decision to advance is carried out. */
@@ -100,14 +108,14 @@ class Recovery {
     this.#moves = loadMoves(transactions, context.journal);
     for (const move of this.#moves) {
       for (const row of move.unit.rows) {
-        const { before, after, path } = row;
-        const [from, to] = move.isUndo ? [after, before] : [before, after];
+        const { path } = row;
+        const wish: Wish = { move, row, to: move.isUndo ? row.before : row.after };
         const state = this.#states.get(path);
-        const hop: PathHop = { move, row, from, to };
-        if (state !== undefined) state.hops.push(hop);
+        if (state !== undefined) state.wishes.push(wish);
         else {
           const decision: Decision = { do: 'nothing' };
-          this.#states.set(path, { path, hops: [hop], found: absent, decision, next: 0 });
+          const begun = { hops: [], found: absent, decision, next: 0 };
+          this.#states.set(path, { path, wishes: [wish], ...begun });
         }
       }
     }
@@ -172,40 +180,61 @@ class Recovery {
       this.#context.tree.trim();
       this.#context.stage.trim();
       state.found = await this.#findAt(state.path);
-      const target = state.hops.at(-1)?.to ?? absent;
-      if (isSameImage(state.found, target)) continue;
-      const hops: Hop[] = [];
-      for (const hop of state.hops) hops.push({ ...hop, evidence: await this.#evidence(hop) });
+      if (isSameImage(state.found, targetOf(state))) continue;
+      const hops: PathHop[] = [];
+      for (const wish of state.wishes) hops.push(...(await this.#hopsFor(wish)));
+      state.hops = hops;
       state.decision = decide(state.found, hops);
       if (state.decision.do === 'advance') state.next = state.decision.from;
+    }
+  }
+
+  /**
+   * A transaction that is undone made two hops, there and back. Its one slot tells where it stands:
+   * with the after-image in it, neither hop is to be seen.
+   */
+  async #hopsFor({ move, row }: Wish): Promise<readonly PathHop[]> {
+    const { before, after } = row;
+    const there = { move, row, from: before, to: after };
+    const back = { move, row, from: after, to: before };
+    const inSlot = move.unit.slot === undefined ? undefined : await this.#inSlot({ move, row });
+    const evidence = inSlot === undefined ? 'none' : evidenceOf(inSlot, before, after);
+    if (!move.isUndo) return [{ ...there, evidence }];
+    switch (evidence) {
+      case 'pending':
+        return [];
+      case 'done':
+        return [
+          { ...there, evidence: 'done' },
+          { ...back, evidence: 'pending' },
+        ];
+      case 'none':
+      case 'lost':
+        return [
+          { ...there, evidence },
+          { ...back, evidence },
+        ];
     }
   }
 
   async #findAt(path: RelativePath): Promise<FoundImage> {
     const located = this.#context.tree.locate(path);
     if (isObstacle(located)) {
-      // Below a file there is nothing. If the file is none of ours, it is in the way.
-      const isOurs = located.obstacle === 'file' && this.#states.has(located.at);
+      // Below a file or link that the transactions themselves put there, there is nothing; below
+      // any other, whatever there is belongs to somebody else.
+      const isOurs = located.obstacle !== 'other-mount' && this.#states.has(located.at);
       return located.obstacle === 'absent' || isOurs ? absent : special;
     }
     return (await inspect(this.#context.looking, located, path)).image;
   }
 
-  async #evidence(hop: PathHop): Promise<Evidence> {
-    const { unit } = hop.move;
-    if (unit.slot === undefined) return 'none';
-    const image = await this.#inSlot(hop);
-    if (isSameImage(image, hop.to)) return 'pending';
-    return isSameImage(image, hop.from) ? 'done' : 'lost';
-  }
-
-  async #inSlot(hop: PathHop): Promise<FoundImage> {
-    const place = this.#placeOf(hop);
+  async #inSlot(at: Pick<PathHop, 'move' | 'row'>): Promise<FoundImage> {
+    const place = this.#placeOf(at);
     if (place === undefined) return absent;
-    return (await inspect(this.#context.looking, place, hop.row.path)).image;
+    return (await inspect(this.#context.looking, place, at.row.path)).image;
   }
 
-  #placeOf({ move, row }: PathHop): Place | undefined {
+  #placeOf({ move, row }: Pick<PathHop, 'move' | 'row'>): Place | undefined {
     const { unit, transaction } = move;
     if (unit.slot === undefined) return undefined;
     const at = { member: row.path, unit: unit.path };
@@ -226,9 +255,9 @@ class Recovery {
 
   #parked(): Map<number, RelativePath> {
     const parked = new Map<number, RelativePath>();
-    for (const { decision, hops, path } of this.#states.values()) {
+    for (const { decision, wishes, path } of this.#states.values()) {
       if (decision.do !== 'park') continue;
-      const last = hops.at(-1)?.move.transaction.id ?? 0;
+      const last = wishes.at(-1)?.move.transaction.id ?? 0;
       if (this.#context.acceptsLossOf?.has(last) !== true) parked.set(last, path);
     }
     return parked;
@@ -470,7 +499,8 @@ class Recovery {
     } catch (error) {
       const code = systemCode(error);
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
-      state.decision = { do: 'supersede', why: 'edited', kept: undefined };
+      const kept = state.hops.findLastIndex(({ evidence }) => evidence === 'pending');
+      state.decision = { do: 'supersede', why: 'edited', kept: kept < 0 ? undefined : kept };
       return false;
     }
   }
@@ -490,16 +520,16 @@ class Recovery {
 
   async #setAside(): Promise<void> {
     for (const state of this.#states.values()) {
-      const { decision, hops, path } = state;
-      const last = hops.at(-1);
+      const { decision, hops, path, wishes } = state;
+      const last = wishes.at(-1);
       if (last === undefined || state.error !== undefined) continue;
       if (decision.do === 'park') this.#supersede(last, 'bytes lost, accepted by hand');
       if (decision.do !== 'supersede') continue;
       this.#supersede(last, decision.why);
       const kept = decision.kept === undefined ? undefined : hops[decision.kept];
+      // I3: what did not get its place may be the only copy, of ours or of what we displaced.
       const place = kept === undefined ? undefined : this.#placeOf(kept);
       if (place === undefined || this.#context.looking.files.stat(place) === undefined) continue;
-      if (last.move.isUndo) continue;
       await this.#attempt([state], async () => {
         this.#context.quarantine.takeIn(place, {
           path,
@@ -510,7 +540,7 @@ class Recovery {
     }
   }
 
-  #supersede({ move, row }: PathHop, why: string): void {
+  #supersede({ move, row }: Wish, why: string): void {
     const { id } = move.transaction;
     this.#superseded.push({ transaction: id, path: row.path, why, sequence: row.sequence });
   }
@@ -518,23 +548,22 @@ class Recovery {
   /** What was acted on must now be what was decided, or the transaction stays unsettled. */
   async #lookAgain(): Promise<void> {
     for (const state of this.#states.values()) {
-      const { decision, hops, path } = state;
+      const { decision, path } = state;
       if (decision.do !== 'advance' && decision.do !== 'place') continue;
       if (state.error !== undefined) continue;
       this.#context.tree.trim();
-      const target = hops.at(-1)?.to ?? absent;
-      if (!isSameImage(await this.#findAt(path), target)) state.error = raced(path);
+      if (!isSameImage(await this.#findAt(path), targetOf(state))) state.error = raced(path);
     }
   }
 
   #settled({ id, state }: TransactionRow): TransactionUpdate {
-    for (const { error, hops, path } of this.#states.values()) {
-      if (error === undefined || !hops.some(({ move }) => move.transaction.id === id)) continue;
+    for (const { error, wishes, path } of this.#states.values()) {
+      if (error === undefined || !wishes.some(({ move }) => move.transaction.id === id)) continue;
       return { id, state, trouble: 'blocked', reason: `${path}: ${error.message}` };
     }
     const superseded = new Map<number, string>();
     for (const { transaction, sequence, why } of this.#superseded) {
-      if (transaction === id && state === 'committed') superseded.set(sequence, why);
+      if (transaction === id) superseded.set(sequence, why);
     }
     return { id, state: state === 'undoing' ? 'rolled-back' : 'settled', superseded };
   }
@@ -546,33 +575,41 @@ class Recovery {
   }
 }
 
-/** Undone ones first, the newest first, then the others in their order. */
+/** In the order of the transactions, units of an undone one backwards. */
 function loadMoves(transactions: readonly TransactionRow[], journal: Journal): readonly Move[] {
-  const load = (transaction: TransactionRow, isUndo: boolean): Move[] => {
+  return transactions.flatMap((transaction) => {
     journal.verifyChain(transaction.id);
     const units = toUnits(journal.changes(transaction.id));
+    const isUndo = transaction.state === 'undoing';
     return (isUndo ? units.toReversed() : units).map((unit) => ({ transaction, unit, isUndo }));
-  };
-  const undone = transactions.filter(({ state }) => state === 'undoing').toReversed();
-  const redone = transactions.filter(({ state }) => state === 'committed');
-  return [
-    ...undone.flatMap((transaction) => load(transaction, true)),
-    ...redone.flatMap((transaction) => load(transaction, false)),
-  ];
+  });
 }
 
-function isUnchangedBy({ hops }: PathState, move: Move): boolean {
-  const hop = hops.find((candidate) => candidate.move === move);
-  return hop !== undefined && isSameImage(hop.from, hop.to);
+function targetOf({ wishes }: PathState): Image {
+  const last = wishes.at(-1);
+  assert(last !== undefined, 'every path has a wish');
+  return last.to;
+}
+
+function evidenceOf(inSlot: FoundImage, from: Image, to: Image): Evidence {
+  if (isSameImage(inSlot, to)) return 'pending';
+  return isSameImage(inSlot, from) ? 'done' : 'lost';
+}
+
+function isUnchangedBy({ wishes }: PathState, move: Move): boolean {
+  const row = wishes.find((wish) => wish.move === move)?.row;
+  return row !== undefined && isSameImage(row.before, row.after);
 }
 
 function needsAct({ decision, hops, next }: PathState): boolean {
   return decision.do === 'place' || (decision.do === 'advance' && next < hops.length);
 }
 
-function isRemoval({ hops, found }: PathState): boolean {
-  const target = hops.at(-1)?.to;
-  return target?.kind === 'absent' || (found.kind === 'directory' && target?.kind !== 'directory');
+function isRemoval(state: PathState): boolean {
+  const target = targetOf(state);
+  return (
+    target.kind === 'absent' || (state.found.kind === 'directory' && target.kind !== 'directory')
+  );
 }
 
 function raced(path: RelativePath): EngineError {

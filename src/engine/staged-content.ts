@@ -148,12 +148,21 @@ export class StagedContents {
     }
     const hasher = new ContentHasher();
     let size = 0;
-    for await (const piece of content) {
-      this.#pace.refuseAborted();
-      const bytes = toBytes(piece, path);
-      hasher.update(bytes);
-      await this.#files.write(file, bytes);
-      size += bytes.length;
+    const pieces = content[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        // A source may stop talking: whoever waits for it must be able to give up.
+        const next = await this.#pace.orAborted(pieces.next());
+        if (next.done === true) break;
+        const bytes = toBytes(next.value, path);
+        hasher.update(bytes);
+        await this.#files.write(file, bytes);
+        size += bytes.length;
+      }
+    } catch (error) {
+      // Not awaited: a source that does not answer would not answer this either.
+      pieces.return?.().catch(() => undefined);
+      throw error;
     }
     return { sha256: hasher.digest(), size };
   }

@@ -1,9 +1,9 @@
 import { EngineError, fromSystemError } from './errors.js';
-import type { Place, Stat } from './file-system.js';
+import type { Directory, Place, Stat } from './file-system.js';
 import { hashContent } from './hash.js';
-import { type FoundImage, formatMode, isSameImage } from './image.js';
+import { type FoundImage, isSameImage } from './image.js';
 import { inspect, type Looking } from './inspect.js';
-import { changesMax, linkTargetBytesMax } from './limits.js';
+import { changesMax } from './limits.js';
 import {
   ancestorsOf,
   childOf,
@@ -13,72 +13,35 @@ import {
   isBelow,
   nameOf,
   parentOf,
-  parsePath,
   pathBelow,
   quote,
   type RelativePath,
 } from './path.js';
+import {
+  belowError,
+  existsError,
+  linkError,
+  notFoundError,
+  refuseWriteOver,
+  requireInnerTarget,
+  requireUsableMode,
+  specialError,
+} from './path-refusals.js';
 import { isObstacle, obstacleError, type RootTree } from './root-tree.js';
+import { copySource, openSource } from './source-copy.js';
 import {
   type Content,
   type StagedContent,
   type StagedContents,
   sourceUnreadable,
 } from './staged-content.js';
-
-/** What the transaction wants a path to be. Paths without a node stay as they are on disk. */
-export type StagedNode = AbsentNode | FileNode | DirectoryNode | LinkNode;
-
-export interface AbsentNode {
-  readonly kind: 'absent';
-}
-export interface FileNode {
-  readonly kind: 'file';
-  /** `undefined`: the content on disk stays, only the mode changes. */
-  readonly content: StagedContent | undefined;
-  readonly mode: number;
-  /** Where on disk the file is whose owner and extended attributes this one keeps. */
-  readonly attributesFrom: RelativePath | undefined;
-}
-export interface DirectoryNode {
-  readonly kind: 'directory';
-  readonly mode: number;
-  /** Whether it is a new directory, in which nothing of what is on disk shows. */
-  readonly isOpaque: boolean;
-  readonly attributesFrom: RelativePath | undefined;
-}
-export interface LinkNode {
-  readonly kind: 'symlink';
-  readonly target: string;
-  readonly attributesFrom: RelativePath | undefined;
-}
-
-/** What a path is in the staged view, before any hashing. */
-export type Seen =
-  | { readonly kind: 'absent' }
-  | { readonly kind: 'special' }
-  | {
-      readonly kind: 'file';
-      readonly mode: number;
-      readonly size: number;
-      readonly content: StagedContent | undefined;
-      readonly attributesFrom: RelativePath | undefined;
-    }
-  | {
-      readonly kind: 'directory';
-      readonly mode: number;
-      readonly attributesFrom: RelativePath | undefined;
-    }
-  | {
-      readonly kind: 'symlink';
-      readonly target: string;
-      readonly attributesFrom: RelativePath | undefined;
-    };
+import { absentNode, type Seen, type StagedNode } from './staged-node.js';
 
 export interface StagedViewOptions {
   readonly looking: Looking;
   readonly tree: RootTree;
   readonly contents: StagedContents;
+  readonly engineDirectory: Directory;
   /** Permission bits of new files and directories. */
   readonly fileMode: number;
   readonly directoryMode: number;
@@ -86,9 +49,7 @@ export interface StagedViewOptions {
   readonly foldsNames: boolean;
 }
 
-const absentNode: AbsentNode = { kind: 'absent' };
 const setGroupBit = 0o2000;
-const setIdBits = 0o6000;
 
 /**
  * The root as it will be: what is on disk, covered by what the transaction has asked for so far.
@@ -138,11 +99,12 @@ export class StagedView {
     const seen = this.#look(path);
     refuseWriteOver(path, seen, mode);
     if (mode !== undefined) requireUsableMode(path, mode, 0o400);
-    this.#prepareParents(path);
     this.#refuseCollision(path);
     const before = seen.kind === 'file' ? seen : undefined;
     const newMode = mode ?? before?.mode ?? this.#options.fileMode;
     const staged = await stage(newMode);
+    // Only now: a call that fails changes nothing, not even the view.
+    this.#prepareParents(path);
     this.#dropContent(path);
     const attributesFrom = before?.attributesFrom;
     this.#set(path, { kind: 'file', content: staged, mode: newMode, attributesFrom });
@@ -153,14 +115,23 @@ export class StagedView {
     const seen = this.#look(path);
     if (seen.kind === 'symlink') throw linkError(path);
     if (seen.kind === 'special') throw specialError(path);
-    this.#prepareParents(path);
     this.#refuseCollision(path);
     const kept = new Map<RelativePath, Seen>();
     for (const [at, found] of this.#walk(path, seen)) kept.set(at, found);
     const copied: [RelativePath, StagedNode][] = [];
-    await this.#copyFrom(source, { path, name: sourceName }, (at, node) => {
-      copied.push([at, keepAttributes(node, kept.get(at))]);
-    });
+    await copySource(
+      source,
+      { path, name: sourceName },
+      {
+        looking: this.#options.looking,
+        contents: this.#options.contents,
+        engineDirectory: this.#options.engineDirectory,
+        add: (at, node) => {
+          copied.push([at, keepAttributes(node, kept.get(at))]);
+        },
+      },
+    );
+    this.#prepareParents(path);
     this.#clear(path);
     for (const [at, node] of copied) this.#set(at, node);
   }
@@ -170,7 +141,7 @@ export class StagedView {
     if (seen.kind === 'special') throw specialError(path);
     if (seen.kind === 'absent') {
       if (ifPresent) return;
-      throw notFound(path);
+      throw notFoundError(path);
     }
     this.#clear(path);
     this.#set(path, absentNode);
@@ -182,7 +153,7 @@ export class StagedView {
     { replace }: { readonly replace: boolean },
   ): Promise<void> {
     const seen = this.#look(from);
-    if (seen.kind === 'absent') throw notFound(from);
+    if (seen.kind === 'absent') throw notFoundError(from);
     if (from === to) return;
     if (isBelow(to, from)) {
       throw new EngineError('PLAN_CONTRADICTS', `cannot rename ${quote(from)} into itself`, {
@@ -192,7 +163,7 @@ export class StagedView {
     }
     const target = this.#look(to);
     if (target.kind === 'special') throw specialError(to);
-    if (target.kind !== 'absent' && !replace) throw exists(to, 'Set "replace" to replace it.');
+    if (target.kind !== 'absent' && !replace) throw existsError(to, 'Set "replace" to replace it.');
     const moved: [RelativePath, StagedNode][] = [];
     for (const [path, member] of this.#walk(from, seen)) {
       const at = path === from ? to : childOf(to, pathBelow(path, from));
@@ -210,7 +181,7 @@ export class StagedView {
     const seen = this.#look(path);
     if (seen.kind === 'directory') return;
     if (seen.kind === 'symlink') throw linkError(path);
-    if (seen.kind !== 'absent') throw exists(path, 'Remove it first.');
+    if (seen.kind !== 'absent') throw existsError(path, 'Remove it first.');
     if (mode !== undefined) requireUsableMode(path, mode, 0o700);
     this.#prepareParents(path);
     this.#refuseCollision(path);
@@ -221,7 +192,7 @@ export class StagedView {
     const seen = this.#look(path);
     switch (seen.kind) {
       case 'absent':
-        throw notFound(path);
+        throw notFoundError(path);
       case 'special':
         throw specialError(path);
       case 'symlink':
@@ -248,7 +219,8 @@ export class StagedView {
     requireInnerTarget(path, target);
     const seen = this.#look(path);
     if (seen.kind === 'special') throw specialError(path);
-    if (seen.kind === 'file' || seen.kind === 'directory') throw exists(path, 'Remove it first.');
+    if (seen.kind === 'file' || seen.kind === 'directory')
+      throw existsError(path, 'Remove it first.');
     this.#prepareParents(path);
     this.#refuseCollision(path);
     this.#set(path, { kind: 'symlink', target, attributesFrom: undefined });
@@ -402,7 +374,7 @@ export class StagedView {
         isHidden ||= node.isOpaque;
         continue;
       }
-      throw below(path, ancestor, node.kind);
+      throw belowError(path, ancestor, node.kind);
     }
     return isHidden;
   }
@@ -464,7 +436,7 @@ export class StagedView {
   }
 
   #parentError(path: RelativePath, ancestor: RelativePath, kind: Seen['kind']): EngineError {
-    if (this.#nodes.has(ancestor) && kind !== 'special') return below(path, ancestor, kind);
+    if (this.#nodes.has(ancestor) && kind !== 'special') return belowError(path, ancestor, kind);
     const obstacle = kind === 'symlink' ? 'symlink' : 'file';
     return obstacleError(path, { obstacle, at: ancestor });
   }
@@ -545,79 +517,12 @@ export class StagedView {
         }
         const place = this.#place(path);
         const expected = looking.files.stat(place);
-        if (expected === undefined) throw notFound(path);
+        if (expected === undefined) throw notFoundError(path);
         const content = await contents.addFile(place, { expected, mode, path });
         const { sha256, size } = content;
         this.#remember(path, { kind: 'file', sha256, size, mode: expected.mode });
         return { kind: 'file', content, mode, attributesFrom };
       }
-    }
-  }
-
-  async #copyFrom(
-    source: Place,
-    at: { readonly path: RelativePath; readonly name: string },
-    add: (path: RelativePath, node: StagedNode) => void,
-  ): Promise<void> {
-    const { looking, contents } = this.#options;
-    const { files, pace } = looking;
-    if (pace.isDue()) await pace.turn();
-    const stat = files.stat(source);
-    switch (stat?.kind) {
-      case undefined:
-        throw new EngineError('SOURCE_UNREADABLE', `the source ${at.name} does not exist`, {
-          path: at.name,
-          hint: 'Check the path; relative ones start at the plan file.',
-        });
-      case 'special':
-        throw new EngineError('PATH_SPECIAL', `the source ${at.name} is a FIFO, socket or device`, {
-          path: at.name,
-          hint: 'Leave it out of what is copied.',
-        });
-      case 'symlink': {
-        const target = files.readLink(source);
-        requireInnerTarget(at.path, target);
-        add(at.path, { kind: 'symlink', target, attributesFrom: undefined });
-        return;
-      }
-      case 'file': {
-        // Never setuid, setgid or sticky from a source; the owner can always read.
-        const mode = (stat.mode & 0o777) | 0o400;
-        const content = await contents.addFile(source, { expected: stat, mode, path: at.name });
-        add(at.path, { kind: 'file', content, mode, attributesFrom: undefined });
-        return;
-      }
-      case 'directory':
-        await this.#copyDirectory(source, stat, at, add);
-    }
-  }
-
-  async #copyDirectory(
-    source: Place,
-    stat: Stat,
-    at: { readonly path: RelativePath; readonly name: string },
-    add: (path: RelativePath, node: StagedNode) => void,
-  ): Promise<void> {
-    const { files } = this.#options.looking;
-    const opened = openSource(() => files.openDirectory(source), at.name);
-    if (typeof opened === 'string') {
-      throw new EngineError('SOURCE_UNREADABLE', `the source ${at.name} is ${opened}`, {
-        path: at.name,
-        hint: 'Copy from one mounted file system at a time.',
-      });
-    }
-    try {
-      // The owner must be able to write in it, or it could never be moved into its place.
-      const mode = (stat.mode & 0o777) | 0o700;
-      add(at.path, { kind: 'directory', mode, isOpaque: true, attributesFrom: undefined });
-      const names = openSource(() => files.list(opened), at.name).map((entry) => entry.name);
-      for (const name of names.toSorted()) {
-        const child = parsePath(childOf(at.path, name));
-        const place: Place = { directory: opened, name };
-        await this.#copyFrom(place, { path: child, name: `${at.name}/${name}` }, add);
-      }
-    } finally {
-      files.closeDirectory(opened);
     }
   }
 
@@ -661,104 +566,7 @@ export class StagedView {
   }
 }
 
-// --- refusals --------------------------------------------------------------------------------
-
-function refuseWriteOver(path: RelativePath, seen: Seen, mode: number | undefined): void {
-  switch (seen.kind) {
-    case 'absent':
-      return;
-    case 'directory':
-      throw new EngineError('PATH_IS_DIRECTORY', `${quote(path)} is a directory`, {
-        path,
-        hint: 'Remove the directory first, or write a file in it.',
-      });
-    case 'symlink':
-      throw linkError(path);
-    case 'special':
-      throw specialError(path);
-    case 'file':
-      if (mode !== undefined || (seen.mode & setIdBits) === 0) return;
-      throw new EngineError(
-        'METADATA_NOT_KEPT',
-        `${quote(path)} runs as its owner (mode ${formatMode(seen.mode)}), and new content does not inherit that`,
-        { path, hint: 'Give the mode that the new content shall have.' },
-      );
-  }
-}
-
-/** The engine itself must be able to read what it wrote, and to move a directory that it made. */
-function requireUsableMode(path: RelativePath, mode: number, needed: number): void {
-  if (mode <= 0o777 && (mode & needed) === needed) return;
-  throw new EngineError(
-    'PLAN_INVALID',
-    `${quote(path)}: mode ${formatMode(mode)} is not usable; permission bits are needed that include ${formatMode(needed)}`,
-    { path, hint: 'Set stricter modes by hand, after the transaction.' },
-  );
-}
-
-/** A link of ours leads to a place inside the root, by a relative path. */
-function requireInnerTarget(path: RelativePath, target: string): void {
-  const hint = 'Give a relative target that stays inside the root.';
-  if (target === '' || target.includes('\0') || Buffer.byteLength(target) > linkTargetBytesMax) {
-    throw new EngineError('PATH_INVALID', `${quote(path)}: the link's target is not usable`, {
-      path,
-      hint,
-    });
-  }
-  let depth = path.split('/').length - 1;
-  const leaves = target.split('/').some((segment) => {
-    if (segment === '..') depth -= 1;
-    else if (segment !== '' && segment !== '.') depth += 1;
-    return depth < 0;
-  });
-  if (!leaves && !target.startsWith('/') && !/^[a-z]:|\\/i.test(target)) return;
-  throw new EngineError(
-    'PATH_ESCAPES_ROOT',
-    `${quote(path)}: a link to ${quote(target)} would lead out of the root`,
-    { path, hint },
-  );
-}
-
-function linkError(path: RelativePath): EngineError {
-  return obstacleError(path, { obstacle: 'symlink', at: path });
-}
-
-function specialError(path: RelativePath): EngineError {
-  return new EngineError(
-    'PATH_SPECIAL',
-    `${quote(path)} is a FIFO, socket or device, which is never read or replaced`,
-    { path, hint: 'Remove it by hand, or choose another path.' },
-  );
-}
-
-function notFound(path: RelativePath): EngineError {
-  return new EngineError('PATH_NOT_FOUND', `${quote(path)} does not exist`, {
-    path,
-    hint: 'Check the path; "ifPresent" makes a remove of nothing a success.',
-  });
-}
-
-function exists(path: RelativePath, hint: string): EngineError {
-  return new EngineError('PATH_EXISTS', `${quote(path)} exists`, { path, hint });
-}
-
-function below(path: RelativePath, ancestor: RelativePath, kind: string): EngineError {
-  return new EngineError(
-    'PLAN_CONTRADICTS',
-    `${quote(path)} lies below ${quote(ancestor)}, which this transaction made a ${kind}`,
-    { path, hint: 'Remove it earlier in the transaction, or choose another path.' },
-  );
-}
-
 function keepAttributes(node: StagedNode, before: Seen | undefined): StagedNode {
   if (node.kind === 'absent' || before === undefined || before.kind !== node.kind) return node;
   return { ...node, attributesFrom: before.attributesFrom };
-}
-
-function openSource<T>(open: () => T, name: string): T {
-  try {
-    return open();
-  } catch (error) {
-    throw sourceUnreadable(error, name);
-  }
 }

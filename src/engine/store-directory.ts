@@ -13,6 +13,8 @@ export interface StoreDirectory {
   readonly files: FileSystem;
   /** Absolute, links resolved. */
   readonly rootPath: string;
+  /** Absolute path of `<root>/.skillmeat`. */
+  readonly storePath: string;
   readonly root: Directory;
   /** `<root>/.skillmeat` */
   readonly store: Directory;
@@ -50,9 +52,11 @@ export function openStoreDirectory(options: OpenStoreDirectoryOptions): StoreDir
     const quarantine = openOwn(files, { directory: store, name: 'quarantine' }, options.rootPath);
     const foldsNames = foldsCase(files, root);
     const rootPath = files.pathOf({ directory: root, name: '.' });
+    const storePath = files.pathOf({ directory: root, name: engineDirectoryName });
     return {
       files,
       rootPath,
+      storePath,
       root,
       store,
       stage,

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { commit, type CommitOptions, type Committing } from './commit.js';
-import { EngineError } from './errors.js';
+import { EngineError, fromSystemError } from './errors.js';
 import { publish } from './events.js';
 import type { Capabilities, FileSystem, Stat } from './file-system.js';
 import { randomId } from './hash.js';
@@ -158,14 +158,22 @@ export async function openStore(root: string, options: OpenStoreOptions = {}): P
   const given = { files, rootPath: resolve(root) };
   const acceptsFileSystem = options.acceptFileSystem ?? false;
   if (options.create === true) await create({ ...given, acceptsFileSystem }, options);
-  const directory = openStoreDirectory({ ...given, acceptsFileSystem });
+  const store = openParts(openStoreDirectory({ ...given, acceptsFileSystem }), options);
+  try {
+    if (options.recover !== 'never') await store.recoverOnOpen();
+    return store;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+function openParts(directory: StoreDirectory, options: OpenStoreOptions): Store {
   let journal: Journal | undefined;
   try {
     journal = Journal.open(journalPath(directory));
     requireSameRoot(directory, journal, options.adopt ?? false);
-    const store = new Store(directory, journal, options);
-    if (options.recover !== 'never') await store.recoverOnOpen();
-    return store;
+    return new Store(directory, journal, options);
   } catch (error) {
     journal?.[Symbol.dispose]();
     closeStoreDirectory(directory);
@@ -436,7 +444,11 @@ async function create(
   options: OpenStoreOptions,
 ): Promise<void> {
   const { files, rootPath } = given;
-  files.makeRoot(rootPath);
+  try {
+    files.makeRoot(rootPath);
+  } catch (error) {
+    throw fromSystemError(error, 'make the directory', rootPath);
+  }
   const now = options.now ?? Date.now;
   const holder = {
     pid: process.pid,

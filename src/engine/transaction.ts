@@ -1,8 +1,10 @@
 import { isAbsolute, parse } from 'node:path';
-import { EngineError, fromSystemError } from './errors.js';
+import { EngineError, fromSystemError, isEngineError } from './errors.js';
 import type { FileSystem, Place } from './file-system.js';
 import { parsePath } from './path.js';
-import type { Seen, StagedView } from './staged-view.js';
+import type { Seen } from './staged-node.js';
+import type { StagedView } from './staged-view.js';
+import { engineSource } from './source-copy.js';
 import { type Content, sourceUnreadable } from './staged-content.js';
 
 /** What a path is in a transaction's view. */
@@ -66,14 +68,18 @@ export interface Transaction extends ReadableView {
 export class TransactionCalls implements Transaction {
   readonly #view: StagedView;
   readonly #files: FileSystem;
+  /** Absolute path of the engine's own directory. */
+  readonly #enginePath: string;
   readonly #reads: ReadableView;
   readonly #pending = new Set<Promise<unknown>>();
   #last: Promise<unknown> = Promise.resolve();
   #isOpen = true;
+  #isAbandoned = false;
 
-  constructor(view: StagedView, files: FileSystem) {
+  constructor(view: StagedView, files: FileSystem, enginePath: string) {
     this.#view = view;
     this.#files = files;
+    this.#enginePath = enginePath;
     this.#reads = readableView(view);
   }
 
@@ -142,6 +148,13 @@ export class TransactionCalls implements Transaction {
     return this.#enqueue(() => this.#reads.list(path));
   }
 
+  /** Takes no more calls, starts none that wait, and waits for the one that runs. */
+  async abandon(): Promise<void> {
+    this.#isOpen = false;
+    this.#isAbandoned = true;
+    await Promise.allSettled(this.#pending);
+  }
+
   /**
    * Takes no more calls, and waits for those that the caller did not wait for.
    *
@@ -162,7 +175,11 @@ export class TransactionCalls implements Transaction {
         }),
       );
     }
-    const call = this.#last.then(act).catch((error: unknown) => {
+    const start = (): T | Promise<T> => {
+      if (this.#isAbandoned) throw new EngineError('ABORTED', 'the transaction was given up');
+      return act();
+    };
+    const call = this.#last.then(start).catch((error: unknown) => {
       throw fromSystemErrorOnly(error);
     });
     this.#pending.add(call);
@@ -180,11 +197,14 @@ export class TransactionCalls implements Transaction {
     }
     let place: Place;
     try {
-      const { dir, base } = parse(this.#files.resolveLinks(source));
+      const resolved = this.#files.resolveLinks(source);
+      // Opening and closing the journal's files drops SQLite's locks on them.
+      if (`${resolved}/`.startsWith(`${this.#enginePath}/`)) throw engineSource(source);
+      const { dir, base } = parse(resolved);
       if (base === '') throw new Error('it is the root of a file system');
       place = { directory: this.#files.openRoot(dir), name: base };
     } catch (error) {
-      throw sourceUnreadable(error, source);
+      throw isEngineError(error) ? error : sourceUnreadable(error, source);
     }
     try {
       await use(place);

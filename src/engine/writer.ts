@@ -59,6 +59,8 @@ export class Writer {
   #unsettledTransactions = 0;
   #unsettledChanges = 0;
   #epoch = 0;
+  /** Whether the next holder may trust that everything was applied. */
+  #isInOrder = false;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -84,9 +86,11 @@ export class Writer {
     const owner = await lock.acquire(options);
     try {
       this.#refusePoisoned();
+      this.#isInOrder = false;
       const isOrderly = this.#isOrderly(owner, journal.head());
       // A pass over what is there already; only a change of hands or a crash makes it more.
       const report = await this.#recoverIfNeeded(isOrderly, options.isRetry === true);
+      this.#isInOrder = true;
       const head = journal.head();
       this.#epoch = journal.epoch();
       lock.recordHeld(bootId, head);
@@ -97,8 +101,18 @@ export class Writer {
       this.#noteFailure(error);
       throw error;
     } finally {
-      // What failed cleanly left nothing to recover; what did not has poisoned the store.
-      if (this.#poison === undefined) lock.recordReleased(bootId, journal.head());
+      this.#letGo();
+    }
+  }
+
+  /** I1: a record that says "all applied" after a recovery that failed would end all others. */
+  #letGo(): void {
+    const { bootId, journal, lock } = this.#options;
+    try {
+      if (this.#poison === undefined && this.#isInOrder) {
+        lock.recordReleased(bootId, journal.head());
+      }
+    } finally {
       lock.release();
     }
   }
@@ -219,6 +233,8 @@ export class Writer {
   ): Promise<RecoveryReport> {
     const { directory, journal, quarantine } = this.#options;
     const { files, root } = directory;
+    const wasInOrder = this.#isInOrder;
+    this.#isInOrder = false;
     using tree = new RootTree(files, root);
     using stage = new RootTree(files, directory.stage);
     const looking = { files, pace: new Pace() };
@@ -254,6 +270,7 @@ export class Writer {
         superseded,
       });
     }
+    this.#isInOrder = wasInOrder;
     const unresolved = updates.flatMap(({ id, trouble, reason }) =>
       trouble === undefined ? [] : [{ id, reason: reason ?? trouble }],
     );

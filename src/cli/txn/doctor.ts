@@ -7,10 +7,10 @@ import { programVersion } from '../version.js';
 
 export async function doctor(context: Context): Promise<ExitCode> {
   const { output } = context;
-  const { store, isLocked } = await openForReading(context);
-  await using _closing = store;
+  const reading = await openForReading(context);
+  await using store = reading.store;
   const diagnosis = await store.diagnose();
-  const checks = checkStore(diagnosis, await store.status(), isLocked);
+  const checks = checkStore(diagnosis, await store.status(), reading.isLocked);
   const { capabilities } = diagnosis;
   const program = {
     version: programVersion(),

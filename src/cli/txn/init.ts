@@ -13,8 +13,8 @@ export async function init(context: Context, directory: string | undefined): Pro
   }
   if (directory === '') throw new UsageError('DIR is empty', 'Leave it out for this directory.');
   const root = resolve(workingDirectory(), directory ?? options.root ?? '.');
-  const { store, isNew } = await openOrMake(context, root);
-  await using _closing = store;
+  const { isNew, ...opened } = await openOrMake(context, root);
+  await using store = opened.store;
   output.answer({ store: { root: store.root, created: isNew } }, describeInit(store.root, isNew));
   return success;
 }

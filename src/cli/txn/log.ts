@@ -10,8 +10,8 @@ export interface LogFlags {
 
 export async function log(context: Context, { limit, before }: LogFlags): Promise<ExitCode> {
   const { output } = context;
-  const { store } = await openForReading(context);
-  await using _closing = store;
+  const reading = await openForReading(context);
+  await using store = reading.store;
   // One more than asked for tells whether there are older ones.
   const found = await store.log({
     limit: limit + 1,

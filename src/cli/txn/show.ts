@@ -6,8 +6,8 @@ import { openForReading } from '../open-store.js';
 
 export async function show(context: Context, id: number): Promise<ExitCode> {
   const { output } = context;
-  const { store } = await openForReading(context);
-  await using _closing = store;
+  const reading = await openForReading(context);
+  await using store = reading.store;
   const transaction = await store.show(id);
   output.answer(
     { transaction: toJsonTransaction(transaction) },

@@ -5,11 +5,11 @@ import { openForReading } from '../open-store.js';
 
 export async function status(context: Context): Promise<ExitCode> {
   const { output } = context;
-  const { store, isLocked } = await openForReading(context);
-  await using _closing = store;
+  const reading = await openForReading(context);
+  await using store = reading.store;
   const found = await store.status();
   // Opening has let go of the lock: a record that says otherwise is of somebody who came since.
-  const isTaken = isLocked || (found.writer !== null && !found.writer.isDone);
+  const isTaken = reading.isLocked || (found.writer !== null && !found.writer.isDone);
   const report: StatusReport = { ...found, isLocked: isTaken };
   output.answer({ status: report }, describeStatus(report, output.style));
   return success;

@@ -1,0 +1,53 @@
+import type { RelativePath } from './path.js';
+import type { StagedContent } from './staged-content.js';
+
+/** What the transaction wants a path to be. Paths without a node stay as they are on disk. */
+export type StagedNode = AbsentNode | FileNode | DirectoryNode | LinkNode;
+
+export interface AbsentNode {
+  readonly kind: 'absent';
+}
+export interface FileNode {
+  readonly kind: 'file';
+  /** `undefined`: the content on disk stays, only the mode changes. */
+  readonly content: StagedContent | undefined;
+  readonly mode: number;
+  /** Where on disk the file is whose owner and extended attributes this one keeps. */
+  readonly attributesFrom: RelativePath | undefined;
+}
+export interface DirectoryNode {
+  readonly kind: 'directory';
+  readonly mode: number;
+  /** Whether it is a new directory, in which nothing of what is on disk shows. */
+  readonly isOpaque: boolean;
+  readonly attributesFrom: RelativePath | undefined;
+}
+export interface LinkNode {
+  readonly kind: 'symlink';
+  readonly target: string;
+  readonly attributesFrom: RelativePath | undefined;
+}
+
+/** What a path is in the staged view, before any hashing. */
+export type Seen =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'special' }
+  | {
+      readonly kind: 'file';
+      readonly mode: number;
+      readonly size: number;
+      readonly content: StagedContent | undefined;
+      readonly attributesFrom: RelativePath | undefined;
+    }
+  | {
+      readonly kind: 'directory';
+      readonly mode: number;
+      readonly attributesFrom: RelativePath | undefined;
+    }
+  | {
+      readonly kind: 'symlink';
+      readonly target: string;
+      readonly attributesFrom: RelativePath | undefined;
+    };
+
+export const absentNode: AbsentNode = { kind: 'absent' };

@@ -1,0 +1,80 @@
+import fs from 'node:fs';
+import type { Directory } from './file-system.js';
+
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
+/** Descriptors that are kept open for the next barrier. */
+const unsyncedMax = 256;
+
+interface SyncableDirectory extends Directory {
+  /** Negative where directories cannot be opened. */
+  readonly descriptor: number;
+  /** Prefix of the paths of everything inside. */
+  readonly address: string;
+}
+
+/**
+ * What the plain-Node barrier must sync, as open descriptors. On XFS and btrfs a file that is
+ * opened anew after a failed write-back syncs without an error; only a descriptor that was open
+ * all the time hears of it (I10).
+ */
+export class Unsynced {
+  #files: number[] = [];
+  readonly #directories = new Map<string, number>();
+  readonly #touched = new Set<string>();
+  #failure: Error | undefined;
+
+  addFile(descriptor: number): void {
+    this.#files.push(descriptor);
+    this.#bound();
+  }
+
+  addDirectory({ descriptor, address, device, inode }: SyncableDirectory): void {
+    // Windows has no directory sync; its file system journals names by itself.
+    if (descriptor < 0) return;
+    const key = `${String(device)}:${String(inode)}`;
+    if (this.#directories.has(key)) return;
+    this.#directories.set(key, fs.openSync(`${address}.`, O_RDONLY));
+    this.#bound();
+  }
+
+  addPath(path: string): void {
+    const found = fs.lstatSync(path, { bigint: true });
+    if (found.isSymbolicLink()) return;
+    const key = `${String(found.dev)}:${String(found.ino)}`;
+    if (this.#touched.has(key)) return;
+    this.#touched.add(key);
+    this.addFile(fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  }
+
+  /** Syncs and closes all of it; keeps the first failure for {@link throwFailure}. */
+  sync(): void {
+    // Data before the directories that name it: btrfs persists a name without its data.
+    for (const descriptor of [...this.#files, ...this.#directories.values()]) {
+      try {
+        fs.fsyncSync(descriptor);
+      } catch (error) {
+        this.#failure ??= error instanceof Error ? error : new Error(String(error));
+      }
+    }
+    this.close();
+  }
+
+  throwFailure(): void {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure;
+  }
+
+  close(): void {
+    for (const descriptor of [...this.#files, ...this.#directories.values()]) {
+      fs.closeSync(descriptor);
+    }
+    this.#files = [];
+    this.#directories.clear();
+    this.#touched.clear();
+  }
+
+  #bound(): void {
+    if (this.#files.length + this.#directories.size >= unsyncedMax) this.sync();
+  }
+}
