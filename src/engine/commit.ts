@@ -1,6 +1,6 @@
 import { apply } from './apply.js';
 import { arrange, type ArrangedUnit } from './arrange.js';
-import { EngineError, fromSystemError, isEngineError } from './errors.js';
+import { EngineError, fromSystemError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { describeImage, type FoundImage } from './image.js';
 import { type Journal, stagePrefix, type TransactionRow } from './journal.js';
@@ -81,7 +81,9 @@ export async function commit(
     stop.abort();
     await attempt.calls?.abandon();
     if (!attempt.mayBeCommitted) await contents.removeAll();
-    throw error;
+    // What the callback threw is the caller's and comes out as it is.
+    if (error === attempt.thrown) throw error;
+    throw fromSystemErrorOnly(error, 'work on', committing.directory.rootPath);
   }
 }
 
@@ -100,6 +102,8 @@ class Attempt {
   mayBeCommitted = false;
   /** Calls of the caller, which may still be running when the callback has failed. */
   calls: TransactionCalls | undefined;
+  /** What the callback threw. */
+  thrown: unknown;
 
   constructor(given: AttemptOptions) {
     this.#given = given;
@@ -116,7 +120,11 @@ class Attempt {
     await requireExpectations(options.expectations, view);
     const calls = new TransactionCalls(view, files, directory.storePath);
     this.calls = calls;
-    await pace.orAborted(collect(calls));
+    const collecting = collect(calls).catch((error: unknown) => {
+      this.thrown = error;
+      throw error;
+    });
+    await pace.orAborted(collecting);
     await calls.finish();
     pace.refuseAborted();
     const plan = await buildPlan(view, { looking, tree, now });
@@ -160,7 +168,8 @@ class Attempt {
     const transaction = {
       uuid,
       stage: contents.prefix,
-      message: options.message,
+      // SQLite would store half a character as another one, and the chain hash would not match.
+      message: options.message.toWellFormed(),
       committedAt: committing.now(),
       bootId,
       changeCount: plan.changeCount,
@@ -194,7 +203,10 @@ class Attempt {
     try {
       await directory.files.barrier(directory.root, this.#given.contents.bytes);
     } catch (error) {
-      throw fromSystemError(error, 'sync', directory.rootPath);
+      // I10: a sync that failed says so once; what else it concerned, nobody knows.
+      const failure = fromSystemError(error, 'sync', directory.rootPath);
+      this.#given.committing.writer.poisonWith(failure);
+      throw failure;
     }
   }
 

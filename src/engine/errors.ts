@@ -132,6 +132,11 @@ export function fromSystemError(error: unknown, doing: string, path: string): En
   });
 }
 
+/** As {@link fromSystemError}, but leaves alone what is not a failed system call. */
+export function fromSystemErrorOnly(error: unknown, doing: string, path: string): unknown {
+  return systemCode(error) === undefined ? error : fromSystemError(error, doing, path);
+}
+
 /** A belief of ours that does not hold: a bug, never caught below the program's `main`. */
 export function assert(condition: boolean, belief: string): asserts condition {
   if (!condition) throw new Error(`bug: ${belief}`);

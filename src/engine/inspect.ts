@@ -4,7 +4,7 @@ import { ContentHasher, type ContentHash, hashContent } from './hash.js';
 import { absent, type FoundImage, type Image, special } from './image.js';
 import { chunkBytes, smallContentBytesMax } from './limits.js';
 import type { Pace } from './pace.js';
-import { childOf, quote, type RelativePath } from './path.js';
+import { childOf, namesEngineDirectory, quote, type RelativePath } from './path.js';
 
 /** What is at a place: the image, and the `stat` that went with it. */
 export interface Found {
@@ -160,12 +160,22 @@ async function* walkTree(
     for (const name of names.toSorted()) {
       if (looking.pace.isDue()) await looking.pace.turn();
       const child: Place = { directory, name };
+      refuseNestedStore(child, path);
       refuseOddName(looking.files, child, path);
       yield* walkTree(looking, look, child, childOf(path, name));
     }
   } finally {
     looking.files.closeDirectory(directory);
   }
+}
+
+/** Reading another store's journal would drop the locks that this process may hold on it. */
+function refuseNestedStore({ name }: Place, parent: RelativePath): void {
+  if (!namesEngineDirectory(name)) return;
+  throw new EngineError('PATH_IN_ENGINE_DIRECTORY', `${quote(parent)} is a store of its own`, {
+    path: parent,
+    hint: `Move or remove its ${name} first.`,
+  });
 }
 
 function refuseOddName(files: FileSystem, place: Place, parent: RelativePath): void {

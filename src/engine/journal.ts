@@ -110,20 +110,6 @@ export class Journal implements Disposable {
     }
   }
 
-  /** Tells whether `path` holds a database without any table: an interrupted first initialisation. */
-  static isEmpty(path: string): boolean {
-    const database = connect(path);
-    try {
-      prepareConnection(database);
-      const tables = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get();
-      return tables === 0 && database.pragma('application_id', { simple: true }) === 0;
-    } catch (error) {
-      throw readFailure(error, path);
-    } finally {
-      database.close();
-    }
-  }
-
   [Symbol.dispose](): void {
     this.#database.close();
   }

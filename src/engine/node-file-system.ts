@@ -127,6 +127,7 @@ export class NodeFileSystem implements FileSystem {
     // Also where that failed: step by step it shows what is in the way.
     let parent = place.directory;
     for (const name of place.name.split('/')) {
+      assert(name !== '' && name !== '.' && name !== '..', `a plain name, not "${name}"`);
       const opened = this.#openChild({ directory: parent, name });
       if (parent !== place.directory) this.closeDirectory(parent);
       if (typeof opened === 'string') return opened;

@@ -59,6 +59,7 @@ export class Pace {
     if (this.#signal?.aborted !== true) return;
     throw new EngineError('ABORTED', 'stopped on request; nothing was changed', {
       cause: this.#signal.reason,
+      hint: 'Run it again to do it after all.',
     });
   }
 }

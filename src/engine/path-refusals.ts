@@ -43,7 +43,8 @@ export function requireUsableMode(path: RelativePath, mode: number, needed: numb
 /** A link of ours leads to a place inside the root, by a relative path. */
 export function requireInnerTarget(path: RelativePath, target: string): void {
   const hint = 'Give a relative target that stays inside the root.';
-  if (target === '' || target.includes('\0') || Buffer.byteLength(target) > linkTargetBytesMax) {
+  const isText = target.isWellFormed() && !target.includes('\0');
+  if (target === '' || !isText || Buffer.byteLength(target) > linkTargetBytesMax) {
     throw new EngineError('PATH_INVALID', `${quote(path)}: the link's target is not usable`, {
       path,
       hint,
@@ -92,4 +93,13 @@ export function belowError(path: RelativePath, ancestor: RelativePath, kind: str
     `${quote(path)} lies below ${quote(ancestor)}, which this transaction made a ${kind}`,
     { path, hint: 'Remove it earlier in the transaction, or choose another path.' },
   );
+}
+
+/** Node shows each byte of a link that is not UTF-8 as U+FFFD: a copy would lead elsewhere. */
+export function requireTextTarget(path: string, target: string): void {
+  if (!target.includes('\ufffd')) return;
+  throw new EngineError('PATH_INVALID', `${quote(path)} is a link whose target is not UTF-8`, {
+    path,
+    hint: 'Make the link anew, or leave it out.',
+  });
 }

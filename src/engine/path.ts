@@ -58,10 +58,10 @@ export function parsePath(input: string): RelativePath {
   const segments = path.split('/');
   for (const segment of segments) refuseSegment(segment, path);
   refuseTooLong(path, segments);
-  if (namesEngineDirectory(segments[0] ?? '')) {
+  if (segments.some(namesEngineDirectory)) {
     throw new EngineError(
       'PATH_IN_ENGINE_DIRECTORY',
-      `${quote(path)} is in the engine's own directory ${engineDirectoryName}`,
+      `${quote(path)} is in an engine's own directory ${engineDirectoryName}`,
       { path, hint: 'Only the engine changes its own directory; choose another path.' },
     );
   }
@@ -141,7 +141,7 @@ export function isInnerPath(path: string): path is RelativePath {
   const isPlain = segments.every(
     (segment) => segment !== '' && segment !== '.' && segment !== '..' && !segment.includes('\0'),
   );
-  return isPlain && !namesEngineDirectory(segments[0] ?? '');
+  return isPlain && !segments.some(namesEngineDirectory);
 }
 
 /** Returns the path of the directory that holds `path`, or `undefined` for the root. */

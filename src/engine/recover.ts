@@ -2,7 +2,15 @@ import { retryTransient, switchPlaces } from './apply.js';
 import { decide, type Decision, type Evidence, type Hop } from './decide.js';
 import { assert, EngineError, fromSystemError, systemCode } from './errors.js';
 import { displacedSuffix, type Place } from './file-system.js';
-import { absent, type FoundImage, type Image, isSameImage, special } from './image.js';
+import {
+  absent,
+  type DirectoryImage,
+  type FoundImage,
+  type Image,
+  isSameContent,
+  isSameImage,
+  special,
+} from './image.js';
 import { inspect, type Looking, statTree } from './inspect.js';
 import type { ChangeRow, Journal, TransactionRow, TransactionUpdate } from './journal.js';
 import { comparePaths, quote, type RelativePath } from './path.js';
@@ -101,6 +109,8 @@ class Recovery {
   readonly #transactions: readonly TransactionRow[];
   readonly #superseded: (SupersededPath & { readonly sequence: number })[] = [];
   #changed = 0;
+  /** Whether an earlier recovery was at work here. */
+  #hasSpares = false;
 
   constructor(transactions: readonly TransactionRow[], context: Recovering) {
     this.#context = context;
@@ -122,6 +132,10 @@ class Recovery {
   }
 
   async run(): Promise<Recovered> {
+    const { files } = this.#context.looking;
+    this.#hasSpares = files
+      .list(this.#context.stage.root)
+      .some(({ name }) => name.includes('.spare-') && name.endsWith(displacedSuffix));
     for (const move of this.#moves) this.#mend(move);
     await this.#survey();
     const parked = this.#parked();
@@ -142,33 +156,44 @@ class Recovery {
 
   // --- 2. mend -------------------------------------------------------------------------------
 
-  /** See `NodeFileSystem.exchange`: displaced → linked → unlinked → renamed, killed in between. */
-  #mend({ transaction, unit }: Move): void {
+  /** Every place that an emulated exchange may have been cut off at: slots, members, spares. */
+  #mend(move: Move): void {
+    const { unit } = move;
     if (unit.slot === undefined) return;
+    for (const row of unit.rows) {
+      this.#context.tree.trim();
+      this.#context.stage.trim();
+      const ours = this.#placeOf({ move, row });
+      if (ours !== undefined) this.#mendAt(ours, row.path);
+      if (this.#hasSpares) this.#mendAt(this.#spareOf({ move, row }), row.path);
+    }
+  }
+
+  /** See `NodeFileSystem.exchange`: displaced → linked → unlinked → renamed, killed in between. */
+  #mendAt(ours: Place, path: RelativePath): void {
     const { files } = this.#context.looking;
-    const ours = this.#slotOf({ transaction, unit });
-    if (ours === undefined) return;
-    const theirs = this.#context.tree.locate(unit.path);
+    const theirs = this.#context.tree.locate(path);
     if (isObstacle(theirs)) return;
     const displaced: Place = { directory: ours.directory, name: ours.name + displacedSuffix };
+    const atDisplaced = files.stat(displaced);
     const atSlot = files.stat(ours);
+    if (atDisplaced === undefined && (atSlot === undefined || atSlot.links < 2)) return;
     const atPath = files.stat(theirs);
     const isTwice = atSlot !== undefined && atSlot.inode === atPath?.inode;
-    const atDisplaced = files.stat(displaced);
-    if (atDisplaced !== undefined && atDisplaced.inode === atPath?.inode) {
-      // Mending itself was cut, between link and unlink.
-      files.removeFile(displaced);
-      return;
-    }
     if (atDisplaced === undefined) {
       // A create was cut between link and unlink.
       if (isTwice && atSlot.kind !== 'directory') files.removeFile(ours);
       return;
     }
+    if (atDisplaced.inode === atPath?.inode) {
+      // Mending itself was cut, between link and unlink.
+      files.removeFile(displaced);
+      return;
+    }
     if (isTwice) files.removeFile(ours);
     if (isTwice || (atSlot === undefined && atPath !== undefined)) files.moveOwn(displaced, ours);
     else if (atPath === undefined) files.moveNew(displaced, theirs);
-    this.#context.tree.forget(unit.path);
+    this.#context.tree.forget(path);
   }
 
   // --- 3. survey -----------------------------------------------------------------------------
@@ -389,91 +414,96 @@ class Recovery {
   }
 
   /**
-   * Makes one path `hop.to`. Returns false when somebody else's files keep it from that.
+   * Makes one path `hop.to`, by one rename: a kill finds it before or after. Returns false when
+   * somebody else's files keep it from that.
    *
    * @param source the hop whose slot holds the image.
    */
   async #bring(state: PathState, hop: PathHop, source: PathHop | undefined): Promise<boolean> {
-    const { files } = this.#context.looking;
     const theirs = this.#context.tree.locate(state.path);
     if (isObstacle(theirs)) {
       // Somebody removed or replaced a directory on the way: what they did stays (I3).
       const why = theirs.obstacle === 'absent' ? 'deleted' : 'type changed';
-      const kept = source === undefined ? undefined : state.hops.indexOf(source);
-      state.decision = { do: 'supersede', why, kept };
+      state.decision = { do: 'supersede', why, kept: indexOf(source, state.hops) };
       return false;
     }
-    const from = state.found;
+    const { found } = state;
     const { to } = hop;
-    if (from.kind === 'directory' && to.kind === 'directory') {
-      const stat = files.stat(theirs);
-      assert(stat !== undefined, 'the directory was there a moment ago');
-      files.setModeOf(theirs, stat, to.mode);
-    } else if (hop.move.unit.slot === undefined) {
+    if (isSameContent(found, to) && (to.kind === 'file' || to.kind === 'directory')) {
       this.#setMode(state, theirs, to);
-    } else if (from.kind === 'directory' && !this.#removeDirectory(state, theirs)) {
-      return false;
+    } else if (to.kind === 'absent') {
+      const isGone = found.kind !== 'directory' || this.#removeDirectory(state, theirs);
+      if (!isGone) return false;
+      if (found.kind !== 'directory') await this.#displace(state, theirs, hop);
     } else {
-      const occupant = from.kind === 'directory' ? absent : from;
-      await this.#bringByRename(state, { theirs, occupant, to, hop, source });
+      const ours =
+        to.kind === 'directory' ? this.#makeSpare(hop, to) : this.#placeOf(source ?? hop);
+      assert(ours !== undefined, 'the slot was surveyed');
+      if (!(await this.#exchange(state, ours, theirs, source))) return false;
     }
     state.found = to;
     this.#changed += 1;
     return true;
   }
 
-  async #bringByRename(
+  async #exchange(
     state: PathState,
-    {
-      theirs,
-      occupant,
-      to,
-      hop,
-      source,
-    }: {
-      readonly theirs: Place;
-      readonly occupant: FoundImage;
-      readonly to: Image;
-      readonly hop: PathHop;
-      readonly source: PathHop | undefined;
-    },
-  ): Promise<void> {
+    ours: Place,
+    theirs: Place,
+    source: PathHop | undefined,
+  ): Promise<boolean> {
     const { files } = this.#context.looking;
-    if (to.kind === 'directory' || to.kind === 'absent') {
-      if (occupant.kind !== 'absent') await this.#displace(state, theirs, hop);
-      if (to.kind === 'directory') {
-        files.makeDirectory(theirs, 0o700);
-        files.setMode(theirs, to.mode);
-      }
-      return;
-    }
-    const ours = source === undefined ? undefined : this.#placeOf(source);
-    assert(ours !== undefined, 'the slot was surveyed');
-    if (occupant.kind === 'absent') {
-      await retryTransient(() => {
-        files.moveNew(ours, theirs);
-      });
-      return;
-    }
+    const { found, path } = state;
     await retryTransient(() => {
-      files.exchange(ours, theirs);
+      if (found.kind === 'absent') files.moveNew(ours, theirs);
+      else files.exchange(ours, theirs);
     });
-    const displaced = await inspect(this.#context.looking, ours, state.path);
-    if (isSameImage(displaced.image, occupant)) return;
+    this.#context.tree.forget(path);
+    if (found.kind === 'absent') return true;
+    const displaced = await inspect(this.#context.looking, ours, path);
+    const isWhatItWas = isSameImage(displaced.image, found);
+    if (isWhatItWas && (found.kind !== 'directory' || this.#isEmpty(ours))) return true;
     files.exchange(ours, theirs);
-    throw raced(state.path);
+    if (!isWhatItWas) throw raced(path);
+    // A directory that holds somebody else's files stays (I3).
+    state.decision = { do: 'supersede', why: 'edited', kept: indexOf(source, state.hops) };
+    return false;
+  }
+
+  #isEmpty(place: Place): boolean {
+    const { files } = this.#context.looking;
+    const directory = files.openDirectory(place);
+    if (typeof directory === 'string') return false;
+    try {
+      return files.list(directory).length === 0;
+    } finally {
+      files.closeDirectory(directory);
+    }
+  }
+
+  /** An empty directory with its mode, beside the slots. */
+  #makeSpare(hop: PathHop, { mode }: DirectoryImage): Place {
+    const { files } = this.#context.looking;
+    const spare = this.#spareOf(hop);
+    if (files.stat(spare)?.kind === 'directory') files.removeDirectory(spare);
+    files.makeDirectory(spare, 0o700);
+    files.setMode(spare, mode);
+    return spare;
+  }
+
+  #spareOf({ move, row }: Pick<PathHop, 'move' | 'row'>): Place {
+    const name = slotName(move.transaction.stage, `spare-${String(row.sequence)}`);
+    const spare = this.#stagePlace(name as RelativePath);
+    assert(spare !== undefined, 'the stage directory is open');
+    return spare;
   }
 
   /** Moves what is at a path out of the way, into the slot if that is free. */
   async #displace(state: PathState, theirs: Place, hop: PathHop): Promise<void> {
     const { files } = this.#context.looking;
-    const { transaction } = hop.move;
     const slot = this.#placeOf(hop);
     const isFree = slot !== undefined && files.stat(slot) === undefined;
-    const spareName = slotName(transaction.stage, `spare-${String(hop.row.sequence)}`);
-    const spare = this.#stagePlace(spareName as RelativePath);
-    const ours = isFree ? slot : spare;
-    assert(ours !== undefined, "the transaction's stage directory is there");
+    const ours = isFree ? slot : this.#spareOf(hop);
     await retryTransient(() => {
       files.moveNew(theirs, ours);
     });
@@ -556,7 +586,7 @@ class Recovery {
     }
   }
 
-  #settled({ id, state }: TransactionRow): TransactionUpdate {
+  #settled({ id, state, reason }: TransactionRow): TransactionUpdate {
     for (const { error, wishes, path } of this.#states.values()) {
       if (error === undefined || !wishes.some(({ move }) => move.transaction.id === id)) continue;
       return { id, state, trouble: 'blocked', reason: `${path}: ${error.message}` };
@@ -565,7 +595,8 @@ class Recovery {
     for (const { transaction, sequence, why } of this.#superseded) {
       if (transaction === id) superseded.set(sequence, why);
     }
-    return { id, state: state === 'undoing' ? 'rolled-back' : 'settled', superseded };
+    if (state === 'undoing') return { id, state: 'rolled-back', reason, superseded };
+    return { id, state: 'settled', superseded };
   }
 
   #state(path: RelativePath): PathState {
@@ -599,6 +630,10 @@ function evidenceOf(inSlot: FoundImage, from: Image, to: Image): Evidence {
 function isUnchangedBy({ wishes }: PathState, move: Move): boolean {
   const row = wishes.find((wish) => wish.move === move)?.row;
   return row !== undefined && isSameImage(row.before, row.after);
+}
+
+function indexOf(hop: PathHop | undefined, hops: readonly PathHop[]): number | undefined {
+  return hop === undefined ? undefined : hops.indexOf(hop);
 }
 
 function needsAct({ decision, hops, next }: PathState): boolean {

@@ -2,7 +2,7 @@ import { EngineError } from './errors.js';
 import type { Directory, Place, Stat } from './file-system.js';
 import type { Looking } from './inspect.js';
 import { childOf, parsePath, type RelativePath } from './path.js';
-import { requireInnerTarget } from './path-refusals.js';
+import { requireInnerTarget, requireTextTarget } from './path-refusals.js';
 import { type StagedContents, sourceUnreadable } from './staged-content.js';
 import type { StagedNode } from './staged-node.js';
 
@@ -45,6 +45,7 @@ export async function copySource(
       });
     case 'symlink': {
       const target = files.readLink(source);
+      requireTextTarget(at.name, target);
       requireInnerTarget(at.path, target);
       add(at.path, { kind: 'symlink', target, attributesFrom: undefined });
       return;

@@ -24,6 +24,7 @@ import {
   notFoundError,
   refuseWriteOver,
   requireInnerTarget,
+  requireTextTarget,
   requireUsableMode,
   specialError,
 } from './path-refusals.js';
@@ -219,8 +220,9 @@ export class StagedView {
     requireInnerTarget(path, target);
     const seen = this.#look(path);
     if (seen.kind === 'special') throw specialError(path);
-    if (seen.kind === 'file' || seen.kind === 'directory')
+    if (seen.kind === 'file' || seen.kind === 'directory') {
       throw existsError(path, 'Remove it first.');
+    }
     this.#prepareParents(path);
     this.#refuseCollision(path);
     this.#set(path, { kind: 'symlink', target, attributesFrom: undefined });
@@ -240,7 +242,10 @@ export class StagedView {
       case 'absent':
         return undefined;
       case 'directory':
-        throw new EngineError('PATH_IS_DIRECTORY', `${quote(path)} is a directory`, { path });
+        throw new EngineError('PATH_IS_DIRECTORY', `${quote(path)} is a directory`, {
+          path,
+          hint: 'List it, or read a file in it.',
+        });
       case 'symlink':
         throw linkError(path);
       case 'special':
@@ -507,6 +512,7 @@ export class StagedView {
       case 'special':
         throw specialError(path);
       case 'symlink':
+        requireTextTarget(path, seen.target);
         return seen;
       case 'directory':
         return { ...seen, isOpaque: true };

@@ -1,4 +1,4 @@
-import { assert, EngineError, fromSystemError, systemCode } from './errors.js';
+import { EngineError, fromSystemError, systemCode } from './errors.js';
 import type { Directory, FileSystem, FileSystemType, Place, Stat } from './file-system.js';
 import { Journal } from './journal.js';
 import { engineDirectoryName, foldSegment, quote } from './path.js';
@@ -45,7 +45,7 @@ export function openStoreDirectory(options: OpenStoreDirectoryOptions): StoreDir
     const fileSystemType = requireFileSystem(options, root);
     const store = openOwn(files, { directory: root, name: engineDirectoryName }, options.rootPath);
     opened.push(store);
-    requirePrivate(files, store);
+    requirePrivate(files, root, store);
     requireJournal(files, store, options.rootPath);
     const stage = openOwn(files, { directory: store, name: 'stage' }, options.rootPath);
     opened.push(stage);
@@ -121,7 +121,7 @@ export async function makeStoreDirectory(
     ensureDirectory(files, place);
     const store = openOwn(files, place, options.rootPath);
     try {
-      requirePrivate(files, store);
+      requirePrivate(files, root, store);
       if (hasJournal(files, store)) return false;
       refuseLostJournal(files, store, options.rootPath);
       let isMade = false;
@@ -135,7 +135,7 @@ export async function makeStoreDirectory(
         const identity = identityOf(stat, store);
         // I2: the names must be durable before anything that the journal says.
         await files.barrier(root, 0);
-        Journal.create(journalPath({ files, store }), options.meta(identity));
+        createJournal(files, store, options.meta(identity));
         giveToOwner(files, root, store);
         await files.barrier(root, 0);
         isMade = true;
@@ -151,12 +151,22 @@ export async function makeStoreDirectory(
   }
 }
 
-/** @throws {EngineError} `STORE_REPLACED` when an open store is no longer the one at its path. */
-export function requireInPlace(directory: StoreDirectory, journal: Stat): void {
+/** Inodes of an open journal and its log. */
+export interface JournalFiles {
+  readonly database: bigint | undefined;
+  readonly log: bigint | undefined;
+}
+
+/**
+ * @throws {EngineError} `STORE_REPLACED` when an open store is no longer the one at its path. The
+ * log as well: were SQLite's lock lost, another process could delete it (I2).
+ */
+export function requireInPlace(directory: StoreDirectory, journal: JournalFiles): void {
   const { files, root, store } = directory;
   const atRoot = files.stat({ directory: root, name: engineDirectoryName });
-  const atStore = files.stat({ directory: store, name: journalName });
-  if (atRoot?.inode === store.inode && atStore?.inode === journal.inode) return;
+  const { database, log } = journalFiles(directory);
+  const isSame = database === journal.database && log === journal.log;
+  if (atRoot?.inode === store.inode && isSame) return;
   throw new EngineError(
     'STORE_REPLACED',
     `${directory.rootPath}/${engineDirectoryName} was removed or replaced while it was open`,
@@ -164,10 +174,30 @@ export function requireInPlace(directory: StoreDirectory, journal: Stat): void {
   );
 }
 
-export function statJournal({ files, store }: StoreDirectory): Stat {
-  const stat = files.stat({ directory: store, name: journalName });
-  assert(stat !== undefined, 'an open journal has a file');
-  return stat;
+/** Looks at the files of a journal that is open. */
+export function journalFiles({ files, store }: StoreDirectory): JournalFiles {
+  return {
+    database: files.stat({ directory: store, name: journalName })?.inode,
+    log: files.stat({ directory: store, name: `${journalName}-wal` })?.inode,
+  };
+}
+
+/**
+ * Makes the journal under another name: so a journal that has its name is whole, and SQLite is
+ * never asked to play back what a stranger left beside it.
+ */
+function createJournal(
+  files: FileSystem,
+  store: Directory,
+  meta: Readonly<Record<string, string | number>>,
+): void {
+  const unfinished: Place = { directory: store, name: `${journalName}.new` };
+  for (const suffix of ['', '-journal', '-wal', '-shm']) {
+    const left: Place = { directory: store, name: unfinished.name + suffix };
+    if (files.stat(left) !== undefined) files.removeFile(left);
+  }
+  Journal.create(files.pathOf(unfinished), meta);
+  files.moveNew(unfinished, { directory: store, name: journalName });
 }
 
 /** A store that root makes in a user's directory is the user's: it would lock the user out. */
@@ -227,12 +257,13 @@ function ensureDirectory(files: FileSystem, place: Place): void {
 }
 
 /** The stage directory holds what was in private files: nobody else may read or write it. */
-function requirePrivate(files: FileSystem, store: Directory): void {
+function requirePrivate(files: FileSystem, root: Directory, store: Directory): void {
   const ours = files.processOwner();
   if (ours === undefined) return;
   const { owner, mode } = files.statDirectory(store);
+  const trusted = ours.owner === 0 ? [0, files.statDirectory(root).owner] : [ours.owner];
   const hint = 'If you trust it: chown it to yourself, then chmod 700 it.';
-  if (owner !== ours.owner && ours.owner !== 0) {
+  if (!trusted.includes(owner)) {
     throw new EngineError(
       'STORE_UNSAFE',
       `${engineDirectoryName} belongs to user ${String(owner)}, you are ${String(ours.owner)}`,
@@ -247,10 +278,8 @@ function requirePrivate(files: FileSystem, store: Directory): void {
 }
 
 function hasJournal(files: FileSystem, store: Directory): boolean {
-  const stat = files.stat({ directory: store, name: journalName });
-  if (stat === undefined) return false;
   requirePlainJournal(files, store);
-  return !Journal.isEmpty(journalPath({ files, store }));
+  return files.stat({ directory: store, name: journalName }) !== undefined;
 }
 
 function requireJournal(files: FileSystem, store: Directory, rootPath: string): void {
@@ -266,8 +295,21 @@ function requireJournal(files: FileSystem, store: Directory, rootPath: string): 
   );
 }
 
-/** A journal that is a link, or whose log is one, would make SQLite write elsewhere (I8). */
+/**
+ * A journal that is a link, or whose log is one, would make SQLite write elsewhere; a rollback
+ * journal beside it, which ours never has, would make SQLite delete whatever file it names (I8).
+ */
 function requirePlainJournal(files: FileSystem, store: Directory): void {
+  if (files.stat({ directory: store, name: `${journalName}-journal` }) !== undefined) {
+    throw new EngineError(
+      'JOURNAL_FOREIGN',
+      `${engineDirectoryName}/${journalName}-journal is nothing that this program made`,
+      {
+        path: `${journalName}-journal`,
+        hint: 'Do not trust this .skillmeat directory; move it away.',
+      },
+    );
+  }
   for (const name of [journalName, `${journalName}-wal`, `${journalName}-shm`]) {
     const stat = files.stat({ directory: store, name });
     if (stat === undefined || stat.kind === 'file') continue;

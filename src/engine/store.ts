@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { commit, type CommitOptions, type Committing } from './commit.js';
 import { EngineError, fromSystemError } from './errors.js';
 import { publish } from './events.js';
-import type { Capabilities, FileSystem, Stat } from './file-system.js';
+import type { Capabilities, FileSystem } from './file-system.js';
 import { randomId } from './hash.js';
 import { Journal, type TransactionRow } from './journal.js';
 import { lockWaitMsDefault } from './limits.js';
@@ -23,12 +23,12 @@ import type { Rule } from './rules.js';
 import { formatVersion } from './schema.js';
 import {
   closeStoreDirectory,
+  journalFiles,
   journalPath,
   makeStoreDirectory,
   openStoreDirectory,
   type RootIdentity,
   rootIdentity,
-  statJournal,
   type StoreDirectory,
 } from './store-directory.js';
 import type { Transaction, TransactionCalls } from './transaction.js';
@@ -202,7 +202,8 @@ export class Store implements AsyncDisposable {
     const now = options.now ?? Date.now;
     const newId = options.newId ?? randomId;
     const bootId = files.bootId() ?? `process-${newId()}`;
-    const journalStat: Stat = statJournal(directory);
+    // The first read makes SQLite open its log.
+    journal.head();
     this.#options = options;
     this.#directory = directory;
     this.#journal = journal;
@@ -216,7 +217,7 @@ export class Store implements AsyncDisposable {
     this.#writer = new Writer({
       directory,
       journal,
-      journalStat,
+      journalFiles: journalFiles(directory),
       quarantine: this.#quarantine,
       lock: this.#lock,
       bootId,

@@ -1,5 +1,5 @@
 import { isAbsolute, parse } from 'node:path';
-import { EngineError, fromSystemError, isEngineError } from './errors.js';
+import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import type { FileSystem, Place } from './file-system.js';
 import { parsePath } from './path.js';
 import type { Seen } from './staged-node.js';
@@ -180,7 +180,7 @@ export class TransactionCalls implements Transaction {
       return act();
     };
     const call = this.#last.then(start).catch((error: unknown) => {
-      throw fromSystemErrorOnly(error);
+      throw fromSystemErrorOnly(error, 'prepare', 'the transaction');
     });
     this.#pending.add(call);
     const settle = (): void => {
@@ -246,9 +246,4 @@ function requireContent(content: Content): Content {
     typeof content === 'object' && content !== null && Symbol.asyncIterator in content;
   if (typeof content === 'string' || content instanceof Uint8Array || isStream) return content;
   throw new TypeError('content must be a string, bytes, or an async iterable of them');
-}
-
-function fromSystemErrorOnly(error: unknown): unknown {
-  const isSystemError = error instanceof Error && 'syscall' in error;
-  return isSystemError ? fromSystemError(error, 'prepare', 'the transaction') : error;
 }

@@ -91,6 +91,9 @@ export class WriterLock implements Disposable {
       this.#leaveQueue = leave;
       return this.#readOwner();
     } catch (error) {
+      // Whatever was taken is given back, or everybody else would be locked out.
+      this.#leaveQueue = undefined;
+      this.#closeLock();
       leave();
       throw error;
     }
@@ -159,6 +162,7 @@ export class WriterLock implements Disposable {
     const { files } = this.#options;
     this.#closeLock();
     const place = this.#place(lockName);
+    this.#refuseForeignLock();
     const file = files.openRecord(place);
     this.#inode = files.statFile(file).inode;
     if (files.capabilities.native !== 'off') {
@@ -168,6 +172,24 @@ export class WriterLock implements Disposable {
     // From here on only SQLite may open the file: closing another descriptor drops its lock.
     files.closeFile(file);
     this.#database = new Database(files.pathOf(place), { timeout: 0 });
+  }
+
+  /**
+   * The lock file is empty, and SQLite never writes beside it. A planted rollback journal would
+   * make SQLite delete whatever file it names (I8).
+   */
+  #refuseForeignLock(): void {
+    const { files } = this.#options;
+    const lock = files.stat(this.#place(lockName));
+    const isOurs = lock === undefined || (lock.kind === 'file' && lock.size === 0);
+    const beside = ['-journal', '-wal', '-shm'].map((suffix) => `${lockName}${suffix}`);
+    const planted = beside.find((name) => files.stat(this.#place(name)) !== undefined);
+    if (isOurs && planted === undefined) return;
+    throw new EngineError(
+      'STORE_UNSAFE',
+      `.skillmeat/${planted ?? lockName} is nothing that this program made`,
+      { hint: 'Remove it if you know where it comes from; else do not trust this directory.' },
+    );
   }
 
   #takeLock(): boolean {
@@ -330,5 +352,6 @@ function refuseAborted(signal: AbortSignal | undefined): void {
 function abortedError(signal: AbortSignal | undefined): EngineError {
   return new EngineError('ABORTED', 'stopped on request while waiting for the lock', {
     cause: signal?.reason,
+    hint: 'Run it again to do it after all.',
   });
 }

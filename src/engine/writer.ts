@@ -6,7 +6,13 @@ import {
   sweepStage,
   type Checkpointing,
 } from './checkpoint.js';
-import { assert, EngineError, fromSystemError, isEngineError } from './errors.js';
+import {
+  assert,
+  EngineError,
+  fromSystemError,
+  fromSystemErrorOnly,
+  isEngineError,
+} from './errors.js';
 import { publish } from './events.js';
 import { type Head, type Journal, type TransactionRow, type TransactionUpdate } from './journal.js';
 import { unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
@@ -15,8 +21,7 @@ import type { Quarantine } from './quarantine.js';
 import type { RecoveryReport } from './receipt.js';
 import { recover } from './recover.js';
 import { RootTree } from './root-tree.js';
-import { requireInPlace, type StoreDirectory } from './store-directory.js';
-import type { Stat } from './file-system.js';
+import { type JournalFiles, requireInPlace, type StoreDirectory } from './store-directory.js';
 import type { AcquireOptions, OwnerRecord, WriterLock } from './writer-lock.js';
 
 /*
@@ -36,7 +41,7 @@ import type { AcquireOptions, OwnerRecord, WriterLock } from './writer-lock.js';
 export interface WriterOptions {
   readonly directory: StoreDirectory;
   readonly journal: Journal;
-  readonly journalStat: Stat;
+  readonly journalFiles: JournalFiles;
   readonly quarantine: Quarantine;
   readonly lock: WriterLock;
   /** This boot of this machine; a store that cannot know makes one up for itself. */
@@ -82,18 +87,13 @@ export class Writer {
     work: (session: Session, report: RecoveryReport | undefined) => Promise<T>,
   ): Promise<T> {
     this.#refusePoisoned();
-    const { bootId, journal, lock } = this.#options;
+    const { journal, lock } = this.#options;
     const owner = await lock.acquire(options);
     try {
       this.#refusePoisoned();
       this.#isInOrder = false;
       const isOrderly = this.#isOrderly(owner, journal.head());
-      // A pass over what is there already; only a change of hands or a crash makes it more.
-      const report = await this.#recoverIfNeeded(isOrderly, options.isRetry === true);
-      this.#isInOrder = true;
-      const head = journal.head();
-      this.#epoch = journal.epoch();
-      lock.recordHeld(bootId, head);
+      const { report, head } = await this.#begin(isOrderly, options.isRetry === true);
       const result = await work(this.#session(head), report);
       await this.#settleIfDue();
       return result;
@@ -105,6 +105,23 @@ export class Writer {
     }
   }
 
+  async #begin(
+    isOrderly: boolean,
+    isRetry: boolean,
+  ): Promise<{ readonly report: RecoveryReport | undefined; readonly head: Head }> {
+    const { bootId, directory, journal, lock } = this.#options;
+    try {
+      const report = await this.#recoverIfNeeded(isOrderly, isRetry);
+      this.#isInOrder = true;
+      const head = journal.head();
+      this.#epoch = journal.epoch();
+      lock.recordHeld(bootId, head);
+      return { report, head };
+    } catch (error) {
+      throw fromSystemErrorOnly(error, 'recover', directory.rootPath);
+    }
+  }
+
   /** I1: a record that says "all applied" after a recovery that failed would end all others. */
   #letGo(): void {
     const { bootId, journal, lock } = this.#options;
@@ -112,6 +129,8 @@ export class Writer {
       if (this.#poison === undefined && this.#isInOrder) {
         lock.recordReleased(bootId, journal.head());
       }
+    } catch {
+      // The work is done or failed by itself; without this record the next one recovers.
     } finally {
       lock.release();
     }
@@ -187,8 +206,8 @@ export class Writer {
   }
 
   #requireInPlace(): void {
-    const { directory, journalStat, lock } = this.#options;
-    requireInPlace(directory, journalStat);
+    const { directory, journalFiles, lock } = this.#options;
+    requireInPlace(directory, journalFiles);
     lock.requireInPlace();
   }
 
