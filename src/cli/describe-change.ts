@@ -2,9 +2,9 @@ import type { Change, Image, TransactionState } from '../engine/index.js';
 import { counted, printable } from './printable.js';
 
 /** `A` for what appears, `D` for what goes away, `M` for everything else. */
-export type ChangeLetter = 'A' | 'M' | 'D';
+type ChangeLetter = 'A' | 'M' | 'D';
 
-export function letterOf({ before, after }: Change): ChangeLetter {
+function letterOf({ before, after }: Change): ChangeLetter {
   if (before.kind === 'absent') return 'A';
   return after.kind === 'absent' ? 'D' : 'M';
 }

@@ -7,7 +7,7 @@ export function describeRecoveryNotice(report: RecoveryReport): string {
   const { superseded, unresolved } = report;
   const parts = [`recovered: ${describeWork(report)}`];
   if (superseded.length > 0) {
-    parts.push(`${counted(superseded.length, 'path')} kept as another program left them`);
+    parts.push(`${counted(superseded.length, 'path')} kept as left by another program`);
   }
   if (unresolved.length > 0) {
     const ids = unresolved.map(({ id }) => String(id)).join(', ');

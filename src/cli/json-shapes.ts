@@ -2,7 +2,7 @@ import type { Image, Receipt, TransactionRecord } from '../engine/index.js';
 import { octal } from './describe-change.js';
 
 /** An image in `--json`: every key is always there. docs/cli.md is the contract. */
-export interface JsonImage {
+interface JsonImage {
   readonly kind: Image['kind'];
   readonly sha256: string | null;
   readonly size: number | null;

@@ -65,13 +65,13 @@ export async function openForReading(context: Context): Promise<Reading> {
 /** Opens the store at `root`, or makes it when there is none. */
 export async function openOrMake(
   context: Context,
-  root: string,
+  options: OpenOptions & { readonly root: string },
 ): Promise<{ readonly store: Store; readonly isNew: boolean }> {
   try {
-    return { store: await openForCommand(context, { root }), isNew: false };
+    return { store: await openForCommand(context, options), isNew: false };
   } catch (error) {
     if (!isEngineError(error, 'STORE_NOT_FOUND')) throw error;
-    return { store: await openForCommand(context, { root, create: true }), isNew: true };
+    return { store: await openForCommand(context, { ...options, create: true }), isNew: true };
   }
 }
 

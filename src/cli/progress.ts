@@ -76,7 +76,12 @@ export function describeEvent({ name, event }: EngineEvent): string | undefined 
     case 'skillmeat:waiting':
       return 'waiting for the lock';
     case 'skillmeat:progress': {
-      const doing = { stage: 'staging', plan: 'comparing', apply: 'applying' }[event.phase];
+      const doing = {
+        stage: 'staging',
+        plan: 'comparing',
+        apply: 'applying',
+        recover: 'recovering',
+      }[event.phase];
       const of = event.total === undefined ? '' : ` of ${String(event.total)}`;
       return `${doing} ${String(event.done)}${of} paths`;
     }

@@ -44,11 +44,11 @@ export async function apply(units: readonly ArrangedUnit[], applying: Applying):
 
 async function applyUnit(unit: ArrangedUnit, applying: Applying): Promise<void> {
   const { looking, tree, contents } = applying;
-  const theirs = tree.locate(unit.path);
-  if (isObstacle(theirs)) throw drift(unit.path, `${quote(theirs.at)} is ${theirs.obstacle}`);
   const top = unit.members[0];
   assert(top !== undefined, 'a unit has its own path as a member');
   try {
+    const theirs = tree.locate(unit.path);
+    if (isObstacle(theirs)) throw drift(unit.path, `${quote(theirs.at)} is ${theirs.obstacle}`);
     if (unit.act === 'set-mode') {
       await retryTransient(() => {
         applyMode(top, theirs, looking.files);

@@ -20,6 +20,7 @@ export interface Arranging {
 }
 
 const setGroupBit = 0o2000;
+const setIdBits = 0o6000;
 
 /**
  * Makes of the staged contents what will be switched in: links and whole directories, each with
@@ -251,6 +252,8 @@ class Arrangement {
 /** Tells whether what was made got its mode already, when it was staged. */
 function hasMode({ node, after }: Member): boolean {
   if (node?.kind !== 'file') return node?.kind === 'symlink';
+  // The kernel takes these bits away when the file is written.
+  if (after.kind === 'file' && (after.mode & setIdBits) !== 0) return false;
   return after.kind === 'file' && node.content?.mode === after.mode;
 }
 

@@ -5,7 +5,8 @@ import { inspectTree, type Looking } from './inspect.js';
 import type { Journal, TransactionRow } from './journal.js';
 import { historyBytesMax, historyTransactionsMax } from './limits.js';
 import type { Quarantine } from './quarantine.js';
-import { removeTree } from './remove-tree.js';
+import { removeTreeIfPossible } from './remove-tree.js';
+import { isObstacle, RootTree } from './root-tree.js';
 import type { StoreDirectory } from './store-directory.js';
 import { slotName, toUnits, transactionOf } from './units.js';
 
@@ -39,6 +40,7 @@ export async function checkpoint(
   for (const transaction of transactions) {
     lateWrites.push(...(await setAsideForeign(transaction, checkpointing)));
   }
+  coverByBarrier(transactions, checkpointing);
   await directory.files.barrier(directory.root, Number.POSITIVE_INFINITY);
   journal.update(transactions.map(({ id }) => ({ id, state: 'settled' })));
   await prune(prunable, checkpointing);
@@ -88,13 +90,38 @@ export async function setAsideForeign(
   return late;
 }
 
+/**
+ * I2: a process that died, or an earlier opening of this store, may have applied these; a barrier
+ * that knows only what went through it would settle what is not on disk.
+ */
+export function coverByBarrier(
+  transactions: readonly TransactionRow[],
+  { directory, journal }: Checkpointing,
+): void {
+  const { files, root, stage } = directory;
+  if (files.capabilities.barrier === 'syncfs') return;
+  using tree = new RootTree(files, root);
+  for (const transaction of transactions) {
+    for (const { path, slot } of journal.changes(transaction.id)) {
+      tree.trim();
+      const place = tree.locate(path);
+      if (!isObstacle(place)) files.mustReachDisk(place);
+      if (slot !== undefined) {
+        files.mustReachDisk({ directory: stage, name: slotName(transaction.stage, slot) });
+      }
+    }
+  }
+}
+
 /** Deletes what a transaction that was undone keeps in the stage directory: all of it is ours. */
 export async function discardStage(
   transaction: TransactionRow,
   { looking, directory, journal }: Checkpointing,
 ): Promise<void> {
   for (const { slot } of journal.changes(transaction.id)) {
-    if (slot !== undefined) await removeTree(looking, slotPlace(transaction, slot, directory));
+    if (slot !== undefined) {
+      await removeTreeIfPossible(looking, slotPlace(transaction, slot, directory));
+    }
   }
 }
 
@@ -115,18 +142,32 @@ async function prune(
   const newest = pruned[0];
   if (newest === undefined) return;
   checkpointing.journal.setMeta({ pruned_through: newest.id });
-  for (const transaction of pruned) await discardStage(transaction, checkpointing);
+  for (const transaction of pruned) {
+    // I3: the last look at what may have been written to since the transaction was settled.
+    await setAsideForeign(transaction, checkpointing);
+    await discardStage(transaction, checkpointing);
+  }
+}
+
+/**
+ * Looks into the stage directory before anything is decided.
+ *
+ * @throws {EngineError} `JOURNAL_DAMAGED` when something belongs to a later transaction than the
+ * journal knows: committed transactions are missing from it.
+ */
+export function refuseLostTransactions({ looking, directory, journal }: Checkpointing): void {
+  const head = journal.head().id;
+  for (const { name } of looking.files.list(directory.stage)) {
+    const id = transactionOf(name)?.id ?? 0;
+    if (id > head + 1) throw lostTransactions(head, id);
+  }
 }
 
 /**
  * Deletes what no transaction needs in the stage directory: contents of one that died before its
  * commit, of pruned and of undone ones.
- *
- * @throws {EngineError} `JOURNAL_DAMAGED` when something belongs to a later transaction than the
- * journal knows: committed transactions are missing from it.
  */
 export async function sweepStage({ looking, directory, journal }: Checkpointing): Promise<void> {
-  const head = journal.head().id;
   const prunedThrough = journal.prunedThrough();
   const isNeeded = new Map<string, boolean>();
   for (const { name } of looking.files.list(directory.stage)) {
@@ -134,14 +175,13 @@ export async function sweepStage({ looking, directory, journal }: Checkpointing)
     const owner = transactionOf(name);
     // Nothing of ours: whoever put it here may want it.
     if (owner === undefined) continue;
-    if (owner.id > head + 1) throw lostTransactions(head, owner.id);
     let needed = isNeeded.get(owner.prefix);
     if (needed === undefined) {
       const transaction = journal.transaction(owner.id);
       needed = transaction?.stage === owner.prefix && keepsStage(transaction, prunedThrough);
       isNeeded.set(owner.prefix, needed);
     }
-    if (!needed) await removeTree(looking, { directory: directory.stage, name });
+    if (!needed) await removeTreeIfPossible(looking, { directory: directory.stage, name });
   }
 }
 

@@ -104,6 +104,7 @@ class Attempt {
   calls: TransactionCalls | undefined;
   /** What the callback threw. */
   thrown: unknown;
+  #phase: 'stage' | 'plan' = 'stage';
 
   constructor(given: AttemptOptions) {
     this.#given = given;
@@ -114,11 +115,15 @@ class Attempt {
     const { directory, fileMode, directoryMode, now } = committing;
     const { files, foldsNames } = directory;
     const looking = { files, pace };
+    pace.onTurn = (): void => {
+      const { rootPath: at } = directory;
+      publish('skillmeat:progress', { root: at, ...this.#progress(), total: undefined });
+    };
     const engineDirectory = directory.store;
     const modes = { fileMode, directoryMode };
     const view = new StagedView({ looking, tree, contents, engineDirectory, ...modes, foldsNames });
     await requireExpectations(options.expectations, view);
-    const calls = new TransactionCalls(view, files, directory.storePath);
+    const calls = new TransactionCalls(view, { ...looking, enginePath: directory.storePath });
     this.calls = calls;
     const collecting = collect(calls).catch((error: unknown) => {
       this.thrown = error;
@@ -127,6 +132,7 @@ class Attempt {
     await pace.orAborted(collecting);
     await calls.finish();
     pace.refuseAborted();
+    this.#phase = 'plan';
     const plan = await buildPlan(view, { looking, tree, now });
     const members = plan.units.flatMap((unit) => unit.members);
     await requireRules(options.rules, readableView(view), toChanges(members));
@@ -134,6 +140,10 @@ class Attempt {
     const units = await arrange(plan, { looking, tree, contents });
     if (options.isDryRun || units.length === 0) return this.#leave(plan, units);
     return this.#commit(plan, units);
+  }
+
+  #progress(): { readonly phase: 'stage' | 'plan'; readonly done: number } {
+    return { phase: this.#phase, done: this.#given.contents.count };
   }
 
   /** Ends without a transaction: nothing would change, or nobody wants it to. */
@@ -182,7 +192,7 @@ class Attempt {
       this.mayBeCommitted = isEngineError(error, 'COMMIT_UNKNOWN');
       throw error;
     }
-    writer.noteCommit(rows.length);
+    writer.noteCommit(head, rows.length);
     this.#publish('committed', head.id, plan);
     await this.#apply(units, head.id, plan);
     this.#publish('applied', head.id, plan);
@@ -228,14 +238,39 @@ class Attempt {
         },
       });
     } catch (error) {
-      if (!(error instanceof EngineError) || isEngineError(error, 'FENCED', 'STORE_REPLACED')) {
-        const cause = fromSystemError(error, 'apply', rootPath);
-        committing.writer.poisonWith(cause);
-        throw cause;
-      }
+      this.#requireStillOurs(id, error);
+      if (!(error instanceof EngineError)) throw this.#halfDone(id, error);
       await this.#undo(id, error, plan);
       throw error;
     }
+  }
+
+  /** I4: what another writer has taken over is no longer this one's to undo. */
+  #requireStillOurs(id: number, error: unknown): void {
+    try {
+      if (isEngineError(error, 'FENCED', 'STORE_REPLACED')) throw error;
+      this.#given.session.requireFence();
+    } catch (lost) {
+      const code = isEngineError(lost, 'STORE_REPLACED') ? 'STORE_REPLACED' : 'FENCED';
+      const failure = new EngineError(
+        code,
+        `transaction ${String(id)} is committed, but another writer took over before it was applied`,
+        { cause: lost, hint: 'Open the store again and look at: skillmeat txn log' },
+      );
+      this.#given.committing.writer.poisonWith(failure);
+      throw failure;
+    }
+  }
+
+  #halfDone(id: number, cause: unknown): EngineError {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const failure = new EngineError(
+      'BLOCKED',
+      `transaction ${String(id)} is committed and half applied: ${reason}`,
+      { cause, hint: 'Open the store again; that finishes it. Or run: skillmeat txn recover' },
+    );
+    this.#given.committing.writer.poisonWith(failure);
+    return failure;
   }
 
   async #undo(id: number, cause: EngineError, plan: Plan): Promise<void> {
@@ -244,13 +279,7 @@ class Attempt {
     try {
       left = await writer.undo(id, cause.message);
     } catch (error) {
-      const failure = new EngineError(
-        'BLOCKED',
-        `transaction ${String(id)} is half done: applying it failed (${cause.message}), and so did undoing it`,
-        { cause: error, path: cause.path, hint: 'Run: skillmeat txn recover' },
-      );
-      writer.poisonWith(failure);
-      throw failure;
+      throw this.#halfDone(id, error);
     }
     if (left === undefined) {
       this.#publish('rolled-back', id, plan);

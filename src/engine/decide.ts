@@ -17,6 +17,8 @@ export interface Hop {
   readonly from: Image;
   readonly to: Image;
   readonly evidence: Evidence;
+  /** What the slot holds, where that is known: it may be the image of another hop. */
+  readonly holds?: FoundImage | undefined;
 }
 
 /** Why a committed path does not get its image. */
@@ -40,7 +42,7 @@ export type Decision =
  * | the target | — | nothing | applied, or changed to the same |
  * | where the done hops lead | the rest pending | advance | the crash came before the rest |
  * | another image of the chain | target in a slot | place | renames reached the disk out of order |
- * | another image of the chain | last hop done | supersede | changed back by hand afterwards |
+ * | another image of the chain | all hops done, in order | supersede | changed back by hand afterwards |
  * | another image of the chain | target nowhere | park | bytes are damaged: evidence is kept |
  * | absent, never so in the chain | — | supersede `deleted` | a foreign delete wins (I3) |
  * | unknown, same type | — | supersede `edited` | a foreign edit wins (I3) |
@@ -59,14 +61,24 @@ export function decide(found: FoundImage, hops: readonly Hop[]): Decision {
   const kept = rest.length > 0 && hops[last]?.evidence === 'pending' ? last : undefined;
   const isKnown = hops.some(({ from, to }) => isSameImage(found, from) || isSameImage(found, to));
   if (!isKnown) return { do: 'supersede', why: supersession(found, target, hops), kept };
-  if (rest.length === 0) return { do: 'supersede', why: supersession(found, target, hops), kept };
+  const isInOrder = hops
+    .slice(0, done)
+    .every(({ evidence }) => evidence !== 'pending' && evidence !== 'lost');
+  if (rest.length === 0 && isInOrder) {
+    return { do: 'supersede', why: supersession(found, target, hops), kept };
+  }
   if (target.kind === 'absent') return { do: 'place', source: undefined };
-  const source = hops.findLastIndex(
-    ({ from, to, evidence }) =>
-      (evidence === 'pending' && isSameImage(to, target)) ||
-      (evidence === 'done' && isSameImage(from, target)),
-  );
-  return source < 0 ? { do: 'park' } : { do: 'place', source };
+  const source = hops.findLastIndex((hop) => holdsImage(hop, target));
+  if (source >= 0) return { do: 'place', source };
+  // With the last hop done, the target was in place, and somebody has replaced it.
+  if (rest.length > 0) return { do: 'park' };
+  return { do: 'supersede', why: supersession(found, target, hops), kept };
+}
+
+function holdsImage({ from, to, evidence, holds }: Hop, image: Image): boolean {
+  if (holds !== undefined) return isSameImage(holds, image);
+  if (evidence === 'pending') return isSameImage(to, image);
+  return evidence === 'done' && isSameImage(from, image);
 }
 
 /**

@@ -165,6 +165,11 @@ export interface FileSystem {
    * is faster, and one on another, which blocks nobody.
    */
   barrier(root: Directory, bytes: number): Promise<void>;
+  /**
+   * Makes the next barrier cover a place that another process, or an object before this one, may
+   * have changed. Nothing to do where a barrier covers the whole file system.
+   */
+  mustReachDisk(place: Place): void;
   /** Lets go of everything that is open for the next barrier. */
   close(): void;
 

@@ -233,10 +233,15 @@ export class Journal implements Disposable {
     return chain;
   }
 
-  /** Records where transactions stand now, all in one synced step. */
-  update(updates: readonly TransactionUpdate[]): void {
+  /**
+   * Records where transactions stand now, all in one synced step.
+   *
+   * @throws {EngineError} `FENCED` when the epoch is no longer `expectedEpoch`.
+   */
+  update(updates: readonly TransactionUpdate[], expectedEpoch?: number): void {
     if (updates.length === 0) return;
     this.#writing(() => {
+      if (expectedEpoch !== undefined) this.#advanceEpoch(expectedEpoch);
       for (const { id, state, trouble, reason, superseded } of updates) {
         this.#statements.setState.run(state, trouble ?? null, reason ?? null, id);
         for (const [sequence, why] of superseded ?? []) {

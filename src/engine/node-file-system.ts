@@ -381,6 +381,11 @@ export class NodeFileSystem implements FileSystem {
     if (failure !== 0) throw systemError(failure, 'syncfs', 'the file system');
   }
 
+  mustReachDisk(place: Place): void {
+    this.#changed(place.directory);
+    if (this.stat(place) !== undefined) this.#touched(place);
+  }
+
   close(): void {
     this.#unsynced.close();
   }

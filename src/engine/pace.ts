@@ -9,6 +9,8 @@ import { sliceMsMax } from './limits.js';
  */
 export class Pace {
   readonly #signal: AbortSignal | undefined;
+  /** Called whenever the event loop is let turn: a good moment to tell how far the work is. */
+  onTurn: (() => void) | undefined;
   #sliceEndsAt = performance.now() + sliceMsMax;
 
   constructor(signal?: AbortSignal) {
@@ -22,6 +24,7 @@ export class Pace {
 
   /** Lets the event loop turn. @throws {EngineError} `ABORTED` when the signal says so. */
   async turn(): Promise<void> {
+    this.onTurn?.();
     await setImmediate();
     this.#sliceEndsAt = performance.now() + sliceMsMax;
     this.refuseAborted();

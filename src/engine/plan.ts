@@ -65,7 +65,7 @@ export async function buildPlan(view: StagedView, planning: Planning): Promise<P
     if (!changesOnlyItself) covered = path;
     const before = await survey(path, changesOnlyItself, planning);
     const after = changesOnlyItself ? new Map([[path, node]]) : nodesOf(path, node, view);
-    const members = mergeMembers(before, after, planning.now());
+    const members = mergeMembers(before, after);
     for (const member of members) refuseDrift(member, view);
     const act = actFor(members);
     if (act !== undefined) units.push({ act, path, members });
@@ -73,11 +73,16 @@ export async function buildPlan(view: StagedView, planning: Planning): Promise<P
   return { units: orderUnits(units), ...measure(units) };
 }
 
+interface Witnessed extends FoundAt {
+  /** Milliseconds since 1970. */
+  readonly witnessedAt: number;
+}
+
 async function survey(
   path: RelativePath,
   onlyItself: boolean,
-  { looking, tree }: Planning,
-): Promise<readonly FoundAt[]> {
+  { looking, tree, now }: Planning,
+): Promise<readonly Witnessed[]> {
   if (looking.pace.isDue()) await looking.pace.turn();
   tree.trim();
   const located = tree.locate(path);
@@ -85,10 +90,13 @@ async function survey(
     if (located.obstacle === 'absent') return [];
     throw obstacleError(path, located);
   }
-  const found: FoundAt[] = [];
+  const found: Witnessed[] = [];
+  let witnessedAt = now();
   for await (const member of inspectTree(looking, located, path)) {
-    found.push(member);
+    // Taken before the file was looked at: a later time would hide a write in the same tick.
+    found.push({ ...member, witnessedAt });
     if (onlyItself) break;
+    witnessedAt = now();
   }
   return found;
 }
@@ -109,9 +117,8 @@ function nodesOf(
 
 /** Pairs what is there with what shall be, by path. */
 function mergeMembers(
-  before: readonly FoundAt[],
+  before: readonly Witnessed[],
   after: ReadonlyMap<RelativePath, StagedNode>,
-  witnessedAt: number,
 ): readonly Member[] {
   const members = new Map<RelativePath, Member>();
   for (const found of before) {
@@ -123,7 +130,7 @@ function mergeMembers(
       before: image,
       after: imageOf(node, image, found.path),
       witness: found.stat,
-      witnessedAt,
+      witnessedAt: found.witnessedAt,
       node,
     });
   }
@@ -135,7 +142,7 @@ function mergeMembers(
       before: absent,
       after: image,
       witness: undefined,
-      witnessedAt,
+      witnessedAt: 0,
       node,
     });
   }

@@ -58,7 +58,7 @@ export interface Recovered {
 
 export interface SupersededPath {
   readonly transaction: number;
-  readonly path: RelativePath;
+  readonly path: string;
   readonly why: string;
 }
 
@@ -136,11 +136,16 @@ class Recovery {
     this.#hasSpares = files
       .list(this.#context.stage.root)
       .some(({ name }) => name.includes('.spare-') && name.endsWith(displacedSuffix));
-    for (const move of this.#moves) this.#mend(move);
+    for (const move of this.#moves) {
+      await this.#attempt(this.#statesOf(move), async () => {
+        this.#mend(move);
+      });
+    }
     await this.#survey();
     const parked = this.#parked();
     if (parked.size > 0) return this.#park(parked);
     for (const move of this.#moves) {
+      this.#trim();
       if (move.unit.slot === undefined) await this.#advanceMode(move);
       else await this.#switchWhole(move);
     }
@@ -161,8 +166,7 @@ class Recovery {
     const { unit } = move;
     if (unit.slot === undefined) return;
     for (const row of unit.rows) {
-      this.#context.tree.trim();
-      this.#context.stage.trim();
+      this.#trim();
       const ours = this.#placeOf({ move, row });
       if (ours !== undefined) this.#mendAt(ours, row.path);
       if (this.#hasSpares) this.#mendAt(this.#spareOf({ move, row }), row.path);
@@ -202,16 +206,25 @@ class Recovery {
     const { pace } = this.#context.looking;
     for (const state of this.#states.values()) {
       if (pace.isDue()) await pace.turn();
-      this.#context.tree.trim();
-      this.#context.stage.trim();
-      state.found = await this.#findAt(state.path);
-      if (isSameImage(state.found, targetOf(state))) continue;
-      const hops: PathHop[] = [];
-      for (const wish of state.wishes) hops.push(...(await this.#hopsFor(wish)));
-      state.hops = hops;
-      state.decision = decide(state.found, hops);
-      if (state.decision.do === 'advance') state.next = state.decision.from;
+      this.#trim();
+      await this.#attempt([state], () => this.#surveyPath(state));
     }
+  }
+
+  async #surveyPath(state: PathState): Promise<void> {
+    state.found = await this.#findAt(state.path);
+    if (isSameImage(state.found, targetOf(state))) return;
+    const hops: PathHop[] = [];
+    for (const wish of state.wishes) hops.push(...(await this.#hopsFor(wish)));
+    state.hops = hops;
+    state.decision = decide(state.found, hops);
+    if (state.decision.do === 'advance') state.next = state.decision.from;
+  }
+
+  /** No place that was got before may be used after. */
+  #trim(): void {
+    this.#context.tree.trim();
+    this.#context.stage.trim();
   }
 
   /**
@@ -222,22 +235,26 @@ class Recovery {
     const { before, after } = row;
     const there = { move, row, from: before, to: after };
     const back = { move, row, from: after, to: before };
-    const inSlot = move.unit.slot === undefined ? undefined : await this.#inSlot({ move, row });
-    const evidence = inSlot === undefined ? 'none' : evidenceOf(inSlot, before, after);
-    if (!move.isUndo) return [{ ...there, evidence }];
+    const holds = move.unit.slot === undefined ? undefined : await this.#inSlot({ move, row });
+    const evidence = holds === undefined ? 'none' : evidenceOf(holds, before, after);
+    // A path that only came along in a directory: switching it back and forth shows nothing.
+    if (isSameImage(before, after)) {
+      return [{ ...there, holds, evidence: evidence === 'lost' ? 'lost' : 'none' }];
+    }
+    if (!move.isUndo) return [{ ...there, holds, evidence }];
     switch (evidence) {
       case 'pending':
         return [];
       case 'done':
         return [
-          { ...there, evidence: 'done' },
-          { ...back, evidence: 'pending' },
+          { ...there, holds, evidence: 'done' },
+          { ...back, holds, evidence: 'pending' },
         ];
       case 'none':
       case 'lost':
         return [
-          { ...there, evidence },
-          { ...back, evidence },
+          { ...there, holds, evidence },
+          { ...back, holds, evidence },
         ];
     }
   }
@@ -288,12 +305,14 @@ class Recovery {
     return parked;
   }
 
+  /** Nothing is touched: what the others need may hang on the damaged one. */
   #park(parked: ReadonlyMap<number, RelativePath>): Recovered {
-    const updates = this.#transactions.flatMap(({ id, state }): TransactionUpdate[] => {
+    const culprits = [...parked.keys()].map(String).join(', ');
+    const updates = this.#transactions.map(({ id, state }): TransactionUpdate => {
       const path = parked.get(id);
-      if (path === undefined) return [];
-      const reason = `the bytes that belong at ${path} are missing or damaged`;
-      return [{ id, state, trouble: 'damaged', reason }];
+      return path === undefined
+        ? { id, state, trouble: 'blocked', reason: `waits for ${culprits}, which is damaged` }
+        : { id, state, trouble: 'damaged', reason: `the bytes that belong at ${path} are missing` };
     });
     return { changed: 0, superseded: [], updates };
   }
@@ -304,7 +323,7 @@ class Recovery {
   async #advanceMode(move: Move): Promise<void> {
     for (const { path } of move.unit.rows) {
       const state = this.#state(path);
-      const isNext = state.decision.do === 'advance' && state.hops[state.next]?.move === move;
+      const isNext = state.decision.do === 'advance' && nextHop(state)?.move === move;
       if (isNext && state.error === undefined) {
         await this.#attempt([state], () => this.#actOn(state));
       }
@@ -314,12 +333,12 @@ class Recovery {
   /** Does a unit's move in one step when every path of it is where the move starts. */
   async #switchWhole(move: Move): Promise<void> {
     const { unit } = move;
-    const states = unit.rows.map((row) => this.#state(row.path));
+    const states = this.#statesOf(move);
     const isUnmoved = states.every((state) => {
-      const { decision, hops, next, error } = state;
+      const { decision, error } = state;
       if (error !== undefined) return false;
-      if (decision.do === 'advance') return hops[next]?.move === move;
-      // Paths of a replaced directory that stay equal decide nothing by themselves.
+      if (decision.do === 'advance') return nextHop(state)?.move === move;
+      // A path of a replaced directory that stays equal decides nothing by itself.
       return decision.do === 'nothing' && isUnchangedBy(state, move);
     });
     const advances = states.some(({ decision }) => decision.do === 'advance');
@@ -338,26 +357,29 @@ class Recovery {
     theirs: Place,
   ): Promise<void> {
     const { files } = this.#context.looking;
-    const head = states[0]?.hops[states[0].next] ?? states[0]?.hops.at(-1);
+    const head = move.unit.rows[0];
     assert(head !== undefined, 'a unit has a head');
+    const [from, to] = move.isUndo ? [head.after, head.before] : [head.before, head.after];
     await retryTransient(() => {
-      switchPlaces(files, { ours, theirs, from: head.from, to: head.to });
+      switchPlaces(files, { ours, theirs, from, to });
     });
     this.#context.tree.forget(move.unit.path);
     this.#context.stage.close();
+    for (const row of move.unit.rows) {
+      this.#trim();
+      const expected = move.isUndo ? row.after : row.before;
+      if (isSameImage(await this.#inSlot({ move, row }), expected)) continue;
+      // I3: written to since the survey. Put it back; the next run sees it as it is.
+      const back = this.#slotOf(move);
+      const place = this.#context.tree.locate(move.unit.path);
+      assert(back !== undefined && !isObstacle(place), 'both were there a moment ago');
+      switchPlaces(files, { ours: back, theirs: place, from: to, to: from });
+      throw raced(row.path);
+    }
     for (const state of states) {
-      const hop = state.hops[state.next];
+      const hop = nextHop(state);
       if (state.decision.do !== 'advance' || hop === undefined) continue;
-      const displaced = await this.#inSlot(hop);
-      if (!isSameImage(displaced, hop.from)) {
-        // I3: written to since the survey. Put it back; the next run sees it as it is.
-        const back = this.#slotOf(move);
-        const place = this.#context.tree.locate(move.unit.path);
-        assert(back !== undefined && !isObstacle(place), 'both were there a moment ago');
-        switchPlaces(files, { ours: back, theirs: place, from: head.to, to: head.from });
-        throw raced(state.path);
-      }
-      state.next += 1;
+      state.next = state.hops.indexOf(hop) + 1;
       state.found = hop.to;
       this.#changed += 1;
     }
@@ -386,8 +408,7 @@ class Recovery {
     const others = pending.filter((state) => !isRemoval(state));
     for (const state of [...removals, ...others]) {
       if (pace.isDue()) await pace.turn();
-      this.#context.tree.trim();
-      this.#context.stage.trim();
+      this.#trim();
       await this.#attempt([state], () => this.#actOn(state));
     }
   }
@@ -599,6 +620,10 @@ class Recovery {
     return { id, state: 'settled', superseded };
   }
 
+  #statesOf({ unit }: Move): readonly PathState[] {
+    return unit.rows.map((row) => this.#state(row.path));
+  }
+
   #state(path: RelativePath): PathState {
     const state = this.#states.get(path);
     assert(state !== undefined, 'every row has its path');
@@ -627,17 +652,25 @@ function evidenceOf(inSlot: FoundImage, from: Image, to: Image): Evidence {
   return isSameImage(inSlot, from) ? 'done' : 'lost';
 }
 
-function isUnchangedBy({ wishes }: PathState, move: Move): boolean {
+function isUnchangedBy({ wishes, found }: PathState, move: Move): boolean {
   const row = wishes.find((wish) => wish.move === move)?.row;
-  return row !== undefined && isSameImage(row.before, row.after);
+  if (row === undefined || !isSameImage(row.before, row.after)) return false;
+  // It may have been edited since: then the directory is not what the move expects.
+  return isSameImage(found, row.before);
+}
+
+/** The next hop that changes something. */
+function nextHop({ hops, next }: PathState): PathHop | undefined {
+  return hops.slice(next).find(({ from, to }) => !isSameImage(from, to));
 }
 
 function indexOf(hop: PathHop | undefined, hops: readonly PathHop[]): number | undefined {
   return hop === undefined ? undefined : hops.indexOf(hop);
 }
 
-function needsAct({ decision, hops, next }: PathState): boolean {
-  return decision.do === 'place' || (decision.do === 'advance' && next < hops.length);
+function needsAct(state: PathState): boolean {
+  const { decision } = state;
+  return decision.do === 'place' || (decision.do === 'advance' && nextHop(state) !== undefined);
 }
 
 function isRemoval(state: PathState): boolean {

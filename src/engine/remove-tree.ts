@@ -1,3 +1,4 @@
+import { systemCode } from './errors.js';
 import type { Place } from './file-system.js';
 import type { Looking } from './inspect.js';
 
@@ -10,6 +11,8 @@ export async function removeTree({ files, pace }: Looking, place: Place): Promis
     files.removeFile(place);
     return;
   }
+  // What was displaced may be a directory that nobody may write in, as module caches have.
+  if ((stat.mode & 0o700) !== 0o700) files.setModeOf(place, stat, 0o700);
   const directory = files.openDirectory(place);
   if (typeof directory === 'string') return;
   try {
@@ -20,4 +23,16 @@ export async function removeTree({ files, pace }: Looking, place: Place): Promis
     files.closeDirectory(directory);
   }
   files.removeDirectory(place);
+}
+
+/**
+ * As {@link removeTree}, for what nobody needs any more: what cannot be removed now is left to the
+ * next sweep, and is no reason for anything else to fail.
+ */
+export async function removeTreeIfPossible(looking: Looking, place: Place): Promise<void> {
+  try {
+    await removeTree(looking, place);
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+  }
 }

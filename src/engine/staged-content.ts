@@ -3,7 +3,7 @@ import type { Directory, FileSystem, OpenFile, Place, Stat } from './file-system
 import { ContentHasher, type ContentHash, hashContent } from './hash.js';
 import { chunkBytes, smallContentBytesMax } from './limits.js';
 import { Pace } from './pace.js';
-import { removeTree } from './remove-tree.js';
+import { removeTreeIfPossible } from './remove-tree.js';
 import { slotName } from './units.js';
 
 /** Bytes that a caller hands over: whole, or in pieces. */
@@ -51,6 +51,11 @@ export class StagedContents {
     this.prefix = options.prefix;
   }
 
+  /** Contents that were staged. */
+  get count(): number {
+    return this.#count;
+  }
+
   /** Bytes that were staged. */
   get bytes(): number {
     return this.#bytes;
@@ -69,7 +74,9 @@ export class StagedContents {
   /** Removes everything that was staged: the transaction is not going to happen. */
   async removeAll(): Promise<void> {
     const looking = { files: this.#files, pace: new Pace() };
-    for (let n = 1; n <= this.#count; n += 1) await removeTree(looking, this.place(String(n)));
+    for (let n = 1; n <= this.#count; n += 1) {
+      await removeTreeIfPossible(looking, this.place(String(n)));
+    }
   }
 
   /** Removes a content that is not wanted any more. */

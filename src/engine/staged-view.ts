@@ -170,10 +170,10 @@ export class StagedView {
       const at = path === from ? to : childOf(to, pathBelow(path, from));
       moved.push([at, await this.#takeAlong(path, member)]);
     }
+    this.#refuseCollision(to);
     this.#detach(from);
     this.#set(from, absentNode);
     this.#prepareParents(to);
-    this.#refuseCollision(to);
     this.#clear(to);
     for (const [path, node] of moved) this.#set(path, node);
   }
@@ -480,15 +480,12 @@ export class StagedView {
   }
 
   /** Forgets every node at and below `path`; returns their staged contents. */
-  #detach(path: RelativePath): StagedContent[] {
-    const contents: StagedContent[] = [];
+  #detach(path: RelativePath, contents: StagedContent[] = []): readonly StagedContent[] {
     const node = this.#nodes.get(path);
     if (node?.kind === 'file' && node.content !== undefined) contents.push(node.content);
     this.#nodes.delete(path);
     this.#plainParents.clear();
-    for (const name of this.#names.get(path) ?? []) {
-      contents.push(...this.#detach(childOf(path, name)));
-    }
+    for (const name of this.#names.get(path) ?? []) this.#detach(childOf(path, name), contents);
     this.#names.delete(path);
     return contents;
   }

@@ -354,6 +354,7 @@ export class Store implements AsyncDisposable {
   /** Waits for what is running, then lets go of everything. A second call does nothing. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
+    this.#refuseNested();
     this.#isClosed = true;
     await Promise.allSettled(this.#work);
     this.#lock[Symbol.dispose]();
@@ -400,16 +401,15 @@ export class Store implements AsyncDisposable {
     work: (report: RecoveryReport | undefined, session: Parameters<typeof commit>[2]) => Promise<T>,
   ): Promise<T> {
     this.#refuseClosed();
-    if (runningIn.getStore()?.has(this) === true) {
-      throw new EngineError('TRANSACTION_NESTED', 'a transaction of this store is running here', {
-        hint: 'Use the transaction that the callback was given, or start this one after it.',
-      });
-    }
+    this.#refuseNested();
     const { signal, isRetry = false } = options;
     const waitMs = options.lockWaitMs ?? this.#options.lockWaitMs ?? lockWaitMsDefault;
-    publish('skillmeat:waiting', { root: this.root, waitMs });
-    const running = this.#writer.exclusively({ waitMs, signal, isRetry }, (session, report) =>
-      work(report, session),
+    const onWait = (): void => {
+      publish('skillmeat:waiting', { root: this.root, waitMs });
+    };
+    const running = this.#writer.exclusively(
+      { waitMs, signal, isRetry, onWait },
+      (session, report) => work(report, session),
     );
     this.#work.add(running);
     try {
@@ -428,6 +428,14 @@ export class Store implements AsyncDisposable {
       `transaction ${String(id)} is ${row.state}, neither blocked nor damaged`,
       { hint: 'Only a blocked or damaged transaction can be forced either way.' },
     );
+  }
+
+  /** It would wait for the lock that its own caller holds. */
+  #refuseNested(): void {
+    if (runningIn.getStore()?.has(this) !== true) return;
+    throw new EngineError('TRANSACTION_NESTED', 'a transaction of this store is running here', {
+      hint: 'Use the transaction that the callback was given, or start this one after it.',
+    });
   }
 
   #refuseClosed(): void {

@@ -1,6 +1,8 @@
 import { isAbsolute, parse } from 'node:path';
 import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import type { FileSystem, Place } from './file-system.js';
+import type { Looking } from './inspect.js';
+import type { Pace } from './pace.js';
 import { parsePath } from './path.js';
 import type { Seen } from './staged-node.js';
 import type { StagedView } from './staged-view.js';
@@ -71,13 +73,18 @@ export class TransactionCalls implements Transaction {
   /** Absolute path of the engine's own directory. */
   readonly #enginePath: string;
   readonly #reads: ReadableView;
+  readonly #pace: Pace;
   readonly #pending = new Set<Promise<unknown>>();
   #last: Promise<unknown> = Promise.resolve();
   #isOpen = true;
   #isAbandoned = false;
 
-  constructor(view: StagedView, files: FileSystem, enginePath: string) {
+  constructor(
+    view: StagedView,
+    { files, pace, enginePath }: Looking & { readonly enginePath: string },
+  ) {
     this.#view = view;
+    this.#pace = pace;
     this.#files = files;
     this.#enginePath = enginePath;
     this.#reads = readableView(view);
@@ -175,8 +182,13 @@ export class TransactionCalls implements Transaction {
         }),
       );
     }
-    const start = (): T | Promise<T> => {
-      if (this.#isAbandoned) throw new EngineError('ABORTED', 'the transaction was given up');
+    const start = async (): Promise<T> => {
+      if (this.#pace.isDue()) await this.#pace.turn();
+      if (this.#isAbandoned) {
+        throw new EngineError('ABORTED', 'the transaction was given up', {
+          hint: 'Await every call inside the callback of transact.',
+        });
+      }
       return act();
     };
     const call = this.#last.then(start).catch((error: unknown) => {

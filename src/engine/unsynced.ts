@@ -39,7 +39,7 @@ export class Unsynced {
 
   addPath(path: string): void {
     const found = fs.lstatSync(path, { bigint: true });
-    if (found.isSymbolicLink()) return;
+    if (!found.isFile() && !found.isDirectory()) return;
     const key = `${String(found.dev)}:${String(found.ino)}`;
     if (this.#touched.has(key)) return;
     this.#touched.add(key);

@@ -49,6 +49,8 @@ export interface WriterLockOptions {
 
 export interface AcquireOptions {
   readonly waitMs: number;
+  /** Called once when somebody else holds the lock. */
+  readonly onWait?: (() => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -79,15 +81,17 @@ export class WriterLock implements Disposable {
    * @returns what the last holder left, `undefined` when there is no such record.
    * @throws {EngineError} `STORE_LOCKED` after `waitMs`, `ABORTED`.
    */
-  async acquire({ waitMs, signal }: AcquireOptions): Promise<OwnerRecord | undefined> {
+  async acquire(options: AcquireOptions): Promise<OwnerRecord | undefined> {
+    const { waitMs, signal, onWait } = options;
     const deadline = performance.now() + waitMs;
     const leave = await enterQueue(this.#queueKey, {
       deadline,
       signal,
+      onWait,
       giveUp: () => this.#lockedError(waitMs),
     });
     try {
-      await this.#lockFileSystem(deadline, waitMs, signal);
+      await this.#lockFileSystem(deadline, options);
       this.#leaveQueue = leave;
       return this.#readOwner();
     } catch (error) {
@@ -138,9 +142,10 @@ export class WriterLock implements Disposable {
 
   async #lockFileSystem(
     deadline: number,
-    waitMs: number,
-    signal: AbortSignal | undefined,
+    { waitMs, signal, onWait }: AcquireOptions,
   ): Promise<void> {
+    if (this.#tryLock()) return;
+    onWait?.();
     for (let pauseMs = 0.5; !this.#tryLock(); pauseMs = Math.min(pauseMs * 2, lockPollMsMax)) {
       refuseAborted(signal);
       if (performance.now() >= deadline) throw this.#lockedError(waitMs);
@@ -172,6 +177,7 @@ export class WriterLock implements Disposable {
     // From here on only SQLite may open the file: closing another descriptor drops its lock.
     files.closeFile(file);
     this.#database = new Database(files.pathOf(place), { timeout: 0 });
+    this.#database.pragma('journal_mode = MEMORY');
   }
 
   /**
@@ -183,7 +189,7 @@ export class WriterLock implements Disposable {
     const lock = files.stat(this.#place(lockName));
     const isOurs = lock === undefined || (lock.kind === 'file' && lock.size === 0);
     const beside = ['-journal', '-wal', '-shm'].map((suffix) => `${lockName}${suffix}`);
-    const planted = beside.find((name) => files.stat(this.#place(name)) !== undefined);
+    const planted = beside.find((name) => (files.stat(this.#place(name))?.size ?? 0) > 0);
     if (isOurs && planted === undefined) return;
     throw new EngineError(
       'STORE_UNSAFE',
@@ -298,6 +304,7 @@ const queues = new Map<string, Waiter[]>();
 interface QueueOptions {
   readonly deadline: number;
   readonly signal: AbortSignal | undefined;
+  readonly onWait: (() => void) | undefined;
   readonly giveUp: () => EngineError;
 }
 
@@ -306,7 +313,10 @@ async function enterQueue(key: string, options: QueueOptions): Promise<() => voi
   refuseAborted(options.signal);
   const waiters = queues.get(key);
   if (waiters === undefined) queues.set(key, []);
-  else await waitInQueue(waiters, options);
+  else {
+    options.onWait?.();
+    await waitInQueue(waiters, options);
+  }
   return () => {
     const next = queues.get(key)?.shift();
     if (next === undefined) queues.delete(key);

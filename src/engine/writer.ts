@@ -1,6 +1,8 @@
 import {
   checkpoint,
+  coverByBarrier,
   lostTransactions,
+  refuseLostTransactions,
   setAsideForeign,
   discardStage,
   sweepStage,
@@ -19,7 +21,7 @@ import { unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
 import { Pace } from './pace.js';
 import type { Quarantine } from './quarantine.js';
 import type { RecoveryReport } from './receipt.js';
-import { recover } from './recover.js';
+import { recover, type SupersededPath } from './recover.js';
 import { RootTree } from './root-tree.js';
 import { type JournalFiles, requireInPlace, type StoreDirectory } from './store-directory.js';
 import type { AcquireOptions, OwnerRecord, WriterLock } from './writer-lock.js';
@@ -64,6 +66,8 @@ export class Writer {
   #unsettledTransactions = 0;
   #unsettledChanges = 0;
   #epoch = 0;
+  /** The newest transaction that this writer knows to be applied. */
+  #head: Head | undefined;
   /** Whether the next holder may trust that everything was applied. */
   #isInOrder = false;
 
@@ -114,6 +118,7 @@ export class Writer {
       const report = await this.#recoverIfNeeded(isOrderly, isRetry);
       this.#isInOrder = true;
       const head = journal.head();
+      this.#head = head;
       this.#epoch = journal.epoch();
       lock.recordHeld(bootId, head);
       return { report, head };
@@ -122,12 +127,17 @@ export class Writer {
     }
   }
 
-  /** I1: a record that says "all applied" after a recovery that failed would end all others. */
+  /**
+   * I1: a record that says "all applied" ends every recovery before it begins. So it names what this
+   * writer knows of, and only while nobody else has taken over.
+   */
   #letGo(): void {
     const { bootId, journal, lock } = this.#options;
     try {
-      if (this.#poison === undefined && this.#isInOrder) {
-        lock.recordReleased(bootId, journal.head());
+      const head = this.#poison === undefined && this.#isInOrder ? this.#head : undefined;
+      if (head !== undefined && journal.epoch() === this.#epoch) {
+        lock.requireInPlace();
+        lock.recordReleased(bootId, head);
       }
     } catch {
       // The work is done or failed by itself; without this record the next one recovers.
@@ -144,7 +154,8 @@ export class Writer {
   }
 
   /** Counts a commit of this process towards the next checkpoint. */
-  noteCommit(changes: number): void {
+  noteCommit(head: Head, changes: number): void {
+    this.#head = head;
     this.#unsettledTransactions += 1;
     this.#unsettledChanges += changes;
     this.#epoch += 1;
@@ -158,7 +169,9 @@ export class Writer {
   /** Undoes a transaction whose applying failed. @returns what it still needs, if anything. */
   async undo(id: number, reason: string): Promise<TransactionUpdate | undefined> {
     const { journal } = this.#options;
-    journal.update([{ id, state: 'undoing', reason }]);
+    // I4: a writer that lost its lock may find the work of the next one here, and must not undo it.
+    journal.update([{ id, state: 'undoing', reason }], this.#epoch);
+    this.#epoch += 1;
     const row = journal.transaction(id);
     assert(row !== undefined, 'the transaction was just committed');
     const { unresolved } = await this.#finish([row], new Set());
@@ -196,8 +209,7 @@ export class Writer {
       epoch: this.#epoch,
       requireFence: () => {
         this.#requireInPlace();
-        const epoch = this.#options.journal.epoch();
-        if (epoch === this.#epoch) return;
+        if (this.#options.journal.epoch() === this.#epoch) return;
         throw new EngineError('FENCED', 'another writer took over this store', {
           hint: 'The lock file was removed while in use. Open the store again.',
         });
@@ -232,6 +244,7 @@ export class Writer {
       return undefined;
     }
     this.#requireInPlace();
+    if (!isOrderly) refuseLostTransactions(this.#checkpointing());
     // I4: a holder that only lost its lock file, and goes on, must not get past this.
     journal.bumpEpoch(journal.epoch());
     if (!isOrderly) journal.quickCheck();
@@ -256,8 +269,18 @@ export class Writer {
     this.#isInOrder = false;
     using tree = new RootTree(files, root);
     using stage = new RootTree(files, directory.stage);
-    const looking = { files, pace: new Pace() };
-    const { changed, superseded, updates } = await recover(transactions, {
+    const pace = new Pace();
+    pace.onTurn = (): void => {
+      const { rootPath } = directory;
+      publish('skillmeat:progress', {
+        root: rootPath,
+        phase: 'recover',
+        done: 0,
+        total: undefined,
+      });
+    };
+    const looking = { files, pace };
+    const { changed, updates, ...recovered } = await recover(transactions, {
       looking,
       journal,
       tree,
@@ -266,20 +289,26 @@ export class Writer {
       acceptsLossOf: forced,
     });
     const checkpointing = this.#checkpointing();
-    const done = updates.filter(({ trouble }) => trouble === undefined);
+    const done = new Map(
+      updates.filter(({ trouble }) => trouble === undefined).map((update) => [update.id, update]),
+    );
+    const setAside: SupersededPath[] = [];
     for (const transaction of transactions) {
-      const isDone = done.some(({ id }) => id === transaction.id);
-      if (isDone) await setAsideForeign(transaction, checkpointing);
+      if (!done.has(transaction.id)) continue;
+      for (const path of await setAsideForeign(transaction, checkpointing)) {
+        setAside.push({ transaction: transaction.id, path, why: 'edited while it was displaced' });
+      }
     }
+    coverByBarrier(transactions, checkpointing);
     // I7: durable first, settled then; a crash in between repeats what changes nothing.
     await files.barrier(root, Number.POSITIVE_INFINITY);
     journal.update(updates);
     for (const transaction of transactions) {
-      const isUndone = done.some(
-        ({ id, state }) => id === transaction.id && state === 'rolled-back',
-      );
-      if (isUndone) await discardStage(transaction, checkpointing);
+      if (done.get(transaction.id)?.state === 'rolled-back') {
+        await discardStage(transaction, checkpointing);
+      }
     }
+    const superseded = [...recovered.superseded, ...setAside];
     const ids = transactions.map(({ id }) => id);
     if (ids.length > 0) {
       publish('skillmeat:recovery', {

@@ -38,7 +38,8 @@ export async function apply(
 async function openTarget(context: Context, flags: ApplyFlags): Promise<Store> {
   const makesStore = flags.init === true && flags.dryRun !== true;
   if (makesStore) {
-    const { store, isNew } = await openOrMake(context, findRootOrPlace(context.options.root));
+    const root = findRootOrPlace(context.options.root);
+    const { store, isNew } = await openOrMake(context, { root });
     if (isNew) context.output.notice(`made a store in ${store.root}/.skillmeat`);
     return store;
   }

@@ -13,7 +13,8 @@ export async function init(context: Context, directory: string | undefined): Pro
   }
   if (directory === '') throw new UsageError('DIR is empty', 'Leave it out for this directory.');
   const root = resolve(workingDirectory(), directory ?? options.root ?? '.');
-  const { isNew, ...opened } = await openOrMake(context, root);
+  // Whoever writes to it, a store that is there is there.
+  const { isNew, ...opened } = await openOrMake(context, { root, recover: 'never' });
   await using store = opened.store;
   output.answer({ store: { root: store.root, created: isNew } }, describeInit(store.root, isNew));
   return success;

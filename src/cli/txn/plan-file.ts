@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
-import { addAbortSignal } from 'node:stream';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { EngineError, type PlanFormat } from '../../engine/index.js';
 import { UsageError } from '../failure.js';
 
@@ -34,7 +34,7 @@ export async function openPlanFile(options: PlanFileOptions): Promise<PlanFile> 
   const { plan, workingDirectory, signal } = options;
   if (plan === '-') {
     return {
-      bytes: addAbortSignal(signal, process.stdin),
+      bytes: stoppable(process.stdin, signal),
       name: 'standard input',
       baseDirectory: workingDirectory,
       format: undefined,
@@ -49,12 +49,19 @@ export async function openPlanFile(options: PlanFileOptions): Promise<PlanFile> 
   }
   return {
     // Closes the file at its end, and when whoever reads it lets go.
-    bytes: file.createReadStream({ signal }),
+    bytes: stoppable(file.createReadStream(), signal),
     name: plan,
     // The shell's `<(…)` gives a pipe, in a directory that means nothing.
     baseDirectory: stat.isFile() ? dirname(path) : workingDirectory,
     format: formatOf[extname(plan).toLowerCase()],
   };
+}
+
+/** Ends `stream` when `signal` says so: whoever reads it, then or later, gets an `AbortError`. */
+function stoppable(stream: Readable, signal: AbortSignal): Readable {
+  // Ctrl-C may come before anybody reads, and an error that nobody listens to ends the process.
+  stream.on('error', () => {});
+  return addAbortSignal(signal, stream);
 }
 
 /** @throws {UsageError} when a plan would be read from the keyboard. */
