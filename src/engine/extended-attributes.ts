@@ -46,34 +46,49 @@ let attributeCopier: boolean | undefined;
 export async function copyAttributesBySpawn(
   copies: readonly AttributeCopy[],
 ): Promise<readonly KeptAttributes[]> {
-  // The child's own /proc/self would show its descriptors, not ours.
-  const ours = (path: string): string =>
-    path.replace('/proc/self/', `/proc/${String(process.pid)}/`);
   const inputOf = ({ from, to }: AttributeCopy): string => `${ours(from)}\0${ours(to)}\0`;
+  const copyFiles = ['cp', '--attributes-only', '--no-dereference', '--preserve=mode,xattr', '--'];
+  const copyAll = (some: readonly AttributeCopy[]): Promise<boolean> =>
+    succeeds('xargs', ['-0', '-n', '2', ...copyFiles], some.map(inputOf).join(''));
   if (copies.length === 0) return [];
-  if (await succeeds(copies.map(inputOf).join(''))) {
-    return copies.map(({ pair }) => ({ pair, lost: undefined }));
-  }
+  if (await copyAll(copies)) return copies.map(({ pair }) => ({ pair, lost: undefined }));
   const kept: KeptAttributes[] = [];
   for (const copy of copies) {
-    const isKept = await succeeds(inputOf(copy));
+    const isKept = await copyAll([copy]);
     kept.push({ pair: copy.pair, lost: isKept ? undefined : '(extended attributes)' });
   }
   return kept;
 }
 
-function succeeds(input: string): Promise<boolean> {
-  const copy = ['cp', '--attributes-only', '--no-dereference', '--preserve=mode,xattr', '--'];
+/** cp has no way to do a directory without what is in it; tar has. */
+export async function copyDirectoryAttributesBySpawn(
+  copies: readonly AttributeCopy[],
+): Promise<readonly KeptAttributes[]> {
+  const options = "--xattrs --xattrs-include='*' --acls";
+  const pack = `tar -C "$1" -c --no-recursion ${options} .`;
+  const unpack = `tar -C "$2" -x --no-same-owner ${options}`;
+  const kept: KeptAttributes[] = [];
+  for (const { pair, from, to } of copies) {
+    const isKept = await succeeds('sh', ['-c', `${pack} | ${unpack}`, 'sh', ours(from), ours(to)]);
+    kept.push({ pair, lost: isKept ? undefined : '(extended attributes)' });
+  }
+  return kept;
+}
+
+/** A child's own /proc/self would show its descriptors, not ours. */
+function ours(path: string): string {
+  return path.replace('/proc/self/', `/proc/${String(process.pid)}/`);
+}
+
+function succeeds(program: string, args: readonly string[], input = ''): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const child = spawn('xargs', ['-0', '-n', '2', ...copy], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-    });
+    const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'ignore'] });
     child.on('error', reject);
     child.on('close', (code) => {
       resolve(code === 0);
     });
     child.stdin.on('error', () => {
-      // The exit code says it: xargs stopped at a pair that failed.
+      // The exit code says it: the program stopped before it had read everything.
     });
     child.stdin.end(input);
   });

@@ -258,6 +258,14 @@ export class Journal implements Disposable {
     return this.#reading(() => this.#statements.unsettled.all().map(toTransaction));
   }
 
+  /** How many transactions and rows wait for a checkpoint. */
+  countUnsettled(): { readonly transactions: number; readonly rows: number } {
+    return this.#reading(() => {
+      const found = this.#statements.countUnsettled.get();
+      return { transactions: found?.transactions ?? 0, rows: found?.rows ?? 0 };
+    });
+  }
+
   /** Unsettled transactions that are blocked or damaged, oldest first. */
   troubled(): readonly TransactionRow[] {
     return this.#reading(() => this.#statements.troubled.all().map(toTransaction));
@@ -333,10 +341,6 @@ export class Journal implements Disposable {
       if (hasher.digest() === toHex(row.chain) && changes.length === row.row_count) return;
       throw damaged(this.#path, `transaction ${String(id)} does not match its chain hash`);
     });
-  }
-
-  countTransactions(): number {
-    return this.#reading(() => Number(this.#statements.count.pluck().get()));
   }
 
   /** Copies the write-ahead log into the database and empties it, if no reader is in the way. */
@@ -576,12 +580,12 @@ interface Statements {
   readonly setSuperseded: Database.Statement<[string, number, number]>;
   readonly unsettled: Database.Statement<[], StoredTransaction>;
   readonly troubled: Database.Statement<[], StoredTransaction>;
+  readonly countUnsettled: Database.Statement<[], { transactions: number; rows: number }>;
   readonly firstUnsettled: Database.Statement<[]>;
   readonly history: Database.Statement<[number], StoredTransaction>;
   readonly transaction: Database.Statement<[number], StoredTransaction>;
   readonly log: Database.Statement<[number, number], StoredTransaction>;
   readonly changes: Database.Statement<[number], StoredChange>;
-  readonly count: Database.Statement<[]>;
 }
 
 function prepareStatements(database: Database.Database): Statements {
@@ -619,6 +623,12 @@ function prepareStatements(database: Database.Database): Statements {
        UNION SELECT * FROM journal_transaction WHERE trouble IS NOT NULL
        ORDER BY id`,
     ),
+    countUnsettled: database.prepare(
+      `SELECT count(*) AS transactions, coalesce(sum(row_count), 0) AS rows
+       FROM journal_transaction
+       WHERE id > (SELECT value FROM meta WHERE key = 'settled_through')
+         AND state = 'committed' AND trouble IS NULL`,
+    ),
     troubled: database.prepare(
       'SELECT * FROM journal_transaction WHERE trouble IS NOT NULL ORDER BY id',
     ),
@@ -641,7 +651,6 @@ function prepareStatements(database: Database.Database): Statements {
         'SELECT * FROM journal_change WHERE transaction_id = ? ORDER BY sequence',
       )
       .safeIntegers(true),
-    count: database.prepare('SELECT count(*) FROM journal_transaction'),
   };
 }
 

@@ -21,6 +21,7 @@ import {
   type AttributeCopy,
   copyAttributes,
   copyAttributesBySpawn,
+  copyDirectoryAttributesBySpawn,
   hasAttributeCopier,
 } from './extended-attributes.js';
 import { fileSystemTypeOf } from './file-system-types.js';
@@ -292,10 +293,12 @@ export class NodeFileSystem implements FileSystem {
       return pairs.flatMap((pair) => copyAttributes(native, toCopy(pair)) ?? []);
     }
     if (this.#extendedAttributes === 'unknown') return [];
-    // cp has no way to do a directory without what is in it.
-    return copyAttributesBySpawn(
-      pairs.filter(({ to }) => this.stat(to)?.kind === 'file').map(toCopy),
-    );
+    const isDirectory = ({ to }: AttributePair): boolean => this.stat(to)?.kind === 'directory';
+    const files = pairs.filter((pair) => !isDirectory(pair));
+    return [
+      ...(await copyAttributesBySpawn(files.map(toCopy))),
+      ...(await copyDirectoryAttributesBySpawn(pairs.filter(isDirectory).map(toCopy))),
+    ];
   }
 
   // --- renaming ------------------------------------------------------------------------------

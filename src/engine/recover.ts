@@ -308,13 +308,26 @@ class Recovery {
   /** Nothing is touched: what the others need may hang on the damaged one. */
   #park(parked: ReadonlyMap<number, RelativePath>): Recovered {
     const culprits = [...parked.keys()].map(String).join(', ');
-    const updates = this.#transactions.map(({ id, state }): TransactionUpdate => {
+    const updates = this.#transactions.map((transaction): TransactionUpdate => {
+      const { id, state } = transaction;
       const path = parked.get(id);
-      return path === undefined
-        ? { id, state, trouble: 'blocked', reason: `waits for ${culprits}, which is damaged` }
-        : { id, state, trouble: 'damaged', reason: `the bytes that belong at ${path} are missing` };
+      if (path !== undefined) {
+        const reason = `the bytes that belong at ${path} are missing`;
+        return { id, state, trouble: 'damaged', reason };
+      }
+      if (this.#isAtRest(id)) return this.#settled(transaction);
+      return { id, state, trouble: 'blocked', reason: `waits for ${culprits}, which is damaged` };
     });
     return { changed: 0, superseded: [], updates };
+  }
+
+  /** Tells whether every path of a transaction is as it shall be. */
+  #isAtRest(id: number): boolean {
+    return [...this.#states.values()].every(
+      ({ decision, error, wishes }) =>
+        (decision.do === 'nothing' && error === undefined) ||
+        !wishes.some(({ move }) => move.transaction.id === id),
+    );
   }
 
   // --- 5. act --------------------------------------------------------------------------------

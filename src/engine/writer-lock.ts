@@ -177,7 +177,6 @@ export class WriterLock implements Disposable {
     // From here on only SQLite may open the file: closing another descriptor drops its lock.
     files.closeFile(file);
     this.#database = new Database(files.pathOf(place), { timeout: 0 });
-    this.#database.pragma('journal_mode = MEMORY');
   }
 
   /**
@@ -201,7 +200,8 @@ export class WriterLock implements Disposable {
   #takeLock(): boolean {
     if (this.#lockFile !== undefined) return this.#options.files.tryLock(this.#lockFile);
     try {
-      this.#database?.exec('BEGIN EXCLUSIVE');
+      // Without a journal of its own in a file; nothing is ever written.
+      this.#database?.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
       return true;
     } catch (error) {
       if (systemCode(error)?.startsWith('SQLITE_BUSY') === true) return false;

@@ -65,6 +65,7 @@ export class Writer {
   /** Unsettled transactions and changes that this process knows of, to decide on a checkpoint. */
   #unsettledTransactions = 0;
   #unsettledChanges = 0;
+  #hasCounted = false;
   #epoch = 0;
   /** The newest transaction that this writer knows to be applied. */
   #head: Head | undefined;
@@ -91,8 +92,8 @@ export class Writer {
     work: (session: Session, report: RecoveryReport | undefined) => Promise<T>,
   ): Promise<T> {
     this.#refusePoisoned();
-    const { journal, lock } = this.#options;
-    const owner = await lock.acquire(options);
+    const { journal } = this.#options;
+    const owner = await this.#acquire(options);
     try {
       this.#refusePoisoned();
       this.#isInOrder = false;
@@ -109,6 +110,15 @@ export class Writer {
     }
   }
 
+  async #acquire(options: AcquireOptions): Promise<OwnerRecord | undefined> {
+    const { directory, lock } = this.#options;
+    try {
+      return await lock.acquire(options);
+    } catch (error) {
+      throw fromSystemErrorOnly(error, 'lock', directory.rootPath);
+    }
+  }
+
   async #begin(
     isOrderly: boolean,
     isRetry: boolean,
@@ -117,6 +127,7 @@ export class Writer {
     try {
       const report = await this.#recoverIfNeeded(isOrderly, isRetry);
       this.#isInOrder = true;
+      if (!this.#hasCounted) this.#countUnsettled();
       const head = journal.head();
       this.#head = head;
       this.#epoch = journal.epoch();
@@ -240,7 +251,6 @@ export class Writer {
     const unsettled = journal.unsettled();
     const troubled = unsettled.filter(({ trouble }) => trouble !== undefined);
     if (isOrderly && troubled.length === 0) {
-      this.#countUnsettled(unsettled);
       return undefined;
     }
     this.#requireInPlace();
@@ -250,13 +260,15 @@ export class Writer {
     if (!isOrderly) journal.quickCheck();
     const report = await this.#finish(isOrderly ? troubled : unsettled, new Set());
     if (!isOrderly) await sweepStage(this.#checkpointing());
-    this.#countUnsettled(journal.unsettled());
+    this.#countUnsettled();
     return unsettled.length === 0 ? undefined : report;
   }
 
-  #countUnsettled(unsettled: readonly TransactionRow[]): void {
-    this.#unsettledTransactions = unsettled.length;
-    this.#unsettledChanges = unsettled.reduce((sum, { rowCount }) => sum + rowCount, 0);
+  #countUnsettled(): void {
+    const { transactions, rows } = this.#options.journal.countUnsettled();
+    this.#unsettledTransactions = transactions;
+    this.#unsettledChanges = rows;
+    this.#hasCounted = true;
   }
 
   async #finish(

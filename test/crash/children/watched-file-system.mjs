@@ -1,0 +1,73 @@
+/** @import { FileSystem } from '../../../src/engine/file-system.js' */
+
+/** Every call of the seam that can change something on disk, or make a change durable. */
+export const mutatingCalls = /** @type {const} */ ([
+  'makeRoot',
+  'makeDirectory',
+  'removeDirectory',
+  'createFile',
+  'write',
+  'writeSync',
+  'closeWritten',
+  'makeLink',
+  'removeFile',
+  'setMode',
+  'setModeOf',
+  'setOwner',
+  'keepExtendedAttributes',
+  'exchange',
+  'moveNew',
+  'moveOwn',
+  'barrier',
+  'writeRecord',
+  'openRecord',
+]);
+
+/** Those that only look, or that let go of something. */
+export const lookingCalls = /** @type {const} */ ([
+  'openRoot',
+  'openDirectory',
+  'resolveLinks',
+  'closeDirectory',
+  'list',
+  'stat',
+  'statFile',
+  'statDirectory',
+  'readLink',
+  'openForReading',
+  'read',
+  'readSync',
+  'closeFile',
+  'close',
+  'typeOf',
+  'freeBytes',
+  'bootId',
+  'processOwner',
+  'readRecord',
+  'tryLock',
+  'unlock',
+  'pathOf',
+]);
+
+/** @type {ReadonlySet<PropertyKey>} */
+const mutating = new Set(mutatingCalls);
+
+/**
+ * Puts `around` each call that changes something.
+ *
+ * @param {FileSystem} files
+ * @param {(name: string, call: () => unknown) => unknown} around
+ * @returns {FileSystem}
+ */
+export function watchFileSystem(files, around) {
+  return new Proxy(files, {
+    get(target, key) {
+      const value = Reflect.get(target, key, target);
+      if (typeof value !== 'function') return value;
+      /** @type {(...values: unknown[]) => unknown} */
+      const method = value.bind(target);
+      if (!mutating.has(key)) return method;
+      return (/** @type {unknown[]} */ ...values) => around(String(key), () => method(...values));
+    },
+  });
+}

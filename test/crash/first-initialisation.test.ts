@@ -1,0 +1,34 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { openStore } from '../../src/engine/index.js';
+import { Child, cleanUp, makeDirectory, removeDirectory } from '../support/processes.js';
+import { type NativeMode, requireChain } from './recovered-state.js';
+
+/* One that is killed is in killed-at-every-call.test.ts. */
+
+afterEach(cleanUp);
+
+const rounds = 8;
+
+test.each<{ readonly kinds: readonly NativeMode[] }>([
+  { kinds: ['auto', 'auto'] },
+  { kinds: ['off', 'off'] },
+  { kinds: ['auto', 'off', 'auto', 'off'] },
+])('processes that initialise one store at once all get the same one: $kinds', async ({ kinds }) => {
+  for (let round = 0; round < rounds; round += 1) {
+    const directory = makeDirectory();
+    const root = path.join(directory, 'root');
+    const children = kinds.map(
+      (native, i) =>
+        new Child('commit-in-turn.mjs', { root, native, name: `process-${String(i)}`, count: 2 }),
+    );
+    for (const child of children) await child.succeeded();
+    await using store = await openStore(root, { lockWaitMs: 0 });
+    const log = await store.log();
+    expect(log).toHaveLength(2 * kinds.length);
+    expect(fs.readFileSync(path.join(root, 'counter'), 'utf8')).toBe(String(log.length));
+    expect(requireChain(root)).toBe(log.length);
+    removeDirectory(directory);
+  }
+});

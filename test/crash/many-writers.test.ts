@@ -1,0 +1,135 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { afterEach, expect, test } from 'vitest';
+import { openStore } from '../../src/engine/index.js';
+import { Child, cleanUp, makeDirectory, seededRandom, sha256 } from '../support/processes.js';
+import type { CommitInput } from './children/commit-in-turn.mjs';
+import { type NativeMode, requireChain } from './recovered-state.js';
+
+/*
+ * Processes that commit to one root at once, each transaction reading what the others left: the
+ * counter, the shared manifest and the log must tell the same serial story.
+ */
+
+afterEach(cleanUp);
+
+test('8 processes with 200 transactions each leave all 1600, one after the other', async () => {
+  const { root, writers } = await startWriters(repeat(8, 'auto'), 200);
+  for (const { child } of writers) await child.succeeded();
+  const committed = await requireSerial(root);
+  expect(committed).toEqual(new Set(writers.flatMap(({ all }) => all)));
+  console.log(`many writers: ${String(committed.size)} transactions of 8 processes, all there`);
+});
+
+test('processes with and without the native part exclude each other', async () => {
+  const modes = [...repeat(4, 'auto'), ...repeat(4, 'off')];
+  const { root, writers } = await startWriters(modes, 25);
+  for (const { child } of writers) await child.succeeded();
+  const committed = await requireSerial(root);
+  expect(committed).toEqual(new Set(writers.flatMap(({ all }) => all)));
+});
+
+test.each<[string, readonly NativeMode[], number]>([
+  ['8 native processes', repeat(8, 'auto'), 200],
+  ['8 processes of both kinds', [...repeat(4, 'auto'), ...repeat(4, 'off')], 25],
+])('killing a third of %s loses nothing acknowledged and blocks nobody', async (_, modes, count) => {
+  const random = seededRandom(`killing a third of ${String(modes.length)} writers`);
+  const { root, writers } = await startWriters(modes, count);
+  const shuffled = writers
+    .map((writer) => ({ writer, order: random.below(1_000_000) }))
+    .toSorted((a, b) => a.order - b.order)
+    .map(({ writer }) => writer);
+  const victims = shuffled.slice(0, Math.round(writers.length / 3));
+  // Most die with the lock in their hands, some while they wait for it.
+  const moments = victims.map((writer) => ({
+    writer,
+    transaction: 1 + random.below(count - 1),
+    laterMs: random.below(5),
+  }));
+  await Promise.all(
+    moments.map(async ({ writer, transaction, laterMs }) => {
+      await writer.child.hears('HOLDING', transaction);
+      if (laterMs > 0) await setTimeout(laterMs - 1);
+      writer.child.signal('SIGKILL');
+    }),
+  );
+  for (const { child } of writers) {
+    if (!victims.some((victim) => victim.child === child)) await child.succeeded();
+  }
+  const ends = await Promise.all(victims.map(({ child }) => child.ended));
+  const killed = ends.filter(({ signal }) => signal === 'SIGKILL').length;
+  const committed = await requireSerial(root);
+  const acknowledged = writers.flatMap(({ child }) => child.said('ACK'));
+  for (const line of acknowledged) expect(committed).toContain(line.split(' ')[1]);
+  // Each victim may have had one more on its way.
+  expect(committed.size - acknowledged.length).toBeLessThanOrEqual(killed);
+  console.log(
+    `killed ${String(killed)} of ${String(writers.length)} writers: ${String(acknowledged.length)} transactions acknowledged, ${String(committed.size)} there`,
+  );
+});
+
+interface Writer {
+  readonly child: Child;
+  /** Own names of all the transactions that it is told to make. */
+  readonly all: readonly string[];
+}
+
+/** Starts a writer for each mode, and lets them go once all of them have opened the store. */
+async function startWriters(
+  modes: readonly NativeMode[],
+  count: number,
+): Promise<{ readonly root: string; readonly writers: readonly Writer[] }> {
+  const root = path.join(makeDirectory(), 'root');
+  const writers = modes.map((native, i): Writer => {
+    const name = `writer-${String(i + 1)}`;
+    const input: CommitInput = { root, native, name, count, waits: true };
+    const all = Array.from({ length: count }, (_, n) => `${name}/${String(n + 1)}`);
+    return { child: new Child('commit-in-turn.mjs', input), all };
+  });
+  for (const { child } of writers) {
+    if (!(await child.hears('READY'))) await child.succeeded();
+  }
+  for (const { child } of writers) child.tell('');
+  return { root, writers };
+}
+
+/**
+ * Checks that the root is what its transactions make of an empty one, one after the other.
+ *
+ * @returns the own names of all transactions.
+ */
+async function requireSerial(root: string): Promise<ReadonlySet<string>> {
+  await using store = await openStore(root, { lockWaitMs: 0 });
+  const { head, troubled, quarantined } = await store.status();
+  expect({ troubled, quarantined }).toEqual({ troubled: [], quarantined: 0 });
+  const log = (await store.log({ limit: head + 1 })).toReversed();
+  expect(log.map(({ id }) => id)).toEqual(Array.from({ length: head }, (_, i) => i + 1));
+  expect(new Set(log.map(({ state }) => state))).not.toContain('rolled-back');
+  const names = log.map(({ message }) => message);
+
+  let manifest = '';
+  for (const [i, own] of names.entries()) {
+    const id = i + 1;
+    manifest += `${own}\n`;
+    const { changes, superseded } = await store.show(id);
+    const after = new Map(changes.map((change) => [change.path, change.after]));
+    expect(superseded).toEqual([]);
+    expect(after.get('counter')).toMatchObject({ sha256: sha256(String(id)) });
+    expect(after.get('manifest')).toMatchObject({ sha256: sha256(manifest) });
+    expect(after.get(`files/${own}`)).toMatchObject({ sha256: sha256(own) });
+  }
+  const read = (name: string): string => fs.readFileSync(path.join(root, name), 'utf8');
+  expect(read('counter')).toBe(String(head));
+  expect(read('manifest')).toBe(manifest);
+  for (const own of names) expect(read(`files/${own}`)).toBe(own);
+  const files = fs.readdirSync(path.join(root, 'files'), { recursive: true, withFileTypes: true });
+  expect(files.filter((entry) => entry.isFile())).toHaveLength(names.length);
+  expect(requireChain(root)).toBe(head);
+  expect(new Set(names).size).toBe(names.length);
+  return new Set(names);
+}
+
+function repeat<T>(times: number, value: T): readonly T[] {
+  return Array.from({ length: times }, () => value);
+}

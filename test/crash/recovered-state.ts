@@ -1,0 +1,146 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { expect } from 'vitest';
+import { type OpenStoreOptions, openStore, type Store } from '../../src/engine/index.js';
+import { Journal } from '../../src/engine/journal.js';
+import { NodeFileSystem } from '../../src/engine/node-file-system.js';
+import { describeTree, describeWrites, makeDirectory } from '../support/processes.js';
+import { transactions, writeBase } from './children/transactions.mjs';
+import { watchFileSystem } from './children/watched-file-system.mjs';
+
+export type NativeMode = 'auto' | 'off';
+export const nativeModes: readonly NativeMode[] = ['auto', 'off'];
+
+/** Leaves out nothing, and works on the disk; takes many minutes. */
+export const isExhaustive: boolean = process.env['SKILLMEAT_EXHAUSTIVE'] === '1';
+
+/** A directory with the base tree, beside the source that transactions copy from. */
+export interface Place {
+  /** Holds both; for `removeDirectory`. */
+  readonly directory: string;
+  readonly root: string;
+  readonly source: string;
+}
+
+export function makePlace(): Place {
+  const directory = makeDirectory({ inMemory: !isExhaustive });
+  const place = {
+    directory,
+    root: path.join(directory, 'root'),
+    source: path.join(directory, 'source'),
+  };
+  writeBase(place.root, place.source);
+  return place;
+}
+
+/** As {@link makePlace}, with a store in it. */
+export async function makeStore(native: NativeMode): Promise<Place> {
+  const place = makePlace();
+  await (await openStore(place.root, { create: true, native })).close();
+  return place;
+}
+
+/** What the tree is before the first, and after each of the transactions. */
+export async function expectedTrees(): Promise<readonly (readonly string[])[]> {
+  const { root, source } = await makeStore('auto');
+  const trees = [describeTree(root)];
+  await using store = await openStore(root);
+  for (const transaction of transactions) {
+    await store.transact({}, (tx) => transaction(tx, source));
+    trees.push(describeTree(root));
+  }
+  expect(new Set(trees.map((tree) => tree.join('\n'))).size).toBe(trees.length);
+  return trees;
+}
+
+/**
+ * Opens a store that a process died in, and checks everything that recovery promises besides
+ * which transactions there are.
+ *
+ * @returns the tree that recovery made, and the transactions, oldest first.
+ */
+export async function requireRecovered(
+  root: string,
+  options: OpenStoreOptions,
+): Promise<{
+  readonly tree: readonly string[];
+  readonly log: Awaited<ReturnType<Store['log']>>;
+  readonly wasRecovered: boolean;
+}> {
+  const first = await openStore(root, options);
+  const log = (await first.log({ limit: 10_000 })).toReversed();
+  const status = await first.status();
+  const wasRecovered = first.recoveryOnOpen !== undefined;
+  // Nobody else wrote anything here, so nothing can have been superseded.
+  for (const { id } of log) expect((await first.show(id ?? 0)).superseded).toEqual([]);
+  await first.close();
+  const tree = describeTree(root);
+  expect(status).toMatchObject({ head: log.length, troubled: [], quarantined: 0 });
+  if (wasRecovered) expect(status.unsettled).toBe(0);
+  requireNoOrphans(root, log);
+  await requireNothingLeftToDo(root, options, { tree, log, wasRecovered });
+  await requireUsable(root, options, log.length);
+  return { tree, log, wasRecovered };
+}
+
+/** `stage` holds what the transactions displaced, each in its slot, and nothing else. */
+function requireNoOrphans(root: string, log: Awaited<ReturnType<Store['log']>>): void {
+  const history = new Set(
+    log
+      .filter(({ state }) => state !== 'rolled-back')
+      .map(({ id, uuid }) => `${String(id)}-${String(uuid).slice(0, 8)}`),
+  );
+  const orphans = fs.readdirSync(path.join(root, '.skillmeat', 'stage')).filter((name) => {
+    const [, prefix = '', slot = ''] = /^([^.]+)\.(.+)$/.exec(name) ?? [];
+    return !history.has(prefix) || !/^\d+$/.test(slot);
+  });
+  expect(orphans).toEqual([]);
+}
+
+/** I7: a second recovery finds nothing to do, and so writes nothing at all. */
+async function requireNothingLeftToDo(
+  root: string,
+  options: OpenStoreOptions,
+  before: {
+    readonly tree: readonly string[];
+    readonly log: unknown;
+    readonly wasRecovered: boolean;
+  },
+): Promise<void> {
+  const writes = describeWrites(root);
+  const calls: string[] = [];
+  const files = new NodeFileSystem({ native: options.native ?? 'auto' });
+  const fileSystem = watchFileSystem(files, (name, call) => {
+    calls.push(name);
+    return call();
+  });
+  const store = await openStore(root, { ...options, create: false, fileSystem });
+  expect(store.recoveryOnOpen).toBeUndefined();
+  expect((await store.log({ limit: 10_000 })).toReversed()).toEqual(before.log);
+  await store.close();
+  // Where nobody died while writing, taking the lock for a look leaves its note in `owner`.
+  const written = before.wasRecovered ? calls : calls.filter((name) => !/Record$/.test(name));
+  expect(written).toEqual([]);
+  expect(describeWrites(root)).toEqual(writes);
+  expect(describeTree(root)).toEqual(before.tree);
+}
+
+async function requireUsable(root: string, options: OpenStoreOptions, head: number): Promise<void> {
+  const store = await openStore(root, options);
+  const { transaction } = await store.transact({ lockWaitMs: 0 }, (tx) =>
+    tx.write('after-the-crash.txt', 'here'),
+  );
+  expect(transaction?.id).toBe(head + 1);
+  expect(fs.readFileSync(path.join(root, 'after-the-crash.txt'), 'utf8')).toBe('here');
+  await store.close();
+  requireChain(root);
+}
+
+/** I5: every transaction in the journal matches its own hash and that of the one before. */
+export function requireChain(root: string): number {
+  using journal = Journal.open(path.join(root, '.skillmeat', 'journal.db'));
+  const { id: head } = journal.head();
+  expect(journal.countTransactions()).toBe(head);
+  for (let id = 1; id <= head; id += 1) journal.verifyChain(id);
+  return head;
+}

@@ -1,0 +1,200 @@
+import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { EngineEvents, Store } from '../../src/engine/index.js';
+import { Journal } from '../../src/engine/journal.js';
+import {
+  historyTransactionsMax,
+  unsettledChangesMax,
+  unsettledTransactionsMax,
+} from '../../src/engine/limits.js';
+import { systemError, watchedFileSystem } from '../support/faults.js';
+import { expectError, listOwn, modes, readQuarantine, useSandbox } from '../support/store.js';
+import { file } from '../support/tree.js';
+
+describe.each(modes)('native %s', (mode) => {
+  const sandbox = useSandbox(mode);
+
+  /** Makes the transactions that are missing for a checkpoint, but for the last. */
+  async function fill(store: Store, done: number): Promise<void> {
+    for (let n = done; n < unsettledTransactionsMax - 1; n += 1) {
+      await store.transact({}, (tx) => tx.write('counter', String(n)));
+    }
+  }
+
+  /** Collects what the engine tells about checkpoints while `act` runs. */
+  async function checkpointsOf(
+    act: () => Promise<unknown>,
+  ): Promise<readonly EngineEvents['skillmeat:checkpoint'][]> {
+    const events: EngineEvents['skillmeat:checkpoint'][] = [];
+    const listen = (event: unknown): void => {
+      events.push(event as EngineEvents['skillmeat:checkpoint']);
+    };
+    subscribe('skillmeat:checkpoint', listen);
+    try {
+      await act();
+    } finally {
+      unsubscribe('skillmeat:checkpoint', listen);
+    }
+    return events.filter(({ root }) => root === sandbox.root);
+  }
+
+  test('comes after so many transactions, and settles all of them', async () => {
+    const store = await sandbox.open();
+    await fill(store, 0);
+    expect((await store.status()).unsettled).toBe(unsettledTransactionsMax - 1);
+    expect((await store.show(1)).state).toBe('committed');
+    const events = await checkpointsOf(() => store.transact({}, (tx) => tx.write('last', 'x')));
+    expect(events).toEqual([
+      { root: sandbox.root, settled: unsettledTransactionsMax, lateWrites: [] },
+    ]);
+    expect((await store.status()).unsettled).toBe(0);
+    expect((await store.show(1)).state).toBe('settled');
+    expect(statSync(sandbox.at('.skillmeat/journal.db-wal')).size).toBe(0);
+    // The before-images stay: they are the history.
+    expect(listOwn(sandbox.root, 'stage').length).toBe(unsettledTransactionsMax - 2);
+  });
+
+  test('comes after so many changes', async () => {
+    const store = await sandbox.open();
+    const events = await checkpointsOf(() =>
+      store.transact({}, async (tx) => {
+        for (let n = 0; n < unsettledChangesMax; n += 1) await tx.mkdir(`d${String(n)}`);
+      }),
+    );
+    expect(events.map(({ settled }) => settled)).toEqual([1]);
+    expect((await store.status()).unsettled).toBe(0);
+  });
+
+  test('counts what a process before this one left unsettled', async () => {
+    const first = await sandbox.open();
+    await fill(first, 0);
+    await first.close();
+    const second = await sandbox.open();
+    const events = await checkpointsOf(() => second.transact({}, (tx) => tx.write('last', 'x')));
+    expect(events.map(({ settled }) => settled)).toEqual([unsettledTransactionsMax]);
+  });
+
+  test('comes also when each process makes one transaction', async () => {
+    for (let n = 0; n < 2 * unsettledTransactionsMax; n += 1) {
+      const store = await sandbox.open();
+      await store.transact({}, (tx) => tx.write('counter', String(n)));
+      await store.close();
+    }
+    const store = await sandbox.open();
+    expect((await store.status()).unsettled).toBeLessThanOrEqual(unsettledTransactionsMax);
+  });
+
+  test('finds what a late writer wrote into a displaced file', async () => {
+    sandbox.seed({ log: 'start ', 'd/log': 'start ', removed: 'start ' });
+    const store = await sandbox.open();
+    const descriptors = ['log', 'd/log', 'removed'].map((path) => openSync(sandbox.at(path), 'a'));
+    await store.transact({}, async (tx) => {
+      await tx.write('log', 'replaced');
+      await tx.remove('d');
+      await tx.write('d/new', 'new');
+      await tx.remove('removed');
+    });
+    for (const descriptor of descriptors) {
+      writeSync(descriptor, 'late');
+      closeSync(descriptor);
+    }
+    await fill(store, 1);
+    const events = await checkpointsOf(() => store.transact({}, (tx) => tx.write('last', 'x')));
+    expect(events[0]?.lateWrites.toSorted()).toEqual(['d/log', 'log', 'removed']);
+    const found = readQuarantine(sandbox.root).toSorted((a, b) => (a.path < b.path ? -1 : 1));
+    expect(found).toEqual(
+      ['d/log', 'log', 'removed'].map((path) => ({
+        path,
+        transaction: 1,
+        why: expect.any(String) as string,
+        bytes: 'start late',
+      })),
+    );
+    expect((await store.status()).quarantined).toBe(3);
+    expect(sandbox.tree()).toMatchObject({ log: file('replaced'), 'd/new': file('new') });
+  });
+
+  test('finds what was added to a displaced directory', async () => {
+    sandbox.seed({ 'd/x': 'x' });
+    const store = await sandbox.open();
+    await store.transact({}, (tx) => tx.remove('d'));
+    // A program that had the directory as its working directory.
+    const [slot] = listOwn(sandbox.root, 'stage');
+    const late = openSync(join(sandbox.at('.skillmeat/stage'), slot ?? '', 'late'), 'w');
+    writeSync(late, 'late');
+    closeSync(late);
+    await fill(store, 1);
+    await store.transact({}, (tx) => tx.write('last', 'x'));
+    expect(readQuarantine(sandbox.root)).toMatchObject([{ path: 'd/late', bytes: 'late' }]);
+  });
+
+  test('that fails does not fail the transaction, and settles nothing', async () => {
+    let isFailing = false;
+    let barriers = 0;
+    const files = watchedFileSystem(mode, ({ method }) => {
+      if (!isFailing || method !== 'barrier') return;
+      barriers += 1;
+      // The first one is that of the transaction itself.
+      if (barriers === 2) throw systemError('EIO');
+    });
+    const store = await sandbox.open({ fileSystem: files });
+    await fill(store, 0);
+    isFailing = true;
+    const receipt = await store.transact({}, (tx) => tx.write('last', 'x'));
+    expect(receipt.transaction?.id).toBe(unsettledTransactionsMax);
+    await expectError(
+      store.transact({}, (tx) => tx.write('more', 'x')),
+      'STORE_POISONED',
+    );
+    expect((await store.status()).unsettled).toBe(unsettledTransactionsMax);
+    await store.close();
+    const again = await sandbox.open();
+    expect(again.recoveryOnOpen?.transactions.length).toBe(unsettledTransactionsMax);
+    expect(again.recoveryOnOpen?.changed).toBe(0);
+    expect((await again.status()).unsettled).toBe(0);
+    expect(sandbox.tree()['last']).toEqual(file('x'));
+  });
+
+  test('forgets before-images beyond the limit, not those of the newest transactions', async () => {
+    const store = await sandbox.open();
+    for (const n of ['1', '2', '3', '4']) await store.transact({}, (tx) => tx.write('f', n));
+    const stage = listOwn(sandbox.root, 'stage');
+    expect(stage.length).toBe(3);
+    await store.close();
+    // Limits cannot be given: history of the rest is written into the journal itself.
+    {
+      using journal = Journal.open(sandbox.at('.skillmeat/journal.db'));
+      let head = journal.head();
+      journal.update([1, 2, 3, 4].map((id) => ({ id, state: 'settled' })));
+      for (let n = 0; n < historyTransactionsMax - 2; n += 1) {
+        const transaction = {
+          uuid: '01234567-0000',
+          stage: `${String(head.id + 1)}-01234567`,
+          message: '',
+          committedAt: 0,
+          bootId: '',
+          changeCount: 0,
+          displacedBytes: 0,
+        };
+        head = journal.commit(transaction, [], { epoch: journal.epoch(), head });
+      }
+    }
+    const again = await sandbox.open();
+    expect((await again.status()).unsettled).toBe(0);
+    // Two of the real ones are beyond the limit: they go with the second checkpoint from now.
+    await fill(again, 0);
+    await again.transact({}, (tx) => tx.write('last', 'x'));
+    const left = listOwn(sandbox.root, 'stage');
+    expect(stage.map((name) => left.includes(name))).toEqual([false, true, true]);
+    expect((await again.show(1)).changes.length, 'the log itself stays').toBe(1);
+    expect((await again.log({ limit: 5_000 })).length).toBe(
+      4 + historyTransactionsMax - 2 + unsettledTransactionsMax,
+    );
+    await again.close();
+    const after = await sandbox.open();
+    expect(readFileSync(sandbox.at('f'), 'utf8')).toBe('4');
+    expect((await after.status()).troubled).toEqual([]);
+  });
+});

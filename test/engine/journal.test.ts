@@ -1,0 +1,187 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { isEngineError } from '../../src/engine/index.js';
+import { hashContent } from '../../src/engine/hash.js';
+import { absent } from '../../src/engine/image.js';
+import { type ChangeRow, type Head, Journal } from '../../src/engine/journal.js';
+import { parsePath } from '../../src/engine/path.js';
+import { prepareConnection, requireDurability, requireOurSchema } from '../../src/engine/schema.js';
+
+let directory = '';
+let path = '';
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'skillmeat-journal-'));
+  path = join(directory, 'journal.db');
+  Journal.create(path, { epoch: 1, pruned_through: 0, settled_through: 0 });
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true });
+});
+
+function rowsOf(id: number): readonly ChangeRow[] {
+  return ['a', 'b'].map((name, i) => ({
+    sequence: i + 1,
+    unit: i + 1,
+    act: 'create',
+    slot: String(i + 1),
+    path: parsePath(`${name}${String(id)}`),
+    before: absent,
+    after: { kind: 'file', sha256: hashContent(name), size: name.length, mode: 0o644 },
+    superseded: undefined,
+  }));
+}
+
+function commit(journal: Journal, count: number): readonly Head[] {
+  return Array.from({ length: count }, () => {
+    const head = journal.head();
+    const id = head.id + 1;
+    const uuid = `${String(id).padStart(8, '0')}-rest`;
+    const transaction = {
+      uuid,
+      stage: `${String(id)}-${uuid.slice(0, 8)}`,
+      message: `message ${String(id)}`,
+      committedAt: 1_000 + id,
+      bootId: 'boot',
+      changeCount: 2,
+      displacedBytes: 0,
+    };
+    return journal.commit(transaction, rowsOf(id), { epoch: journal.epoch(), head });
+  });
+}
+
+function change(statement: string): void {
+  const database = new Database(path);
+  database.exec(statement);
+  database.close();
+}
+
+function codeOf(act: () => unknown): string {
+  try {
+    act();
+    return 'fine';
+  } catch (error) {
+    return isEngineError(error) ? error.code : String(error);
+  }
+}
+
+test('a journal gives back what was committed', () => {
+  using journal = Journal.open(path);
+  expect(journal.head()).toEqual({ id: 0, chain: '0'.repeat(64) });
+  const heads = commit(journal, 3);
+  expect(journal.head()).toEqual(heads[2]);
+  expect(journal.changes(2)).toEqual(rowsOf(2));
+  expect(journal.transaction(2)).toMatchObject({
+    id: 2,
+    message: 'message 2',
+    committedAt: 1_002,
+    rowCount: 2,
+    state: 'committed',
+    trouble: undefined,
+  });
+  expect(journal.transaction(9)).toBeUndefined();
+  expect(journal.unsettled().map(({ id }) => id)).toEqual([1, 2, 3]);
+  expect(journal.epoch(), 'each commit takes an epoch').toBe(4);
+});
+
+test('the same commits have the same chain on every machine', () => {
+  const other = join(directory, 'other.db');
+  Journal.create(other, { epoch: 1, pruned_through: 0, settled_through: 0 });
+  using one = Journal.open(path);
+  using two = Journal.open(other);
+  expect(commit(one, 3)).toEqual(commit(two, 3));
+});
+
+test('settled ones are unsettled no more, in whatever order', () => {
+  using journal = Journal.open(path);
+  commit(journal, 5);
+  const unsettled = (): number[] => journal.unsettled().map(({ id }) => id);
+  journal.update([{ id: 2, state: 'settled' }]);
+  expect(unsettled()).toEqual([1, 3, 4, 5]);
+  journal.update([{ id: 1, state: 'committed', trouble: 'blocked', reason: 'r' }]);
+  expect(unsettled()).toEqual([1, 3, 4, 5]);
+  journal.update([3, 4, 5].map((id) => ({ id, state: 'settled' })));
+  expect(unsettled()).toEqual([1]);
+  expect(journal.troubled().map(({ id }) => id)).toEqual([1]);
+  journal.update([{ id: 1, state: 'undoing', trouble: 'blocked', reason: 'r' }]);
+  expect(unsettled(), 'decided, but not done yet').toEqual([1]);
+  journal.update([{ id: 1, state: 'rolled-back' }]);
+  expect(unsettled()).toEqual([]);
+  commit(journal, 1);
+  expect(unsettled()).toEqual([6]);
+});
+
+test.each([
+  ['a changed path', "UPDATE journal_change SET path = 'x' WHERE transaction_id = 2 AND sequence = 1", 2],
+  ['a changed mode', 'UPDATE journal_change SET after_mode = 511 WHERE transaction_id = 2', 2],
+  ['a changed content', 'UPDATE journal_change SET after_sha256 = zeroblob(32) WHERE transaction_id = 2', 2],
+  ['a changed size', 'UPDATE journal_change SET after_size = 9 WHERE transaction_id = 2', 2],
+  ['a changed slot', "UPDATE journal_change SET slot = '../x' WHERE transaction_id = 2 AND sequence = 1", 2],
+  ['a changed act', "UPDATE journal_change SET act = 'member' WHERE transaction_id = 2 AND sequence = 2", 2],
+  ['a missing row', 'DELETE FROM journal_change WHERE transaction_id = 2 AND sequence = 2', 2],
+  ['a row too many', "INSERT INTO journal_change SELECT transaction_id, 3, 3, act, slot, path, before_kind, before_sha256, before_size, before_mode, before_target, after_kind, after_sha256, after_size, after_mode, after_target, superseded, checksum FROM journal_change WHERE transaction_id = 2 AND sequence = 2", 2],
+  ['a changed message', "UPDATE journal_transaction SET message = 'x' WHERE id = 2", 2],
+  ['a changed stage', "UPDATE journal_transaction SET stage = '2-evil' WHERE id = 2", 2],
+  ['a changed time', 'UPDATE journal_transaction SET committed_at = 0 WHERE id = 2', 2],
+  ['a missing transaction', 'DELETE FROM journal_transaction WHERE id = 2', 3],
+  ['another chain before', 'UPDATE journal_transaction SET chain = zeroblob(32) WHERE id = 2', 3],
+])('the chain shows %s', (_name, statement, id) => {
+  {
+    using journal = Journal.open(path);
+    commit(journal, 3);
+    for (const one of [1, 2, 3]) journal.verifyChain(one);
+  }
+  change(statement);
+  using journal = Journal.open(path);
+  expect(codeOf(() => journal.verifyChain(id))).toBe('JOURNAL_DAMAGED');
+  expect(codeOf(() => journal.verifyChain(1))).toBe('fine');
+});
+
+test('a writer with a past epoch cannot commit', () => {
+  using journal = Journal.open(path);
+  commit(journal, 1);
+  const head = journal.head();
+  const transaction = { ...journal.transaction(1), uuid: 'u', stage: '2-u' };
+  journal.bumpEpoch(journal.epoch());
+  expect(codeOf(() => journal.bumpEpoch(1))).toBe('FENCED');
+  expect(
+    codeOf(() => journal.commit(transaction as never, [], { epoch: 2, head })),
+  ).toBe('FENCED');
+  expect(journal.head()).toEqual(head);
+});
+
+describe('a connection', () => {
+  test('is made durable whatever it was, and says when it cannot be', () => {
+    const database = new Database(path);
+    // What better-sqlite3 does with a WAL database.
+    expect(database.pragma('synchronous', { simple: true })).toBe(1);
+    prepareConnection(database);
+    requireDurability(database);
+    expect(database.pragma('synchronous', { simple: true })).toBe(2);
+    expect(database.pragma('journal_mode', { simple: true })).toBe('wal');
+    expect(database.pragma('wal_autocheckpoint', { simple: true })).toBe(0);
+    expect(database.pragma('trusted_schema', { simple: true })).toBe(0);
+    requireOurSchema(database, path);
+    database.close();
+    const inMemory = new Database(':memory:');
+    expect(codeOf(() => requireDurability(inMemory))).toBe('SQLITE_UNSUITABLE');
+    inMemory.close();
+  });
+
+  test('to an SQLite that can corrupt its log is refused', () => {
+    const old = {
+      pragma: () => [],
+      prepare: () => ({ pluck: () => ({ get: () => '3.51.2' }) }),
+    } as unknown as Database.Database;
+    expect(codeOf(() => prepareConnection(old))).toBe('SQLITE_UNSUITABLE');
+  });
+
+  test('to something else is refused', () => {
+    const other = new Database(join(directory, 'other.db'));
+    other.exec('CREATE TABLE t (x)');
+    expect(codeOf(() => requireOurSchema(other, 'other.db'))).toBe('JOURNAL_FOREIGN');
+    other.close();
+  });
+});
