@@ -92,7 +92,7 @@ function applyMode({ path, after, witness }: Member, theirs: Place, files: FileS
   assert(after.kind === 'file' || after.kind === 'directory', 'only these have a mode');
   assert(witness !== undefined, 'a path whose mode changes was there');
   const found = files.stat(theirs);
-  const isSame = found !== undefined && isSameFile(found, witness);
+  const isSame = found !== undefined && found.inode === witness.inode && isSameFile(found, witness);
   if (!isSame || !files.setModeOf(theirs, witness, after.mode)) {
     throw drift(path, 'another program wrote there');
   }
@@ -131,7 +131,12 @@ async function isStillBefore(
 ): Promise<boolean> {
   const { before, witness, witnessedAt, path } = member;
   if (witness === undefined || !isSameFile(stat, witness)) return false;
-  if (stat.kind === 'directory' || stat.kind === 'symlink') return true;
+  if (stat.kind === 'directory') return true;
+  // On overlayfs the first change of a file gives it another inode: then only the content tells.
+  if (stat.inode !== witness.inode) {
+    return isSameImage((await inspect(looking, place, path)).image, before);
+  }
+  if (stat.kind === 'symlink') return true;
   // A second write within one tick of the clock leaves the same time: read again (git's racy rule).
   const isRacy = Number(witness.modifiedNs / 1_000_000n) > witnessedAt - racyMs;
   if (!isRacy) return true;
@@ -141,9 +146,9 @@ async function isStillBefore(
 /** Coarsest tick of the times that a supported file system keeps, with room. */
 const racyMs = 50;
 
-/** Renaming changes neither of these, writing does. Directories are compared by their entries. */
+/** Renaming changes none of these, writing does. Directories are compared by their entries. */
 function isSameFile(found: Stat, witness: Stat): boolean {
-  if (found.kind !== witness.kind || found.inode !== witness.inode) return false;
+  if (found.kind !== witness.kind) return false;
   if (found.kind === 'directory') return found.mode === witness.mode;
   return (
     found.size === witness.size &&

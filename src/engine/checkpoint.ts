@@ -58,7 +58,7 @@ export async function setAsideForeign(
   { looking, directory, journal, quarantine }: Checkpointing,
 ): Promise<readonly string[]> {
   const late: string[] = [];
-  const isUndone = transaction.state === 'undoing';
+  const isUndone = transaction.state === 'undoing' || transaction.state === 'rolled-back';
   for (const { slot, path, rows } of toUnits(journal.changes(transaction.id))) {
     if (slot === undefined) continue;
     const rowOf = new Map(rows.map((row) => [row.path, row]));
@@ -113,8 +113,8 @@ export function coverByBarrier(
   }
 }
 
-/** Deletes what a transaction that was undone keeps in the stage directory: all of it is ours. */
-export async function discardStage(
+/** Deletes what a transaction keeps in the stage directory. */
+async function discardStage(
   transaction: TransactionRow,
   { looking, directory, journal }: Checkpointing,
 ): Promise<void> {
@@ -191,9 +191,9 @@ function keepsStage({ id, state }: TransactionRow, prunedThrough: number): boole
     case 'undoing':
       return true;
     case 'settled':
-      return id > prunedThrough;
+    // What was in place for an instant may still be open in a program that writes to it.
     case 'rolled-back':
-      return false;
+      return id > prunedThrough;
   }
 }
 

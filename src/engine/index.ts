@@ -9,6 +9,7 @@ export type { Capabilities } from './file-system.js';
 export type { ContentHash } from './hash.js';
 export type { AbsentImage, DirectoryImage, FileImage, Image, LinkImage } from './image.js';
 export type {
+  OpenPlan,
   PlanDocument,
   PlanFormat,
   PlanOperationDocument,
@@ -29,6 +30,7 @@ export {
   type ApplyOptions,
   type LogOptions,
   openStore,
+  readPlan,
   type OpenStoreOptions,
   type RecoverOptions,
   Store,

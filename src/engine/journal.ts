@@ -271,7 +271,7 @@ export class Journal implements Disposable {
     return this.#reading(() => this.#statements.troubled.all().map(toTransaction));
   }
 
-  /** Settled transactions that still keep their before-images, newest first. */
+  /** Transactions that are over and still keep what they displaced, newest first. */
   history(): readonly TransactionRow[] {
     return this.#reading(() =>
       this.#statements.history.all(this.prunedThrough()).map(toTransaction),
@@ -640,7 +640,8 @@ function prepareStatements(database: Database.Database): Statements {
          (SELECT max(id) + 1 FROM journal_transaction), 1)`,
     ),
     history: database.prepare(
-      "SELECT * FROM journal_transaction WHERE id > ? AND state = 'settled' ORDER BY id DESC",
+      `SELECT * FROM journal_transaction
+       WHERE id > ? AND state IN ('settled', 'rolled-back') ORDER BY id DESC`,
     ),
     transaction: database.prepare('SELECT * FROM journal_transaction WHERE id = ?'),
     log: database.prepare(

@@ -37,6 +37,9 @@ export const historyTransactionsMax = 1_000;
 /** Bytes of before-images that are kept. */
 export const historyBytesMax = 2_147_483_648;
 
+/** How often recovery looks again because another program keeps writing. */
+export const recoveryRoundsMax = 20;
+
 /** Tries of a rename that failed for a passing reason (a virus scanner, an indexer). */
 export const transientTriesMax = 6;
 /** Pause before the second try; doubled each time. */

@@ -115,7 +115,14 @@ export class NodeFileSystem implements FileSystem {
     // Not mkdir's own recursion: where nothing can be made, as in /proc, Node's never ends.
     const missing: string[] = [];
     for (let at = path; !fs.existsSync(at); at = dirname(at)) missing.unshift(at);
-    for (const at of missing) fs.mkdirSync(at);
+    for (const at of missing) {
+      try {
+        fs.mkdirSync(at);
+      } catch (error) {
+        // Another process wants the same directory, and was first.
+        if (systemCode(error) !== 'EEXIST') throw error;
+      }
+    }
   }
 
   openDirectory(place: Place): Directory | NoDirectory {

@@ -1,6 +1,6 @@
 import { retryTransient, switchPlaces } from './apply.js';
 import { decide, type Decision, type Evidence, type Hop } from './decide.js';
-import { assert, EngineError, fromSystemError, systemCode } from './errors.js';
+import { assert, EngineError, fromSystemError, isEngineError, systemCode } from './errors.js';
 import { displacedSuffix, type Place } from './file-system.js';
 import {
   absent,
@@ -52,6 +52,8 @@ export interface Recovered {
   /** Number of paths that were changed. */
   readonly changed: number;
   readonly superseded: readonly SupersededPath[];
+  /** Whether another program wrote meanwhile, so that looking again may be all that is needed. */
+  readonly isRaced: boolean;
   /** Where each transaction stands now, to be written once it is durable. */
   readonly updates: readonly TransactionUpdate[];
 }
@@ -85,6 +87,8 @@ interface PathState {
   readonly path: RelativePath;
   /** In the order of the transactions; what the last one wants is the target. */
   readonly wishes: Wish[];
+  /** What the path shall be. */
+  target: Image;
   /** Made by the survey, for a path that is not at its target. */
   hops: readonly PathHop[];
   found: FoundImage;
@@ -121,10 +125,12 @@ class Recovery {
         const { path } = row;
         const wish: Wish = { move, row, to: move.isUndo ? row.before : row.after };
         const state = this.#states.get(path);
-        if (state !== undefined) state.wishes.push(wish);
-        else {
+        if (state !== undefined) {
+          state.wishes.push(wish);
+          state.target = wish.to;
+        } else {
           const decision: Decision = { do: 'nothing' };
-          const begun = { hops: [], found: absent, decision, next: 0 };
+          const begun = { target: wish.to, hops: [], found: absent, decision, next: 0 };
           this.#states.set(path, { path, wishes: [wish], ...begun });
         }
       }
@@ -155,6 +161,9 @@ class Recovery {
     return {
       changed: this.#changed,
       superseded: this.#superseded,
+      isRaced: [...this.#states.values()].some(({ error }) =>
+        isEngineError(error, 'DRIFT_DETECTED'),
+      ),
       updates: this.#transactions.map((transaction) => this.#settled(transaction)),
     };
   }
@@ -213,12 +222,29 @@ class Recovery {
 
   async #surveyPath(state: PathState): Promise<void> {
     state.found = await this.#findAt(state.path);
-    if (isSameImage(state.found, targetOf(state))) return;
+    if (isSameImage(state.found, state.target)) return;
     const hops: PathHop[] = [];
     for (const wish of state.wishes) hops.push(...(await this.#hopsFor(wish)));
     state.hops = hops;
+    this.#takeTheirs(state);
     state.decision = decide(state.found, hops);
     if (state.decision.do === 'advance') state.next = state.decision.from;
+  }
+
+  /**
+   * What an undone transaction had displaced may have been written to meanwhile, through a
+   * descriptor that was open before: then that is what belongs in place (I3).
+   */
+  #takeTheirs(state: PathState): void {
+    const last = state.hops.at(-1);
+    const wish = state.wishes.at(-1);
+    if (last?.evidence !== 'lost' || wish?.move.isUndo !== true) return;
+    const { holds } = last;
+    if (holds === undefined || holds.kind === 'absent' || holds.kind === 'special') return;
+    const there = state.hops.slice(0, -1).map((hop) => ({ ...hop, evidence: 'done' as const }));
+    state.hops = [...there, { ...last, to: holds, evidence: 'pending' }];
+    state.target = holds;
+    this.#supersede(wish, 'edited');
   }
 
   /** No place that was got before may be used after. */
@@ -318,7 +344,7 @@ class Recovery {
       if (this.#isAtRest(id)) return this.#settled(transaction);
       return { id, state, trouble: 'blocked', reason: `waits for ${culprits}, which is damaged` };
     });
-    return { changed: 0, superseded: [], updates };
+    return { changed: 0, superseded: [], isRaced: false, updates };
   }
 
   /** Tells whether every path of a transaction is as it shall be. */
@@ -616,7 +642,7 @@ class Recovery {
       if (decision.do !== 'advance' && decision.do !== 'place') continue;
       if (state.error !== undefined) continue;
       this.#context.tree.trim();
-      if (!isSameImage(await this.#findAt(path), targetOf(state))) state.error = raced(path);
+      if (!isSameImage(await this.#findAt(path), state.target)) state.error = raced(path);
     }
   }
 
@@ -654,12 +680,6 @@ function loadMoves(transactions: readonly TransactionRow[], journal: Journal): r
   });
 }
 
-function targetOf({ wishes }: PathState): Image {
-  const last = wishes.at(-1);
-  assert(last !== undefined, 'every path has a wish');
-  return last.to;
-}
-
 function evidenceOf(inSlot: FoundImage, from: Image, to: Image): Evidence {
   if (isSameImage(inSlot, to)) return 'pending';
   return isSameImage(inSlot, from) ? 'done' : 'lost';
@@ -687,7 +707,7 @@ function needsAct(state: PathState): boolean {
 }
 
 function isRemoval(state: PathState): boolean {
-  const target = targetOf(state);
+  const target = state.target;
   return (
     target.kind === 'absent' || (state.found.kind === 'directory' && target.kind !== 'directory')
   );

@@ -9,7 +9,7 @@ import { randomId } from './hash.js';
 import { Journal, type TransactionRow } from './journal.js';
 import { lockWaitMsDefault } from './limits.js';
 import { NodeFileSystem } from './node-file-system.js';
-import type { PlanFormat, PlanSource } from './plan-document.js';
+import type { OpenPlan, PlanFormat, PlanSource } from './plan-document.js';
 import { Quarantine } from './quarantine.js';
 import {
   type Receipt,
@@ -181,6 +181,25 @@ function openParts(directory: StoreDirectory, options: OpenStoreOptions): Store 
   }
 }
 
+/**
+ * Checks a plan without a store: all of it, but of JSON Lines the first line only. {@link Store.apply}
+ * takes the result.
+ *
+ * @throws {EngineError} `PLAN_INVALID`, `LIMIT_EXCEEDED`, `PATH_…`.
+ */
+export async function readPlan(
+  plan: PlanSource,
+  options: Pick<ApplyOptions, 'format' | 'name'> = {},
+): Promise<OpenPlan> {
+  // Only who applies plans pays for loading their checker.
+  const { openPlan } = await import('./plan-document.js');
+  return openPlan(plan, options);
+}
+
+function isOpenPlan(plan: PlanSource | OpenPlan): plan is OpenPlan {
+  return typeof plan === 'object' && plan !== null && 'expectations' in plan;
+}
+
 const runningIn = new AsyncLocalStorage<ReadonlySet<Store>>();
 
 /** An open store. Made by {@link openStore}. Callers in one process queue up. */
@@ -271,15 +290,10 @@ export class Store implements AsyncDisposable {
    *
    * @throws {EngineError} `PLAN_INVALID`, `PLAN_CONTRADICTS`, and what {@link transact} throws.
    */
-  async apply(plan: PlanSource, options: ApplyOptions = {}): Promise<Receipt> {
+  async apply(plan: PlanSource | OpenPlan, options: ApplyOptions = {}): Promise<Receipt> {
     this.#refuseClosed();
-    // Only who applies plans pays for loading their checker.
-    const { openPlan } = await import('./plan-document.js');
-    const { format, name, baseDirectory } = options;
-    const opened = await openPlan(plan, {
-      ...(format === undefined ? {} : { format }),
-      ...(name === undefined ? {} : { name }),
-    });
+    const { baseDirectory } = options;
+    const opened = isOpenPlan(plan) ? plan : await readPlan(plan, options);
     const { runOperations } = await import('./run-operations.js');
     const message = options.message ?? opened.message;
     return this.#commit({ ...options, message }, opened.expectations, (tx) =>

@@ -155,7 +155,9 @@ export class WriterLock implements Disposable {
   }
 
   #tryLock(): boolean {
-    if (this.#inode === undefined) this.#openLock();
+    // SQLite cannot lock a file that was unlinked since it opened it.
+    const isStale = this.#database !== undefined && !this.#isStillThere();
+    if (this.#inode === undefined || isStale) this.#openLock();
     if (!this.#takeLock()) return false;
     // A lock on a file that was unlinked before we got it excludes nobody.
     if (this.#isStillThere()) return true;
@@ -204,8 +206,13 @@ export class WriterLock implements Disposable {
       this.#database?.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
       return true;
     } catch (error) {
-      if (systemCode(error)?.startsWith('SQLITE_BUSY') === true) return false;
-      throw error;
+      const code = systemCode(error) ?? '';
+      if (code.startsWith('SQLITE_BUSY')) return false;
+      if (!code.startsWith('SQLITE_')) throw error;
+      throw new EngineError('IO_FAILED', `the lock file cannot be locked: ${code}`, {
+        cause: error,
+        hint: 'Look at .skillmeat/lock; it is an empty file that may be removed when nothing runs.',
+      });
     }
   }
 

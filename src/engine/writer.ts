@@ -4,7 +4,6 @@ import {
   lostTransactions,
   refuseLostTransactions,
   setAsideForeign,
-  discardStage,
   sweepStage,
   type Checkpointing,
 } from './checkpoint.js';
@@ -17,11 +16,11 @@ import {
 } from './errors.js';
 import { publish } from './events.js';
 import { type Head, type Journal, type TransactionRow, type TransactionUpdate } from './journal.js';
-import { unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
+import { recoveryRoundsMax, unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
 import { Pace } from './pace.js';
 import type { Quarantine } from './quarantine.js';
 import type { RecoveryReport } from './receipt.js';
-import { recover, type SupersededPath } from './recover.js';
+import { recover, type Recovered, type SupersededPath } from './recover.js';
 import { RootTree } from './root-tree.js';
 import { type JournalFiles, requireInPlace, type StoreDirectory } from './store-directory.js';
 import type { AcquireOptions, OwnerRecord, WriterLock } from './writer-lock.js';
@@ -275,31 +274,11 @@ export class Writer {
     transactions: readonly TransactionRow[],
     forced: ReadonlySet<number>,
   ): Promise<RecoveryReport> {
-    const { directory, journal, quarantine } = this.#options;
+    const { directory, journal } = this.#options;
     const { files, root } = directory;
     const wasInOrder = this.#isInOrder;
     this.#isInOrder = false;
-    using tree = new RootTree(files, root);
-    using stage = new RootTree(files, directory.stage);
-    const pace = new Pace();
-    pace.onTurn = (): void => {
-      const { rootPath } = directory;
-      publish('skillmeat:progress', {
-        root: rootPath,
-        phase: 'recover',
-        done: 0,
-        total: undefined,
-      });
-    };
-    const looking = { files, pace };
-    const { changed, updates, ...recovered } = await recover(transactions, {
-      looking,
-      journal,
-      tree,
-      stage,
-      quarantine,
-      acceptsLossOf: forced,
-    });
+    const { changed, updates, ...recovered } = await this.#recoverPaths(transactions, forced);
     const checkpointing = this.#checkpointing();
     const done = new Map(
       updates.filter(({ trouble }) => trouble === undefined).map((update) => [update.id, update]),
@@ -315,11 +294,6 @@ export class Writer {
     // I7: durable first, settled then; a crash in between repeats what changes nothing.
     await files.barrier(root, Number.POSITIVE_INFINITY);
     journal.update(updates);
-    for (const transaction of transactions) {
-      if (done.get(transaction.id)?.state === 'rolled-back') {
-        await discardStage(transaction, checkpointing);
-      }
-    }
     const superseded = [...recovered.superseded, ...setAside];
     const ids = transactions.map(({ id }) => id);
     if (ids.length > 0) {
@@ -335,6 +309,32 @@ export class Writer {
       trouble === undefined ? [] : [{ id, reason: reason ?? trouble }],
     );
     return { transactions: ids, changed, superseded, unresolved };
+  }
+
+  /** Looks again when another program wrote meanwhile, a bounded number of times. */
+  async #recoverPaths(
+    transactions: readonly TransactionRow[],
+    acceptsLossOf: ReadonlySet<number>,
+  ): Promise<Recovered> {
+    const { directory, journal, quarantine } = this.#options;
+    const { files, root, rootPath } = directory;
+    const pace = new Pace();
+    pace.onTurn = (): void => {
+      publish('skillmeat:progress', {
+        root: rootPath,
+        phase: 'recover',
+        done: 0,
+        total: undefined,
+      });
+    };
+    for (let round = 1; ; round += 1) {
+      using tree = new RootTree(files, root);
+      using stage = new RootTree(files, directory.stage);
+      const looking = { files, pace };
+      const context = { looking, journal, tree, stage, quarantine, acceptsLossOf };
+      const recovered = await recover(transactions, context);
+      if (!recovered.isRaced || round === recoveryRoundsMax) return recovered;
+    }
   }
 
   async #settleIfDue(): Promise<void> {

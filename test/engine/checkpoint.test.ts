@@ -77,13 +77,13 @@ describe.each(modes)('native %s', (mode) => {
   });
 
   test('comes also when each process makes one transaction', async () => {
-    for (let n = 0; n < 2 * unsettledTransactionsMax; n += 1) {
+    for (let n = 0; n < unsettledTransactionsMax + 5; n += 1) {
       const store = await sandbox.open();
       await store.transact({}, (tx) => tx.write('counter', String(n)));
       await store.close();
     }
     const store = await sandbox.open();
-    expect((await store.status()).unsettled).toBeLessThanOrEqual(unsettledTransactionsMax);
+    expect((await store.status()).unsettled).toBeLessThan(unsettledTransactionsMax);
   });
 
   test('finds what a late writer wrote into a displaced file', async () => {

@@ -469,8 +469,9 @@ describe.each(modes)('native %s', (mode) => {
       const root = await damage();
       const before = readTree(root);
       const store = await sandbox.openAt(root, { adopt: true });
-      expect(store.recoveryOnOpen?.unresolved).toMatchObject([{ id: 2 }]);
-      expect((await store.status()).troubled).toMatchObject([{ id: 2, state: 'damaged' }]);
+      const isParked = expect.objectContaining({ id: 2, state: 'damaged' }) as unknown;
+      expect(store.recoveryOnOpen?.unresolved.map(({ id }) => id)).toContain(2);
+      expect((await store.status()).troubled).toContainEqual(isParked);
       expect(readTree(root)).toEqual(before);
       await expectRefused(
         root,
@@ -481,7 +482,7 @@ describe.each(modes)('native %s', (mode) => {
       expect(readTree(root)).toEqual(before);
       await store.close();
       const again = await sandbox.openAt(root);
-      expect((await again.status()).troubled).toMatchObject([{ id: 2, state: 'damaged' }]);
+      expect((await again.status()).troubled).toContainEqual(isParked);
       expect(readTree(root)).toEqual(before);
     });
 

@@ -177,9 +177,7 @@ export function requireHealthy(root: string): void {
   const transactions = journal.log(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
   for (const { id } of transactions) journal.verifyChain(id);
   const stages = new Set(
-    transactions
-      .filter(({ id, state }) => state !== 'rolled-back' && id > journal.prunedThrough())
-      .map(({ stage }) => stage),
+    transactions.filter(({ id }) => id > journal.prunedThrough()).map(({ stage }) => stage),
   );
   const orphans = readdirSync(join(store, 'stage')).filter(
     (name) => !stages.has(name.split('.')[0] ?? ''),

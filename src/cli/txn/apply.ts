@@ -1,4 +1,4 @@
-import type { PlanFormat, Receipt, Store } from '../../engine/index.js';
+import type { ApplyOptions, PlanFormat, Receipt, Store } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { describeReceipt } from '../describe-receipt.js';
 import { type ExitCode, success } from '../exit-codes.js';
@@ -27,8 +27,12 @@ export async function apply(
     workingDirectory: workingDirectory(),
     signal,
   });
+  const options = applyOptions(file, flags, context);
+  // Checked first: a plan that is refused makes no store either.
+  const { readPlan } = await import('../../engine/index.js');
+  const checked = await readPlan(file.bytes, options);
   await using store = await openTarget(context, flags);
-  const receipt = await store.apply(file.bytes, applyOptions(file, flags, context));
+  const receipt = await store.apply(checked, options);
   warnOfSuperseded(receipt, context);
   const { style, isQuiet } = output;
   output.answer(toJsonReceipt(receipt), describeReceipt(receipt, { isDryRun, isQuiet, style }));
@@ -57,7 +61,7 @@ function applyOptions(
   file: PlanFile,
   { message, dryRun = false, format = file.format }: ApplyFlags,
   { signal }: Context,
-): Parameters<Store['apply']>[1] {
+): ApplyOptions {
   const { name, baseDirectory } = file;
   return {
     name,
