@@ -65,11 +65,7 @@ export async function commit(
   requireMessage(options.message);
   const { files, root, stage } = committing.directory;
   const uuid = committing.newId();
-  const stop = new AbortController();
-  const { signal } = options;
-  const pace = new Pace(
-    signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]),
-  );
+  const pace = new Pace(options.signal);
   using tree = new RootTree(files, root);
   const prefix = stagePrefix(session.head.id + 1, uuid);
   const contents = new StagedContents({ files, pace, directory: stage, prefix });
@@ -78,7 +74,7 @@ export async function commit(
     return await attempt.run(collect);
   } catch (error) {
     // Once the journal may name them, the contents are no longer ours to remove.
-    stop.abort();
+    pace.stop();
     await attempt.calls?.abandon();
     if (!attempt.mayBeCommitted) await contents.removeAll();
     // What the callback threw is the caller's and comes out as it is.
@@ -129,9 +125,9 @@ class Attempt {
       this.thrown = error;
       throw error;
     });
-    await pace.orAborted(collecting);
+    await (options.signal === undefined ? collecting : pace.orStopped(collecting));
     await calls.finish();
-    pace.refuseAborted();
+    pace.refuseStopped();
     this.#phase = 'plan';
     const plan = await buildPlan(view, { looking, tree, now });
     const members = plan.units.flatMap((unit) => unit.members);
@@ -170,8 +166,8 @@ class Attempt {
     const { committing, contents, session, pace, options, uuid } = this.#given;
     const { journal, writer, bootId } = committing;
     await this.#barrier();
-    pace.refuseAborted();
-    session.requireFence();
+    pace.refuseStopped();
+    session.requireInPlace();
     const rows = toRows(units);
     this.#publish('staged', undefined, plan);
     this.mayBeCommitted = true;

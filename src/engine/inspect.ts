@@ -101,7 +101,7 @@ async function hashRest(
     if (count === 0) return { sha256: hasher.digest(), size };
     hasher.update(buffer.subarray(0, count));
     size += count;
-    pace.refuseAborted();
+    pace.refuseStopped();
   }
 }
 

@@ -63,6 +63,12 @@ export interface Head {
   readonly chain: ChainHash;
 }
 
+/** What a writer looks at when it gets its turn. */
+export interface Position {
+  readonly head: Head;
+  readonly epoch: number;
+}
+
 const emptyChain = '0'.repeat(64) as ChainHash;
 
 /** The SQLite journal of one store. Synchronous; written only under the writer lock. */
@@ -133,16 +139,23 @@ export class Journal implements Disposable {
   }
 
   head(): Head {
-    return this.#reading(() => {
-      const row = this.#statements.head.get();
-      return row === undefined
-        ? { id: 0, chain: emptyChain }
-        : { id: row.id, chain: toHex(row.chain) as ChainHash };
-    });
+    return this.position().head;
   }
 
   epoch(): number {
-    return Number(this.meta('epoch'));
+    return this.position().epoch;
+  }
+
+  position(): Position {
+    return this.#reading(() => {
+      const row = this.#statements.position.get();
+      assert(row !== undefined, 'meta holds the epoch');
+      const head: Head =
+        row.id === null || row.chain === null
+          ? { id: 0, chain: emptyChain }
+          : { id: row.id, chain: toHex(row.chain) as ChainHash };
+      return { head, epoch: row.epoch };
+    });
   }
 
   /** Takes the next epoch, so that a writer who lost its lock file unawares cannot go on (I4). */
@@ -573,7 +586,10 @@ interface Statements {
   readonly meta: Database.Statement<[string], { value: MetaValue }>;
   readonly setMeta: Database.Statement<[string, MetaValue]>;
   readonly bumpEpoch: Database.Statement<[number]>;
-  readonly head: Database.Statement<[], { id: number; chain: Buffer }>;
+  readonly position: Database.Statement<
+    [],
+    { epoch: number; id: number | null; chain: Buffer | null }
+  >;
   readonly insertTransaction: Database.Statement;
   readonly insertChange: Database.Statement;
   readonly setState: Database.Statement<[JournalState, Trouble | null, string | null, number]>;
@@ -597,7 +613,11 @@ function prepareStatements(database: Database.Database): Statements {
     bumpEpoch: database.prepare(
       "UPDATE meta SET value = value + 1 WHERE key = 'epoch' AND value = ?",
     ),
-    head: database.prepare('SELECT id, chain FROM journal_transaction ORDER BY id DESC LIMIT 1'),
+    position: database.prepare(
+      `SELECT meta.value AS epoch, newest.id, newest.chain FROM meta
+       LEFT JOIN (SELECT id, chain FROM journal_transaction ORDER BY id DESC LIMIT 1) AS newest
+       WHERE meta.key = 'epoch'`,
+    ),
     insertTransaction: database.prepare(
       `INSERT INTO journal_transaction (id, uuid, stage, message, committed_at, boot_id, change_count,
         row_count, displaced_bytes, previous_chain, chain, state)

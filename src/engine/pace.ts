@@ -12,6 +12,9 @@ export class Pace {
   /** Called whenever the event loop is let turn: a good moment to tell how far the work is. */
   onTurn: (() => void) | undefined;
   #sliceEndsAt = performance.now() + sliceMsMax;
+  #isStopped = false;
+  /** Those who wait in {@link orStopped}. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(signal?: AbortSignal) {
     this.#signal = signal;
@@ -22,46 +25,51 @@ export class Pace {
     return performance.now() >= this.#sliceEndsAt;
   }
 
-  /** Lets the event loop turn. @throws {EngineError} `ABORTED` when the signal says so. */
+  /** Lets the event loop turn. @throws {EngineError} `ABORTED` when somebody said so. */
   async turn(): Promise<void> {
     this.onTurn?.();
     await setImmediate();
     this.#sliceEndsAt = performance.now() + sliceMsMax;
-    this.refuseAborted();
+    this.refuseStopped();
+  }
+
+  /** Ends whatever goes on at this pace: it is no longer wanted. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const onStop of this.#waiting) onStop();
   }
 
   /**
-   * Waits for something that may never come, no longer than until the signal.
+   * Waits for something that may never come, no longer than until the signal or {@link stop}.
    *
-   * @throws {EngineError} `ABORTED` when the signal says so.
+   * @throws {EngineError} `ABORTED`.
    */
-  async orAborted<T>(work: Promise<T>): Promise<T> {
-    const signal = this.#signal;
-    if (signal === undefined) return work;
-    this.refuseAborted();
-    let stop = (): void => undefined;
-    const aborted = new Promise<never>((_resolve, reject) => {
-      stop = (): void => {
-        try {
-          this.refuseAborted();
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
-        }
+  async orStopped<T>(work: Promise<T>): Promise<T> {
+    this.refuseStopped();
+    let onStop = (): void => undefined;
+    const stopped = new Promise<never>((_resolve, reject) => {
+      onStop = (): void => {
+        reject(this.#stopped());
       };
-      signal.addEventListener('abort', stop, { once: true });
     });
+    this.#waiting.add(onStop);
+    this.#signal?.addEventListener('abort', onStop, { once: true });
     try {
-      return await Promise.race([work, aborted]);
+      return await Promise.race([work, stopped]);
     } finally {
-      signal.removeEventListener('abort', stop);
+      this.#waiting.delete(onStop);
+      this.#signal?.removeEventListener('abort', onStop);
     }
   }
 
-  /** @throws {EngineError} `ABORTED` when the signal says so. */
-  refuseAborted(): void {
-    if (this.#signal?.aborted !== true) return;
-    throw new EngineError('ABORTED', 'stopped on request; nothing was changed', {
-      cause: this.#signal.reason,
+  /** @throws {EngineError} `ABORTED` when somebody said so. */
+  refuseStopped(): void {
+    if (this.#isStopped || this.#signal?.aborted === true) throw this.#stopped();
+  }
+
+  #stopped(): EngineError {
+    return new EngineError('ABORTED', 'stopped on request; nothing was changed', {
+      cause: this.#signal?.reason,
       hint: 'Run it again to do it after all.',
     });
   }

@@ -159,7 +159,7 @@ export class StagedContents {
     try {
       for (;;) {
         // A source may stop talking: whoever waits for it must be able to give up.
-        const next = await this.#pace.orAborted(pieces.next());
+        const next = await this.#pace.orStopped(pieces.next());
         if (next.done === true) break;
         const bytes = toBytes(next.value, path);
         hasher.update(bytes);

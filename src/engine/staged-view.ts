@@ -546,7 +546,7 @@ export class StagedView {
           const count = await files.read(file, buffer);
           if (count === 0) return Buffer.concat(pieces);
           pieces.push(buffer.subarray(0, count));
-          pace.refuseAborted();
+          pace.refuseStopped();
         }
       } finally {
         files.closeFile(file);

@@ -15,7 +15,13 @@ import {
   isEngineError,
 } from './errors.js';
 import { publish } from './events.js';
-import { type Head, type Journal, type TransactionRow, type TransactionUpdate } from './journal.js';
+import {
+  type Head,
+  type Journal,
+  type Position,
+  type TransactionRow,
+  type TransactionUpdate,
+} from './journal.js';
 import { recoveryRoundsMax, unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
 import { Pace } from './pace.js';
 import type { Quarantine } from './quarantine.js';
@@ -53,6 +59,8 @@ export interface WriterOptions {
 export interface Session {
   readonly head: Head;
   readonly epoch: number;
+  /** Throws when the store was replaced. */
+  readonly requireInPlace: () => void;
   /** Throws when the store was replaced or another writer took over. */
   readonly requireFence: () => void;
 }
@@ -96,8 +104,12 @@ export class Writer {
     try {
       this.#refusePoisoned();
       this.#isInOrder = false;
-      const isOrderly = this.#isOrderly(owner, journal.head());
-      const { report, head } = await this.#begin(isOrderly, options.isRetry === true);
+      const position = journal.position();
+      const isOrderly = this.#isOrderly(owner, position.head);
+      const { report, head } = await this.#begin(
+        isOrderly ? position : undefined,
+        options.isRetry === true,
+      );
       const result = await work(this.#session(head), report);
       await this.#settleIfDue();
       return result;
@@ -118,18 +130,19 @@ export class Writer {
     }
   }
 
+  /** @param position as the last holder left it, `undefined` when it did not let go in order. */
   async #begin(
-    isOrderly: boolean,
+    position: Position | undefined,
     isRetry: boolean,
   ): Promise<{ readonly report: RecoveryReport | undefined; readonly head: Head }> {
     const { bootId, directory, journal, lock } = this.#options;
     try {
-      const report = await this.#recoverIfNeeded(isOrderly, isRetry);
+      const report = await this.#recoverIfNeeded(position !== undefined, isRetry);
       this.#isInOrder = true;
       if (!this.#hasCounted) this.#countUnsettled();
-      const head = journal.head();
+      const { head, epoch } = position === undefined || isRetry ? journal.position() : position;
       this.#head = head;
-      this.#epoch = journal.epoch();
+      this.#epoch = epoch;
       lock.recordHeld(bootId, head);
       return { report, head };
     } catch (error) {
@@ -217,6 +230,9 @@ export class Writer {
     return {
       head,
       epoch: this.#epoch,
+      requireInPlace: () => {
+        this.#requireInPlace();
+      },
       requireFence: () => {
         this.#requireInPlace();
         if (this.#options.journal.epoch() === this.#epoch) return;
