@@ -22,7 +22,7 @@ export interface Hop {
 }
 
 /** Why a committed path does not get its image. */
-export type Supersession = 'edited' | 'deleted' | 'type changed';
+type Supersession = 'edited' | 'deleted' | 'type changed';
 
 export type Decision =
   /** The path is what it shall be. */

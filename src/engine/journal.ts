@@ -24,8 +24,8 @@ export interface ChangeRow {
 }
 
 /** `committed` and `undoing` are unsettled: the disk may have lost what was done. */
-export type JournalState = 'committed' | 'undoing' | 'settled' | 'rolled-back';
-export type Trouble = 'blocked' | 'damaged';
+type JournalState = 'committed' | 'undoing' | 'settled' | 'rolled-back';
+type Trouble = 'blocked' | 'damaged';
 
 export interface TransactionRow {
   readonly id: number;

@@ -14,7 +14,7 @@ import {
   readLines,
 } from './plan-stream.js';
 
-export type { ContentSource, PlanOperation } from './plan-operation.js';
+export type { PlanOperation } from './plan-operation.js';
 export type { PlanDocument, PlanOperationDocument } from './plan-schema.js';
 export type { PlanFormat } from './plan-stream.js';
 

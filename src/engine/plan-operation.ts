@@ -25,7 +25,7 @@ export type PlanOperation =
   | { readonly op: 'symlink'; readonly path: RelativePath; readonly target: string };
 
 /** Where the content of a written file comes from. */
-export type ContentSource =
+type ContentSource =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   /** As the plan names it: a relative path is not resolved yet. */
   | { readonly kind: 'file'; readonly path: string };

@@ -187,9 +187,7 @@ function refuseDrift({ path, before }: Member, view: StagedView): void {
 }
 
 /** Returns what to do with a unit, `undefined` when nothing in it would change. Pure. */
-export function actFor(
-  members: readonly Pick<Member, 'before' | 'after'>[],
-): Unit['act'] | undefined {
+function actFor(members: readonly Pick<Member, 'before' | 'after'>[]): Unit['act'] | undefined {
   const top = members[0];
   if (top === undefined || members.every(({ before, after }) => isSameImage(before, after))) {
     return undefined;

@@ -3,7 +3,7 @@ import type { Place } from './file-system.js';
 import type { Looking } from './inspect.js';
 
 /** Removes a file or a directory with everything below, in the engine's own directory only. */
-export async function removeTree({ files, pace }: Looking, place: Place): Promise<void> {
+async function removeTree({ files, pace }: Looking, place: Place): Promise<void> {
   if (pace.isDue()) await pace.turn();
   const stat = files.stat(place);
   if (stat === undefined) return;

@@ -2,11 +2,11 @@ import type Database from 'better-sqlite3';
 import { EngineError } from './errors.js';
 
 /** `SKMT`, in the header of every journal. */
-export const applicationId = 0x534b4d54;
+const applicationId = 0x534b4d54;
 /** Version of the journal's format, as docs/format.md describes it. */
 export const formatVersion = 1;
 /** First SQLite without the WAL-reset corruption bug (https://sqlite.org/wal.html). */
-export const sqliteVersionMin = '3.51.3';
+const sqliteVersionMin = '3.51.3';
 
 const tables: readonly string[] = [
   `CREATE TABLE meta (

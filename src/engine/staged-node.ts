@@ -7,7 +7,7 @@ export type StagedNode = AbsentNode | FileNode | DirectoryNode | LinkNode;
 export interface AbsentNode {
   readonly kind: 'absent';
 }
-export interface FileNode {
+interface FileNode {
   readonly kind: 'file';
   /** `undefined`: the content on disk stays, only the mode changes. */
   readonly content: StagedContent | undefined;
@@ -15,14 +15,14 @@ export interface FileNode {
   /** Where on disk the file is whose owner and extended attributes this one keeps. */
   readonly attributesFrom: RelativePath | undefined;
 }
-export interface DirectoryNode {
+interface DirectoryNode {
   readonly kind: 'directory';
   readonly mode: number;
   /** Whether it is a new directory, in which nothing of what is on disk shows. */
   readonly isOpaque: boolean;
   readonly attributesFrom: RelativePath | undefined;
 }
-export interface LinkNode {
+interface LinkNode {
   readonly kind: 'symlink';
   readonly target: string;
   readonly attributesFrom: RelativePath | undefined;

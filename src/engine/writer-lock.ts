@@ -21,7 +21,7 @@ const lockName = 'lock';
 const ownerName = 'owner';
 
 /** Who is asking, for the people who read `owner`. */
-export interface Holder {
+interface Holder {
   readonly pid: number;
   readonly host: string;
   /** Program and arguments, shortened. */
