@@ -423,10 +423,14 @@ export class StagedView {
     }
     this.#plainParents.clear();
     this.#nodes.set(path, node);
-    const parent = parentOf(path) ?? '';
-    const names = this.#names.get(parent);
-    if (names === undefined) this.#names.set(parent, new Set([nameOf(path)]));
-    else names.add(nameOf(path));
+    // Up to the root, also past directories that have no node: removing one must find this path.
+    for (let at: RelativePath | undefined = path; at !== undefined; at = parentOf(at)) {
+      const parent = parentOf(at) ?? '';
+      const names = this.#names.get(parent);
+      if (names?.has(nameOf(at)) === true) break;
+      if (names === undefined) this.#names.set(parent, new Set([nameOf(at)]));
+      else names.add(nameOf(at));
+    }
   }
 
   #prepareParents(path: RelativePath): void {
