@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { decide, type Evidence, type Hop } from '../../src/engine/decide.js';
-import { absent, type FoundImage, type Image, isSameImage, special } from '../../src/engine/image.js';
+import {
+  absent,
+  type FoundImage,
+  type Image,
+  isSameImage,
+  special,
+} from '../../src/engine/image.js';
 import { hashContent } from '../../src/engine/hash.js';
 
 function fileImage(content: string, mode = 0o644): Image {
@@ -105,7 +111,9 @@ function brokenPromise(found: FoundImage, hops: readonly Hop[]): string | undefi
     case 'park':
       if (!isKnown) return 'unknown bytes win, whatever is lost';
       if (target.kind === 'absent') return 'nothing is never lost';
-      return slotsWith(target, hops).length === 0 ? undefined : 'park only if no slot has the target';
+      return slotsWith(target, hops).length === 0
+        ? undefined
+        : 'park only if no slot has the target';
   }
 }
 
@@ -115,7 +123,12 @@ describe('each row of the table', () => {
     ['no hops: nothing', a, [], { do: 'nothing' }],
     ['the target: applied', b, [{ ...replace, evidence: 'done' }], { do: 'nothing' }],
     ['the target: changed to the same by somebody else', b, [replace], { do: 'nothing' }],
-    ['where the done hops lead, the rest pending: advance', a, [replace], { do: 'advance', from: 0 }],
+    [
+      'where the done hops lead, the rest pending: advance',
+      a,
+      [replace],
+      { do: 'advance', from: 0 },
+    ],
     [
       'where the done hops lead, one done: advance from the next',
       b,
@@ -158,7 +171,12 @@ describe('each row of the table', () => {
       [{ ...replace, evidence: 'done' }],
       { do: 'supersede', why: 'edited', kept: undefined },
     ],
-    ['another image of the chain, target nowhere: park', a, [{ ...replace, evidence: 'lost' }], { do: 'park' }],
+    [
+      'another image of the chain, target nowhere: park',
+      a,
+      [{ ...replace, evidence: 'lost' }],
+      { do: 'park' },
+    ],
     [
       'absent, never so in the chain: a foreign delete wins',
       absent,

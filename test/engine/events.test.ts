@@ -18,7 +18,9 @@ describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
 
   /** What is published while `act` runs. */
-  async function eventsOf(act: () => Promise<unknown>): Promise<readonly (readonly [string, unknown])[]> {
+  async function eventsOf(
+    act: () => Promise<unknown>,
+  ): Promise<readonly (readonly [string, unknown])[]> {
     const events: [string, unknown][] = [];
     const listen = (event: unknown, name: string | symbol): void => {
       events.push([String(name), event]);

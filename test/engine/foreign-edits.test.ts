@@ -117,7 +117,9 @@ describe.each(modes)('native %s', (mode) => {
       const bytes = root === killed.unapplied ? 'old a' : 'new a';
       expect(tree['a']).toEqual(file(bytes, 0o600));
       expect(superseded.map(({ path }) => path)).toEqual(['a']);
-      expect(quarantine.map((one) => one.bytes)).toEqual(root === killed.unapplied ? ['new a'] : []);
+      expect(quarantine.map((one) => one.bytes)).toEqual(
+        root === killed.unapplied ? ['new a'] : [],
+      );
     }
   });
 

@@ -114,14 +114,34 @@ test('settled ones are unsettled no more, in whatever order', () => {
 });
 
 test.each([
-  ['a changed path', "UPDATE journal_change SET path = 'x' WHERE transaction_id = 2 AND sequence = 1", 2],
+  [
+    'a changed path',
+    "UPDATE journal_change SET path = 'x' WHERE transaction_id = 2 AND sequence = 1",
+    2,
+  ],
   ['a changed mode', 'UPDATE journal_change SET after_mode = 511 WHERE transaction_id = 2', 2],
-  ['a changed content', 'UPDATE journal_change SET after_sha256 = zeroblob(32) WHERE transaction_id = 2', 2],
+  [
+    'a changed content',
+    'UPDATE journal_change SET after_sha256 = zeroblob(32) WHERE transaction_id = 2',
+    2,
+  ],
   ['a changed size', 'UPDATE journal_change SET after_size = 9 WHERE transaction_id = 2', 2],
-  ['a changed slot', "UPDATE journal_change SET slot = '../x' WHERE transaction_id = 2 AND sequence = 1", 2],
-  ['a changed act', "UPDATE journal_change SET act = 'member' WHERE transaction_id = 2 AND sequence = 2", 2],
+  [
+    'a changed slot',
+    "UPDATE journal_change SET slot = '../x' WHERE transaction_id = 2 AND sequence = 1",
+    2,
+  ],
+  [
+    'a changed act',
+    "UPDATE journal_change SET act = 'member' WHERE transaction_id = 2 AND sequence = 2",
+    2,
+  ],
   ['a missing row', 'DELETE FROM journal_change WHERE transaction_id = 2 AND sequence = 2', 2],
-  ['a row too many', "INSERT INTO journal_change SELECT transaction_id, 3, 3, act, slot, path, before_kind, before_sha256, before_size, before_mode, before_target, after_kind, after_sha256, after_size, after_mode, after_target, superseded, checksum FROM journal_change WHERE transaction_id = 2 AND sequence = 2", 2],
+  [
+    'a row too many',
+    'INSERT INTO journal_change SELECT transaction_id, 3, 3, act, slot, path, before_kind, before_sha256, before_size, before_mode, before_target, after_kind, after_sha256, after_size, after_mode, after_target, superseded, checksum FROM journal_change WHERE transaction_id = 2 AND sequence = 2',
+    2,
+  ],
   ['a changed message', "UPDATE journal_transaction SET message = 'x' WHERE id = 2", 2],
   ['a changed stage', "UPDATE journal_transaction SET stage = '2-evil' WHERE id = 2", 2],
   ['a changed time', 'UPDATE journal_transaction SET committed_at = 0 WHERE id = 2', 2],
@@ -146,9 +166,7 @@ test('a writer with a past epoch cannot commit', () => {
   const transaction = { ...journal.transaction(1), uuid: 'u', stage: '2-u' };
   journal.bumpEpoch(journal.epoch());
   expect(codeOf(() => journal.bumpEpoch(1))).toBe('FENCED');
-  expect(
-    codeOf(() => journal.commit(transaction as never, [], { epoch: 2, head })),
-  ).toBe('FENCED');
+  expect(codeOf(() => journal.commit(transaction as never, [], { epoch: 2, head }))).toBe('FENCED');
   expect(journal.head()).toEqual(head);
 });
 

@@ -20,11 +20,9 @@ const setAttribute = (path: string, value: string): void => {
   run('setfattr', '-n', 'user.note', '-v', value, path);
 };
 const attribute = (path: string): string => {
-  const { status, stdout } = spawnSync(
-    'getfattr',
-    ['--only-values', '--absolute-names', '-n', 'user.note', path],
-    { encoding: 'utf8' },
-  );
+  const program = 'getfattr';
+  const values = ['--only-values', '--absolute-names', '-n', 'user.note', path];
+  const { status, stdout } = spawnSync(program, values, { encoding: 'utf8' });
   return status === 0 ? stdout : 'none';
 };
 const accessList = (path: string): string =>

@@ -82,7 +82,10 @@ describe.each(modes)('native %s, without privileges', (mode) => {
   });
 
   test('a source that may not be read is named', () => {
-    const source = plantSource(sandbox.directory, { f: { content: 'secret', mode: 0o000 }, g: 'g' });
+    const source = plantSource(sandbox.directory, {
+      f: { content: 'secret', mode: 0o000 },
+      g: 'g',
+    });
     giveAway(source);
     giveAway(sandbox.root);
     expect(runUnprivileged(sandbox.root, mode, [[['copyIn', 'a', source]]])).toEqual([

@@ -20,6 +20,7 @@ import {
   type Store,
   type Transaction,
 } from '../../src/engine/index.js';
+import type { Place } from '../../src/engine/file-system.js';
 import { watchedFileSystem } from '../support/faults.js';
 import { mkfifoSync, plantSource } from '../support/sources.js';
 import {
@@ -88,7 +89,7 @@ describe.each(modes)('native %s', (mode) => {
       ];
       await expectRefused(
         sandbox.root,
-        () => store.transact({}, operations[0] ?? expect.fail),
+        () => store.transact({}, (tx) => tx.write(path, 'x')),
         code,
       );
       await store.transact({}, async (tx) => {
@@ -99,7 +100,17 @@ describe.each(modes)('native %s', (mode) => {
 
     test('the names that users really have are taken', async () => {
       const store = await sandbox.open();
-      const names = ['a b', '.hidden', 'ünïcødé', '日本語', 'console.log', 'a..b', "it's", '-x', '~'];
+      const names = [
+        'a b',
+        '.hidden',
+        'ünïcødé',
+        '日本語',
+        'console.log',
+        'a..b',
+        "it's",
+        '-x',
+        '~',
+      ];
       await store.transact({}, async (tx) => {
         for (const name of names) await tx.write(`${name}/${name}`, name);
       });
@@ -117,7 +128,11 @@ describe.each(modes)('native %s', (mode) => {
 
   describe('what is on disk', () => {
     test('nothing is written through a link at the path', async () => {
-      sandbox.seed({ '../outside/f': 'outside', l: { link: '../outside/f' }, d: { link: '../outside' } });
+      sandbox.seed({
+        '../outside/f': 'outside',
+        l: { link: '../outside/f' },
+        d: { link: '../outside' },
+      });
       const source = plantSource(sandbox.directory, { x: 'x' });
       const store = await sandbox.open();
       for (const path of ['l', 'd']) {
@@ -128,12 +143,9 @@ describe.each(modes)('native %s', (mode) => {
           (tx: Transaction) => tx.mkdir(path),
           (tx: Transaction) => tx.read(path),
         ]) {
-          await expectRefused(
-            sandbox.root,
-            () => store.transact({}, operation),
-            'PATH_IS_LINK',
-            { path },
-          );
+          await expectRefused(sandbox.root, () => store.transact({}, operation), 'PATH_IS_LINK', {
+            path,
+          });
         }
       }
       expect(readFileSync(join(sandbox.directory, 'outside/f'), 'utf8')).toBe('outside');
@@ -141,7 +153,11 @@ describe.each(modes)('native %s', (mode) => {
     });
 
     test('nothing is written or read through a link on the way', async () => {
-      sandbox.seed({ '../outside/d/f': 'outside', 'a/l': { link: '../../outside' }, in: { link: 'a' } });
+      sandbox.seed({
+        '../outside/d/f': 'outside',
+        'a/l': { link: '../../outside' },
+        in: { link: 'a' },
+      });
       const store = await sandbox.open();
       for (const [path, at] of [
         ['a/l/f', 'a/l'],
@@ -202,12 +218,9 @@ describe.each(modes)('native %s', (mode) => {
             (tx: Transaction) => tx.read(path),
             (tx: Transaction) => tx.copyIn(path, source),
           ]) {
-            await expectRefused(
-              sandbox.root,
-              () => store.transact({}, operation),
-              'PATH_SPECIAL',
-              { path },
-            );
+            await expectRefused(sandbox.root, () => store.transact({}, operation), 'PATH_SPECIAL', {
+              path,
+            });
           }
         }
         for (const operation of [
@@ -215,12 +228,9 @@ describe.each(modes)('native %s', (mode) => {
           (tx: Transaction) => tx.copyIn('d', source),
           (tx: Transaction) => tx.rename('d', 'moved'),
         ]) {
-          await expectRefused(
-            sandbox.root,
-            () => store.transact({}, operation),
-            'PATH_SPECIAL',
-            { path: 'd/pipe' },
-          );
+          await expectRefused(sandbox.root, () => store.transact({}, operation), 'PATH_SPECIAL', {
+            path: 'd/pipe',
+          });
         }
         await store.transact({}, async (tx) => {
           expect((await tx.stat('d/pipe'))?.kind).toBe('special');
@@ -260,7 +270,10 @@ describe.each(modes)('native %s', (mode) => {
       await expectRefused(
         sandbox.root,
         () =>
-          store.apply({ version: 1, operations: [{ op: 'write', path: 'a', from: source }] } as never),
+          store.apply({
+            version: 1,
+            operations: [{ op: 'write', path: 'a', from: source }],
+          } as never),
         'SOURCE_UNREADABLE',
         { path: source },
       );
@@ -308,6 +321,66 @@ describe.each(modes)('native %s', (mode) => {
       expect(sandbox.tree()['f']).toEqual(file('foreign'));
       expect(sandbox.tree()['g']).toEqual(file('old'));
       expect((await store.status()).head).toBe(0);
+    });
+  });
+
+  describe('a file system', () => {
+    /** As APFS and NTFS would: `.SKILLMEAT` finds `.skillmeat`. */
+    const folding = (): ReturnType<typeof watchedFileSystem> =>
+      watchedFileSystem(mode, ({ method, values }, real) => {
+        const [place] = values as [Place | undefined];
+        if (method !== 'stat' || place?.name !== '.SKILLMEAT') return undefined;
+        return () => real.stat({ ...place, name: '.skillmeat' });
+      });
+
+    test('that folds names takes two spellings of one name for a collision', async () => {
+      sandbox.seed({ 'd/Skill.md': 's', 'd/straße': 's' });
+      const store = await sandbox.open({ fileSystem: folding() });
+      expect((await store.diagnose()).foldsNames).toBe(true);
+      for (const path of ['d/SKILL.md', 'd/skill.MD', 'd/STRASSE']) {
+        for (const operation of [
+          (tx: Transaction) => tx.write(path, 'x'),
+          (tx: Transaction) => tx.mkdir(path),
+          (tx: Transaction) => tx.symlink(path, 'x'),
+        ]) {
+          await expectRefused(sandbox.root, () => store.transact({}, operation), 'PATH_COLLISION', {
+            path,
+          });
+        }
+      }
+      await expectRefused(
+        sandbox.root,
+        () =>
+          store.transact({}, async (tx) => {
+            await tx.write('new/a', 'a');
+            await tx.write('new/A', 'A');
+          }),
+        'PATH_COLLISION',
+        { path: 'new/A' },
+      );
+      await store.transact({}, (tx) => tx.rename('d/Skill.md', 'd/SKILL.md'));
+      expect(sandbox.tree()['d/SKILL.md']).toEqual(file('s'));
+    });
+
+    test('that is mounted below the root is not crossed', async () => {
+      sandbox.seed({ 'd/mount/f': 'f' });
+      const files = watchedFileSystem(mode, ({ method, values }) => {
+        const [place] = values as [Place | undefined];
+        const isMount = method === 'openDirectory' && /(?:^|\/)mount$/.test(place?.name ?? '');
+        return isMount ? () => 'other-mount' : undefined;
+      });
+      const store = await sandbox.open({ fileSystem: files });
+      for (const operation of [
+        (tx: Transaction) => tx.write('d/mount/f', 'x'),
+        (tx: Transaction) => tx.remove('d'),
+        (tx: Transaction) => tx.rename('d', 'e'),
+      ]) {
+        await expectRefused(
+          sandbox.root,
+          () => store.transact({}, operation),
+          'PATH_ON_OTHER_MOUNT',
+        );
+      }
     });
   });
 
@@ -381,9 +454,9 @@ describe.each(modes)('native %s', (mode) => {
       const rule = (): never => {
         throw failure;
       };
-      await expect(
-        store.transact({ rules: [rule] }, (tx) => tx.write('f', 'x')),
-      ).rejects.toBe(failure);
+      await expect(store.transact({ rules: [rule] }, (tx) => tx.write('f', 'x'))).rejects.toBe(
+        failure,
+      );
       expect(sandbox.tree()).toEqual({});
     });
 
@@ -556,7 +629,10 @@ describe.each(modes)('native %s', (mode) => {
       const store = await sandbox.open();
       const other = await sandbox.openAt(join(sandbox.directory, 'other'));
       await other.close();
-      renameSync(join(sandbox.directory, 'other/.skillmeat/journal.db'), sandbox.at('.skillmeat/journal.db'));
+      renameSync(
+        join(sandbox.directory, 'other/.skillmeat/journal.db'),
+        sandbox.at('.skillmeat/journal.db'),
+      );
       await expectError(
         store.transact({}, (tx) => tx.write('b', 'b')),
         'STORE_REPLACED',
@@ -766,7 +842,10 @@ describe.each(modes)('native %s', (mode) => {
     test('is not replayed when a row was flipped', async () => {
       const store = await withTransactions();
       await store.close();
-      changeJournal(sandbox.root, "UPDATE journal_change SET path = 'victim' WHERE transaction_id = 2");
+      changeJournal(
+        sandbox.root,
+        "UPDATE journal_change SET path = 'victim' WHERE transaction_id = 2",
+      );
       writeFileSync(sandbox.at('victim'), 'precious');
       // The last holder died: everything unsettled is looked at again.
       writeFileSync(
@@ -821,7 +900,9 @@ describe.each(modes)('native %s', (mode) => {
       await expectError(openStore(sandbox.root, { native: mode }), 'JOURNAL_DAMAGED', {
         message: /transaction 9/,
       });
-      expect(readFileSync(sandbox.at('.skillmeat/stage/9-abcdefab.1'), 'utf8')).toBe('committed once');
+      expect(readFileSync(sandbox.at('.skillmeat/stage/9-abcdefab.1'), 'utf8')).toBe(
+        'committed once',
+      );
     });
 
     test('is seen by SQLite itself when its pages are broken', async () => {

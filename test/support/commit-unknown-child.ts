@@ -11,8 +11,8 @@ const store = await openStore(root, { create: true, native: native === 'off' ? '
 await store.transact({}, (tx) => tx.write('a', 'old'));
 
 function limit(bytes: string): void {
-  const arguments_ = ['--pid', String(process.pid), `--fsize=${bytes}:`];
-  const { status } = spawnSync('prlimit', arguments_, { encoding: 'utf8' });
+  const limits = ['--pid', String(process.pid), `--fsize=${bytes}:`];
+  const { status } = spawnSync('prlimit', limits, { encoding: 'utf8' });
   if (status !== 0) throw new Error('prlimit failed');
 }
 

@@ -21,7 +21,7 @@ import type { Mode } from './store.js';
  */
 
 /** A root as a process killed at this point would leave it. */
-export interface CrashPoint {
+interface CrashPoint {
   /** Which call was about to be made, for messages. */
   readonly label: string;
   /** Absolute path of the copy. */

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { openStore } from '../../src/engine/index.js';
 
 // Stays in the middle of a transaction until its standard input ends.
@@ -10,5 +11,6 @@ await using store = await openStore(root, {
 await store.transact({ message: 'held' }, async (tx) => {
   await tx.write('held', 'by the other one');
   process.stdout.write('holding\n');
-  for await (const _piece of process.stdin);
+  process.stdin.resume();
+  await once(process.stdin, 'end');
 });

@@ -41,8 +41,8 @@ export class Child {
 
   constructor(script: string, input: unknown, { under = [], environment = {} }: StartOptions = {}) {
     const command = [...under, process.execPath, path.join(childDirectory, script)];
-    const [program = '', ...rest] = [...command, JSON.stringify(input)];
-    const child = spawn(program, rest, {
+    const [program, ...rest] = [...command, JSON.stringify(input)];
+    const child = spawn(program ?? process.execPath, rest, {
       env: { ...process.env, ...environment },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -67,6 +67,10 @@ export class Child {
         resolve(this.#end);
       });
     });
+  }
+
+  get isRunning(): boolean {
+    return this.#end === undefined;
   }
 
   get lines(): readonly string[] {
@@ -176,13 +180,10 @@ export async function inParallel<T, R>(
   atOnce = 2,
 ): Promise<R[]> {
   const results: R[] = [];
-  let next = 0;
+  const rest = items.entries();
   const worker = async (): Promise<void> => {
-    while (next < items.length) {
-      const at = next;
-      next += 1;
-      results[at] = await work(items[at] as T);
-    }
+    // The workers share one iterator, so each item is taken once.
+    for (const [at, item] of rest) results[at] = await work(item);
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
   return results;

@@ -12,6 +12,8 @@ export function plantSource(directory: string, seed: Seed): string {
 }
 
 export function mkfifoSync(path: string): void {
-  const { status, stderr } = spawnSync('mkfifo', [path], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`mkfifo failed: ${stderr}`);
+  // Node has no call for it.
+  const command = `mkfifo -- ${JSON.stringify(path)}`;
+  const { status, stderr } = spawnSync(command, { encoding: 'utf8', shell: true });
+  if (status !== 0) throw new Error(`${command} failed: ${stderr}`);
 }

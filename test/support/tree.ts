@@ -20,9 +20,9 @@ export function readTree(root: string): Tree {
   return Object.fromEntries(walk(root, '').toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function walk(root: string, directory: string): [string, TreeEntry][] {
-  return readdirSync(join(root, directory)).flatMap((name): [string, TreeEntry][] => {
-    const path = directory === '' ? name : `${directory}/${name}`;
+function walk(root: string, below: string): [string, TreeEntry][] {
+  return readdirSync(join(root, below)).flatMap((name): [string, TreeEntry][] => {
+    const path = below === '' ? name : `${below}/${name}`;
     if (path === '.skillmeat') return [];
     const entry = readEntry(join(root, path));
     return entry.kind === 'directory' ? [[path, entry], ...walk(root, path)] : [[path, entry]];
@@ -69,7 +69,7 @@ export function sha256(content: string | Uint8Array): string {
 }
 
 /** An image as a receipt has it, computed without the engine. */
-export function imageOf(entry: TreeEntry | undefined): unknown {
+function imageOf(entry: TreeEntry | undefined): unknown {
   switch (entry?.kind) {
     case undefined:
       return { kind: 'absent' };

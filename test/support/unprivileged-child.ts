@@ -2,20 +2,18 @@ import { isEngineError, openStore, type Transaction } from '../../src/engine/ind
 
 /*
  * Runs transactions as a user without privileges: root is told of no permission error.
- * Arguments: root, native mode, user id (0: stay who we are), and transactions as JSON.
+ * Arguments: root, native mode, and transactions as JSON.
  */
-export type ChildStep = readonly [method: 'write' | 'remove' | 'chmod' | 'copyIn' | 'rename', ...string[]];
+export type ChildStep = readonly [
+  method: 'write' | 'remove' | 'chmod' | 'copyIn' | 'rename',
+  ...string[],
+];
 export interface ChildResult {
   readonly code: string;
   readonly path?: string | undefined;
 }
 
-const [root = '', native, user, json = '[]'] = process.argv.slice(2);
-if (user !== '0') {
-  process.setgroups?.([]);
-  process.setgid?.(Number(user));
-  process.setuid?.(Number(user));
-}
+const [root = '', native, json = '[]'] = process.argv.slice(2);
 const transactions = JSON.parse(json) as readonly (readonly ChildStep[])[];
 
 function run(tx: Transaction, [method, a = '', b = '']: ChildStep): Promise<void> {

@@ -15,10 +15,11 @@ export function runUnprivileged(
 ): readonly ChildResult[] {
   chmodSync(dirname(root), 0o755);
   const child = join(import.meta.dirname, 'unprivileged-child.ts');
+  const user = unprivilegedUser === 0 ? {} : { uid: unprivilegedUser, gid: unprivilegedUser };
   const { stdout, stderr } = spawnSync(
     process.execPath,
-    ['--import', 'tsx', child, root, mode, String(unprivilegedUser), JSON.stringify(transactions)],
-    { encoding: 'utf8' },
+    ['--import', 'tsx', child, root, mode, JSON.stringify(transactions)],
+    { encoding: 'utf8', ...user },
   );
   if (stdout === '') throw new Error(stderr);
   return JSON.parse(stdout) as readonly ChildResult[];

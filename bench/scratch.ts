@@ -1,0 +1,24 @@
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const cleanUps: (() => void)[] = [];
+
+/** Runs `act` when this process ends, in whatever way but SIGKILL; the last one given first. */
+export function atEnd(act: () => void): void {
+  if (cleanUps.push(act) > 1) return;
+  process.once('exit', () => {
+    for (const cleanUp of cleanUps.toReversed()) cleanUp();
+  });
+  process.once('SIGINT', () => process.exit(130));
+  process.once('SIGTERM', () => process.exit(143));
+}
+
+/** Makes a directory that is gone when this process ends. */
+export function makeScratch(parent: string = tmpdir()): string {
+  const directory = mkdtempSync(join(realpathSync(parent), 'skillmeat-bench-'));
+  atEnd(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return directory;
+}
