@@ -463,8 +463,16 @@ export class StagedView {
     });
   }
 
+  /** For a path that is about to be made, with what is missing of its parents. */
   #refuseCollision(path: RelativePath): void {
     if (!this.#options.foldsNames) return;
+    for (const ancestor of ancestorsOf(path)) {
+      if (this.#look(ancestor).kind === 'absent') this.#refuseOtherSpelling(ancestor);
+    }
+    this.#refuseOtherSpelling(path);
+  }
+
+  #refuseOtherSpelling(path: RelativePath): void {
     const name = nameOf(path);
     const folded = foldSegment(name);
     const other = this.list(parentOf(path))?.find(

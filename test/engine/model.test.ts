@@ -305,7 +305,7 @@ describe.each(modes)('native %s', (mode) => {
   test('any sequence of transactions does what a map would do', async () => {
     await fc.assert(
       fc.asyncProperty(steps, (transactions) => check(mode, transactions)),
-      { numRuns: 30, includeErrorInReport: true },
+      { numRuns: 60, includeErrorInReport: true },
     );
   });
 });

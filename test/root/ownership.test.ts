@@ -1,4 +1,4 @@
-import { chownSync, lchownSync, lstatSync, readdirSync } from 'node:fs';
+import { chmodSync, chownSync, lchownSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openStore } from '../../src/engine/index.js';
@@ -29,7 +29,12 @@ describe.each(modes)('native %s', (mode) => {
       chownSync(sandbox.at(path), 1_001 + i, 2_001 + i);
     }
     lchownSync(sandbox.at('l'), 1_100, 2_100);
-    const source = plantSource(sandbox.directory, { c: 'new', 'd/kept': 'new', 'd/sub/x': 'new', 'd/added': 'new' });
+    const source = plantSource(sandbox.directory, {
+      c: 'new',
+      'd/kept': 'new',
+      'd/sub/x': 'new',
+      'd/added': 'new',
+    });
     const store = await sandbox.open();
     await store.transact({}, async (tx) => {
       await tx.write('w', 'new');
@@ -97,12 +102,16 @@ describe.each(modes)('native %s', (mode) => {
     expect(sandbox.tree()).toEqual(before);
     expect(ownerOf('theirs')).toBe('0:0');
     // Removing needs no owner to be kept.
-    expect(runUnprivileged(sandbox.root, mode, [[['remove', 'theirs']]])).toEqual([{ code: 'done' }]);
+    expect(runUnprivileged(sandbox.root, mode, [[['remove', 'theirs']]])).toEqual([
+      { code: 'done' },
+    ]);
   });
 
   test("a store of somebody else is unsafe to a user, and root leaves it the user's", async () => {
     giveAway(sandbox.root);
-    expect(runUnprivileged(sandbox.root, mode, [[['write', 'a', 'a']]])).toEqual([{ code: 'done' }]);
+    expect(runUnprivileged(sandbox.root, mode, [[['write', 'a', 'a']]])).toEqual([
+      { code: 'done' },
+    ]);
     const store = await openStore(sandbox.root, { native: mode });
     await store.transact({}, (tx) => tx.write('b', 'b'));
     await store.transact({}, (tx) => tx.write('a', 'new'));
@@ -112,11 +121,11 @@ describe.each(modes)('native %s', (mode) => {
         `${name} ${String(unprivilegedUser)}:${String(unprivilegedUser)}`,
       );
     }
-    expect(runUnprivileged(sandbox.root, mode, [[['write', 'c', 'c']], [['write', 'a', 'newer']]])).toEqual([
-      { code: 'done' },
-      { code: 'done' },
-    ]);
+    expect(
+      runUnprivileged(sandbox.root, mode, [[['write', 'c', 'c']], [['write', 'a', 'newer']]]),
+    ).toEqual([{ code: 'done' }, { code: 'done' }]);
     chownSync(sandbox.at('.skillmeat'), 0, 0);
+    chmodSync(sandbox.at('.skillmeat'), 0o755);
     expect(runUnprivileged(sandbox.root, mode, [])).toMatchObject([{ code: 'STORE_UNSAFE' }]);
   });
 });
