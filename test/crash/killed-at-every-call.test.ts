@@ -5,6 +5,7 @@ import type { RunInput, RunReport } from './children/run-and-die.mjs';
 import { lookingCalls, mutatingCalls } from './children/watched-file-system.mjs';
 import {
   expectedTrees,
+  firstFew,
   isExhaustive,
   makePlace,
   makeStore,
@@ -62,7 +63,7 @@ describe.each(nativeModes)('native %s', (native) => {
         native: recovererOf(die, native),
       });
       const isDone = log[0] !== undefined && log[0].state !== 'rolled-back';
-      if (hasFailed) expect(isDone).toBe(false);
+      expect({ hasFailed, isDone }).not.toEqual({ hasFailed: true, isDone: true });
       expect(tree).toEqual(trees[isDone ? 1 : 0]);
       removeDirectory(place.directory);
       return log[0]?.state ?? 'none';
@@ -119,7 +120,7 @@ describe.each(nativeModes)('native %s', (native) => {
 
 describe.each(nativeModes)('native %s', (native) => {
   test('a recovery that fails at any call is finished by the next open', async () => {
-    const [, state] = await statesToRecover(native);
+    const [state] = await statesToRecover(native);
     if (state === undefined) throw new Error('there is such a state');
     const { prepare } = state;
     const counted = await makeStore(native);
@@ -148,16 +149,24 @@ async function statesToRecover(native: NativeMode): Promise<readonly StateToReco
   const undone: Input = { native, run: [0], refuseExchange: 3 };
   const { calls, phases: undoing } = await countCalls(await makeStore(native), undone);
   const middle = (id: number): number =>
-    Math.ceil(((phases[`committed ${String(id)}`] ?? 0) + (phases[`applied ${String(id)}`] ?? 0)) / 2);
+    Math.ceil(
+      ((phases[`committed ${String(id)}`] ?? 0) + (phases[`applied ${String(id)}`] ?? 0)) / 2,
+    );
   const undoingStarts = calls.indexOf('journal COMMIT', undoing['committed 1']) + 1;
   expect(undoingStarts).toBeGreaterThan(1);
   const settled = (count: number): Omit<StateToRecover, 'prepare'> => ({
     log: Array.from({ length: count }, () => 'settled'),
     tree: trees[count] ?? [],
   });
-  return [
-    { prepare: { ...all, die: { at: phases['committed 1'] ?? 0, when: 'after' } }, ...settled(1) },
+  const unapplied = phases['committed 1'] ?? 0;
+  const more: readonly StateToRecover[] = [
+    { prepare: { ...all, die: { at: unapplied, when: 'after' } }, ...settled(1) },
     { prepare: { ...all, die: { at: middle(2), when: 'after' } }, ...settled(2) },
+  ];
+  // What the modes do otherwise lies below the seam, where killed-at-every-system-call looks.
+  const isMoreTaken = isExhaustive || native === 'auto';
+  return [
+    ...(isMoreTaken ? more : []),
     { prepare: { ...all, die: { at: middle(3), when: 'after' } }, ...settled(3) },
     {
       prepare: { ...undone, die: { at: undoingStarts, when: 'after' } },
@@ -182,13 +191,12 @@ async function countCalls(place: Place, input: Input): Promise<RunReport> {
 
 /**
  * Right before each call, and right after the last. Right after a call is the same as right before
- * the next, as long as nothing that is not counted happens in between: around these SQLite works.
+ * the next, as long as nothing that is not counted happens in between: SQLite does more at its own.
  */
 function everyDeath(calls: readonly string[]): readonly Death[] {
   return calls.flatMap((name, i): Death[] => {
     const at = i + 1;
-    const isAfterToo =
-      isExhaustive || at === calls.length || /^journal|^barrier|Record$/.test(name);
+    const isAfterToo = isExhaustive || at === calls.length || name.startsWith('journal');
     return [{ at, when: 'before' }, ...(isAfterToo ? [{ at, when: 'after' } as const] : [])];
   });
 }
@@ -207,7 +215,7 @@ async function forEachDeath<T>(
       return [];
     }
   });
-  expect(failures).toEqual([]);
+  expect(firstFew(failures)).toEqual([]);
   return results.flat();
 }
 
@@ -223,7 +231,7 @@ async function runUntilDeath(
 ): Promise<{ readonly acknowledged: number; readonly hasFailed: boolean }> {
   const child = new Child('run-and-die.mjs', { ...place, ...input });
   const end = await child.ended;
-  expect(end, JSON.stringify({ input, lines: child.lines })).toEqual({
+  expect(end).toEqual({
     code: null,
     signal: 'SIGKILL',
     errors: '',

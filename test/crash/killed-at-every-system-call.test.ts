@@ -12,6 +12,7 @@ import {
 } from '../support/processes.js';
 import type { RunInput } from './children/run-and-die.mjs';
 import {
+  firstFew,
   isExhaustive,
   makeStore,
   type NativeMode,
@@ -26,8 +27,9 @@ import {
  * process at each. It counts every kind of call for itself, so a death is a kind and a number.
  *
  * Calls that change the store or the root are all taken, but for those to SQLite's shared index,
- * which the next process makes anew. Of those that only open and close, every eighth is; with
- * SKILLMEAT_EXHAUSTIVE=1 all of both.
+ * which the next process makes anew. Who dies at one that only opens or closes leaves what the one
+ * leaves that dies at the next change. A native recovery makes one system call for each call of the
+ * seam, where killed-at-every-call.test.ts kills it. SKILLMEAT_EXHAUSTIVE=1 takes all of these too.
  */
 
 const changing = [
@@ -52,7 +54,6 @@ const changing = [
   'symlink',
 ];
 const opening = ['openat', 'close'];
-const openingStride = isExhaustive ? 1 : 8;
 
 /** The second transaction has removals, a swap, a replaced directory, a link and a mode. */
 const transaction: Pick<RunInput, 'run'> = { run: [1] };
@@ -85,36 +86,40 @@ describe.skipIf(whyNot !== undefined).each(nativeModes)('native %s', (native) =>
       const place = await makeStore(native);
       const { isAcknowledged } = await dieAt(death, place, input);
       const { tree, log } = await requireRecovered(place.root, { native });
-      if (isAcknowledged) expect(log.length).toBe(1);
+      expect(log.length).toBeGreaterThanOrEqual(isAcknowledged ? 1 : 0);
       expect(tree).toEqual(log.length === 1 ? after : before);
       removeDirectory(place.directory);
     });
   });
 
-  test('a process killed at any system call of a recovery leaves the rest to the next', async () => {
-    const prepare = { native, ...transaction };
-    const at = await countSeamCallsToCommit(native);
-    const prepared = async (): Promise<Place> => {
-      const place = await makeStore(native);
-      const die: RunInput['die'] = { at, when: 'after' };
-      const child = new Child('run-and-die.mjs', { ...place, ...prepare, die });
-      expect((await child.ended).signal).toBe('SIGKILL');
-      return place;
-    };
-    const counted = await prepared();
-    const before = describeTree(counted.root);
-    const deaths = await countDeaths(counted, { native });
-    const after = describeTree(counted.root);
-    expect(after).not.toEqual(before);
-    await forEachDeath(deaths, native, async (death) => {
-      const place = await prepared();
-      await dieAt(death, place, { native });
-      const { tree, log } = await requireRecovered(place.root, { native });
-      expect(log.length).toBe(1);
-      expect(tree).toEqual(after);
-      removeDirectory(place.directory);
-    });
-  });
+  const isCovered = native === 'auto' && !isExhaustive;
+  test.skipIf(isCovered)(
+    'a process killed at any system call of a recovery leaves the rest to the next',
+    async () => {
+      const prepare = { native, ...transaction };
+      const at = await countSeamCallsToCommit(native);
+      const prepared = async (): Promise<Place> => {
+        const place = await makeStore(native);
+        const die: RunInput['die'] = { at, when: 'after' };
+        const child = new Child('run-and-die.mjs', { ...place, ...prepare, die });
+        expect((await child.ended).signal).toBe('SIGKILL');
+        return place;
+      };
+      const counted = await prepared();
+      const before = describeTree(counted.root);
+      const deaths = await countDeaths(counted, { native });
+      const after = describeTree(counted.root);
+      expect(after).not.toEqual(before);
+      await forEachDeath(deaths, native, async (death) => {
+        const place = await prepared();
+        await dieAt(death, place, { native });
+        const { tree, log } = await requireRecovered(place.root, { native });
+        expect(log.length).toBe(1);
+        expect(tree).toEqual(after);
+        removeDirectory(place.directory);
+      });
+    },
+  );
 });
 
 function whyNoStrace(): string | undefined {
@@ -154,16 +159,16 @@ async function countDeaths(place: Place, input: Input): Promise<readonly Death[]
     const at = (counts.get(call) ?? 0) + 1;
     counts.set(call, at);
     if (line.includes('"START\\n"')) isStarted = true;
-    else if (isStarted && isTaken(call, at, line)) deaths.push({ call, at });
+    else if (isStarted && isTaken(call, line)) deaths.push({ call, at });
   }
   expect(isStarted).toBe(true);
   removeDirectory(logDirectory);
   return deaths;
 }
 
-function isTaken(call: string, at: number, line: string): boolean {
+function isTaken(call: string, line: string): boolean {
   if (isExhaustive) return true;
-  if (opening.includes(call)) return at % openingStride === 0;
+  if (opening.includes(call)) return false;
   const [, descriptor] = /^\d+ +\w+\(\d+<([^>]*)>/.exec(line) ?? [];
   // Calls with names instead of a descriptor in front are renames and the like.
   if (descriptor === undefined || call === 'renameat2') return true;
@@ -183,9 +188,13 @@ async function dieAt(
     { under: [...under, ...inject], environment },
   );
   const { signal, code, errors } = await child.ended;
-  expect(child.said('START'), errors).toHaveLength(1);
   // Without the native part a process of `cp` may be the one that dies; then the engine notices.
-  if (signal !== 'SIGKILL') expect({ code, errors }).toEqual({ code: 0, errors: '' });
+  const hasEnded = signal === 'SIGKILL' || code === 0;
+  expect({ hasEnded, errors, started: child.said('START').length }).toEqual({
+    hasEnded: true,
+    errors: '',
+    started: 1,
+  });
   return { isAcknowledged: child.said('ACK').length === 1 };
 }
 
@@ -219,5 +228,5 @@ async function forEachDeath(
   console.log(
     `killed at every system call, native ${native}: ${String(deaths.length)} processes killed`,
   );
-  expect(failures).toEqual([]);
+  expect(firstFew(failures)).toEqual([]);
 }

@@ -33,41 +33,44 @@ test('processes with and without the native part exclude each other', async () =
 test.each<[string, readonly NativeMode[], number]>([
   ['8 native processes', repeat(8, 'auto'), 200],
   ['8 processes of both kinds', [...repeat(4, 'auto'), ...repeat(4, 'off')], 25],
-])('killing a third of %s loses nothing acknowledged and blocks nobody', async (_, modes, count) => {
-  const random = seededRandom(`killing a third of ${String(modes.length)} writers`);
-  const { root, writers } = await startWriters(modes, count);
-  const shuffled = writers
-    .map((writer) => ({ writer, order: random.below(1_000_000) }))
-    .toSorted((a, b) => a.order - b.order)
-    .map(({ writer }) => writer);
-  const victims = shuffled.slice(0, Math.round(writers.length / 3));
-  // Most die with the lock in their hands, some while they wait for it.
-  const moments = victims.map((writer) => ({
-    writer,
-    transaction: 1 + random.below(count - 1),
-    laterMs: random.below(5),
-  }));
-  await Promise.all(
-    moments.map(async ({ writer, transaction, laterMs }) => {
-      await writer.child.hears('HOLDING', transaction);
-      if (laterMs > 0) await setTimeout(laterMs - 1);
-      writer.child.signal('SIGKILL');
-    }),
-  );
-  for (const { child } of writers) {
-    if (!victims.some((victim) => victim.child === child)) await child.succeeded();
-  }
-  const ends = await Promise.all(victims.map(({ child }) => child.ended));
-  const killed = ends.filter(({ signal }) => signal === 'SIGKILL').length;
-  const committed = await requireSerial(root);
-  const acknowledged = writers.flatMap(({ child }) => child.said('ACK'));
-  for (const line of acknowledged) expect(committed).toContain(line.split(' ')[1]);
-  // Each victim may have had one more on its way.
-  expect(committed.size - acknowledged.length).toBeLessThanOrEqual(killed);
-  console.log(
-    `killed ${String(killed)} of ${String(writers.length)} writers: ${String(acknowledged.length)} transactions acknowledged, ${String(committed.size)} there`,
-  );
-});
+])(
+  'killing a third of %s loses nothing acknowledged and blocks nobody',
+  async (_, modes, count) => {
+    const random = seededRandom(`killing a third of ${String(modes.length)} writers`);
+    const { root, writers } = await startWriters(modes, count);
+    const shuffled = writers
+      .map((writer) => ({ writer, order: random.below(1_000_000) }))
+      .toSorted((a, b) => a.order - b.order)
+      .map(({ writer }) => writer);
+    const victims = shuffled.slice(0, Math.round(writers.length / 3));
+    // Most die with the lock in their hands, some while they wait for it.
+    const moments = victims.map((writer) => ({
+      writer,
+      transaction: 1 + random.below(count - 1),
+      laterMs: random.below(5),
+    }));
+    await Promise.all(
+      moments.map(async ({ writer, transaction, laterMs }) => {
+        await writer.child.hears('HOLDING', transaction);
+        if (laterMs > 0) await setTimeout(laterMs - 1);
+        writer.child.signal('SIGKILL');
+      }),
+    );
+    for (const { child } of writers) {
+      if (!victims.some((victim) => victim.child === child)) await child.succeeded();
+    }
+    const ends = await Promise.all(victims.map(({ child }) => child.ended));
+    const killed = ends.filter(({ signal }) => signal === 'SIGKILL').length;
+    const committed = await requireSerial(root);
+    const acknowledged = writers.flatMap(({ child }) => child.said('ACK'));
+    for (const line of acknowledged) expect(committed).toContain(line.split(' ')[1]);
+    // Each victim may have had one more on its way.
+    expect(committed.size - acknowledged.length).toBeLessThanOrEqual(killed);
+    console.log(
+      `killed ${String(killed)} of ${String(writers.length)} writers: ${String(acknowledged.length)} transactions acknowledged, ${String(committed.size)} there`,
+    );
+  },
+);
 
 interface Writer {
   readonly child: Child;
@@ -130,6 +133,6 @@ async function requireSerial(root: string): Promise<ReadonlySet<string>> {
   return new Set(names);
 }
 
-function repeat<T>(times: number, value: T): readonly T[] {
-  return Array.from({ length: times }, () => value);
+function repeat(times: number, native: NativeMode): readonly NativeMode[] {
+  return Array.from({ length: times }, () => native);
 }

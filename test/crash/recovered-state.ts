@@ -79,17 +79,12 @@ export async function requireRecovered(
   if (wasRecovered) expect(status.unsettled).toBe(0);
   requireNoOrphans(root, log);
   await requireNothingLeftToDo(root, options, { tree, log, wasRecovered });
-  await requireUsable(root, options, log.length);
   return { tree, log, wasRecovered };
 }
 
-/** `stage` holds what the transactions displaced, each in its slot, and nothing else. */
+/** `stage` holds what the transactions displaced, undone ones too, each in its slot; nothing else. */
 function requireNoOrphans(root: string, log: Awaited<ReturnType<Store['log']>>): void {
-  const history = new Set(
-    log
-      .filter(({ state }) => state !== 'rolled-back')
-      .map(({ id, uuid }) => `${String(id)}-${String(uuid).slice(0, 8)}`),
-  );
+  const history = new Set(log.map(({ id, uuid }) => `${String(id)}-${String(uuid).slice(0, 8)}`));
   const orphans = fs.readdirSync(path.join(root, '.skillmeat', 'stage')).filter((name) => {
     const [, prefix = '', slot = ''] = /^([^.]+)\.(.+)$/.exec(name) ?? [];
     return !history.has(prefix) || !/^\d+$/.test(slot);
@@ -97,13 +92,13 @@ function requireNoOrphans(root: string, log: Awaited<ReturnType<Store['log']>>):
   expect(orphans).toEqual([]);
 }
 
-/** I7: a second recovery finds nothing to do, and so writes nothing at all. */
+/** I7: a second open finds nothing to do, and so writes nothing at all; then the store works. */
 async function requireNothingLeftToDo(
   root: string,
   options: OpenStoreOptions,
   before: {
     readonly tree: readonly string[];
-    readonly log: unknown;
+    readonly log: readonly unknown[];
     readonly wasRecovered: boolean;
   },
 ): Promise<void> {
@@ -117,20 +112,16 @@ async function requireNothingLeftToDo(
   const store = await openStore(root, { ...options, create: false, fileSystem });
   expect(store.recoveryOnOpen).toBeUndefined();
   expect((await store.log({ limit: 10_000 })).toReversed()).toEqual(before.log);
-  await store.close();
   // Where nobody died while writing, taking the lock for a look leaves its note in `owner`.
-  const written = before.wasRecovered ? calls : calls.filter((name) => !/Record$/.test(name));
+  const written = before.wasRecovered ? calls : calls.filter((name) => !name.endsWith('Record'));
   expect(written).toEqual([]);
   expect(describeWrites(root)).toEqual(writes);
   expect(describeTree(root)).toEqual(before.tree);
-}
 
-async function requireUsable(root: string, options: OpenStoreOptions, head: number): Promise<void> {
-  const store = await openStore(root, options);
   const { transaction } = await store.transact({ lockWaitMs: 0 }, (tx) =>
     tx.write('after-the-crash.txt', 'here'),
   );
-  expect(transaction?.id).toBe(head + 1);
+  expect(transaction?.id).toBe(before.log.length + 1);
   expect(fs.readFileSync(path.join(root, 'after-the-crash.txt'), 'utf8')).toBe('here');
   await store.close();
   requireChain(root);
@@ -140,7 +131,13 @@ async function requireUsable(root: string, options: OpenStoreOptions, head: numb
 export function requireChain(root: string): number {
   using journal = Journal.open(path.join(root, '.skillmeat', 'journal.db'));
   const { id: head } = journal.head();
-  expect(journal.countTransactions()).toBe(head);
   for (let id = 1; id <= head; id += 1) journal.verifyChain(id);
   return head;
+}
+
+/** As many failures as one can read. */
+export function firstFew(failures: readonly string[]): readonly string[] {
+  const few = 8;
+  const rest = failures.length - few;
+  return rest <= 0 ? failures : [...failures.slice(0, few), `and ${String(rest)} more`];
 }

@@ -1,4 +1,5 @@
 // Compiled by tsconfig.test.json, never run: what users of the package may rely on.
+import { expectTypeOf } from 'vitest';
 import {
   type Capabilities,
   type Change,
@@ -20,19 +21,15 @@ import {
   type TransactionState,
 } from '../../src/engine/index.js';
 
-type Equal<A, B> =
-  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-function isTrue<_T extends true>(): void {
-  // Only the type counts.
-}
-
 /** Everything that a host does, once. */
 export async function useEverything(): Promise<void> {
   await using store: Store = await openStore('/root', {
     create: true,
     native: 'off',
     recover: 'never',
-    rules: [(view, changes) => (changes.length > 0 ? [] : [{ rule: 'x', message: String(view) }])],
+    rules: [
+      (view, changes) => (changes.length > 0 ? [] : [{ rule: 'x', message: typeof view.read }]),
+    ],
   });
   const receipt: Receipt = await store.transact({ message: 'm', dryRun: true }, async (tx) => {
     await tx.write('a', 'text', { mode: 0o600 });
@@ -52,10 +49,10 @@ export async function useEverything(): Promise<void> {
   receipt.transaction = null;
   // @ts-expect-error a callback is needed
   await store.transact({});
-  isTrue<Equal<Awaited<ReturnType<Store['status']>>, StoreStatus>>();
-  isTrue<Equal<Awaited<ReturnType<Store['diagnose']>>, StoreDiagnosis>>();
-  isTrue<Equal<StoreDiagnosis['capabilities'], Capabilities>>();
-  isTrue<Equal<NonNullable<Receipt['transaction']>['id'], number | null>>();
+  expectTypeOf<Awaited<ReturnType<Store['status']>>>().toEqualTypeOf<StoreStatus>();
+  expectTypeOf<Awaited<ReturnType<Store['diagnose']>>>().toEqualTypeOf<StoreDiagnosis>();
+  expectTypeOf<StoreDiagnosis['capabilities']>().toEqualTypeOf<Capabilities>();
+  expectTypeOf<NonNullable<Receipt['transaction']>['id']>().toEqualTypeOf<number | null>();
 }
 
 /** Codes are a closed union: a table of them must name each. */
@@ -101,7 +98,7 @@ export const rule: Rule = async (view) => {
   return stat === undefined ? [{ rule: 'C1', message: 'missing', path: 'a' }] : [];
 };
 
-isTrue<Equal<Content, string | Uint8Array | AsyncIterable<Uint8Array | string>>>();
-isTrue<Equal<Change['before'], Image>>();
-isTrue<Equal<keyof EngineEvents & `skillmeat:${string}`, keyof EngineEvents>>();
-isTrue<Equal<Parameters<Store['transact']>[1], (tx: Transaction) => unknown>>();
+expectTypeOf<Content>().toEqualTypeOf<string | Uint8Array | AsyncIterable<Uint8Array | string>>();
+expectTypeOf<Change['before']>().toEqualTypeOf<Image>();
+expectTypeOf<keyof EngineEvents & `skillmeat:${string}`>().toEqualTypeOf<keyof EngineEvents>();
+expectTypeOf<Parameters<Store['transact']>[1]>().toEqualTypeOf<(tx: Transaction) => unknown>();

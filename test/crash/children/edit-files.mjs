@@ -9,17 +9,20 @@ import path from 'node:path';
  * @property {string} root
  * @property {readonly string[]} names Files to edit in turn.
  * @property {number} count How many edits.
+ * @property {number} pauseMs How long to leave the files alone after every eight edits.
  * @property {boolean} [isSlow] Keeps a file open for a while before it writes in place.
  */
 
 /** @type {EditInput} */
-const { root, names, count, isSlow = false } = JSON.parse(process.argv[2] ?? '');
+const { root, names, count, pauseMs, isSlow = false } = JSON.parse(process.argv[2] ?? '');
 
 const renameExchange = 2;
 const currentDirectory = -100;
 const renameat2 = koffi
   .load(null)
-  .func('int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned int flags)');
+  .func(
+    'int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned int flags)',
+  );
 
 /** What both kinds of edit read and write: records of one length, so that one call does it. */
 const recordBytes = 64;
@@ -41,7 +44,8 @@ function pause(milliseconds) {
  */
 function editByRename(file, content) {
   fs.writeFileSync(scratch, content);
-  const isExchanged = renameat2(currentDirectory, scratch, currentDirectory, file, renameExchange) === 0;
+  const isExchanged =
+    renameat2(currentDirectory, scratch, currentDirectory, file, renameExchange) === 0;
   // Without the native part a name is missing for an instant: then this creates the file.
   if (!isExchanged) return createNew(file, content);
   said.push(`WROTE ${content.trim()}`, `FOUND ${fs.readFileSync(scratch, 'utf8').trim()}`);
@@ -87,7 +91,7 @@ for (let n = 1; n <= count; n += 1) {
   if (Math.floor(n / names.length) % 2 === 0) editByRename(file, content);
   else editInPlace(file, content);
   // Time for a transaction to get through now and then.
-  if (n % 8 === 0) pause(12);
+  if (n % 8 === 0) pause(pauseMs);
 }
 fs.writeSync(1, `${said.join('\n')}\n`);
 fs.writeSync(1, 'DONE\n');

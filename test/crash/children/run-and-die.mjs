@@ -26,7 +26,17 @@ import { watchFileSystem } from './watched-file-system.mjs';
 
 /** @type {RunInput} */
 const input = JSON.parse(process.argv[2] ?? '');
-const { root, source, native, create = false, run = [], die, refuse, refuseExchange, isTraced = false } = input;
+const {
+  root,
+  source,
+  native,
+  create = false,
+  run = [],
+  die,
+  refuse,
+  refuseExchange,
+  isTraced = false,
+} = input;
 
 /** @type {string[]} */
 const calls = [];
@@ -83,17 +93,29 @@ else countJournalCalls();
 
 /** The journal is not in the seam: its commits are counted where SQLite gets them. */
 function countJournalCalls() {
-  const { exec, pragma } = Database.prototype;
-  Database.prototype.exec = function (sql) {
-    return sql === 'COMMIT'
-      ? /** @type {any} */ (counted('journal COMMIT', () => exec.call(this, sql)))
-      : exec.call(this, sql);
-  };
-  Database.prototype.pragma = function (text, options) {
-    return text.startsWith('wal_checkpoint') || text.startsWith('journal_mode')
-      ? counted(`journal ${text}`, () => pragma.call(this, text, options))
-      : pragma.call(this, text, options);
-  };
+  countMethod('exec', (sql) => sql === 'COMMIT');
+  countMethod('pragma', (text) => /^(wal_checkpoint|journal_mode)/.test(text));
+}
+
+/**
+ * @param {'exec' | 'pragma'} method
+ * @param {(text: string) => boolean} isCounted
+ */
+function countMethod(method, isCounted) {
+  const original = /** @type {(this: unknown, text: string, options: unknown) => unknown} */ (
+    Database.prototype[method]
+  );
+  Object.assign(Database.prototype, {
+    /**
+     * @this {unknown}
+     * @param {string} text
+     * @param {unknown} options
+     */
+    [method](text, options) {
+      const call = () => original.call(this, text, options);
+      return isCounted(text) ? counted(`journal ${text}`, call) : call();
+    },
+  });
 }
 
 /**

@@ -23,7 +23,7 @@ export const mutatingCalls = /** @type {const} */ ([
   'openRecord',
 ]);
 
-/** Those that only look, or that let go of something. */
+/** Those that only look, take a note in memory, or let go of something. */
 export const lookingCalls = /** @type {const} */ ([
   'openRoot',
   'openDirectory',
@@ -47,6 +47,7 @@ export const lookingCalls = /** @type {const} */ ([
   'tryLock',
   'unlock',
   'pathOf',
+  'mustReachDisk',
 ]);
 
 /** @type {ReadonlySet<PropertyKey>} */
