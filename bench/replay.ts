@@ -18,7 +18,7 @@ import { TreeComparison } from './trace-on-disk.js';
 
 const repository = join(import.meta.dirname, '..');
 const shared = join(repository, '../shared/data/traces');
-const command = join(repository, 'dist/cli/main.js');
+const command = join(repository, 'dist/bin/skillmeat.js');
 /** Differences of one commit that are printed. */
 const printedMax = 10;
 

@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { milliseconds, type Spread, spreadOf, table } from './measure.js';
 import { makeScratch } from './scratch.js';
 
-const command = join(import.meta.dirname, '../dist/cli/main.js');
+const command = join(import.meta.dirname, '../dist/bin/skillmeat.js');
 const rounds = 25;
 const warmUpRounds = 2;
 /** The most that applying five small files may cost over `node -e 0`, in milliseconds. */

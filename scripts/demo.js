@@ -236,7 +236,7 @@ try {
   await readLog();
 } finally {
   if (process.argv.includes('--keep')) {
-    console.log(`\nLook around: node dist/cli/main.js -C ${root} txn log`);
+    console.log(`\nLook around: node dist/bin/skillmeat.js -C ${root} txn log`);
   } else {
     rmSync(root, { recursive: true, force: true });
   }

@@ -60,7 +60,32 @@ export function ensureInstalled() {
 export function build() {
   console.log('Building dist/ …');
   rmSync(path.join(root, 'dist'), { recursive: true, force: true });
-  return runTool('tsc', ['-p', 'tsconfig.json']);
+  const status = runTool('tsc', ['-p', 'tsconfig.json']);
+  return status === 0 ? bundleCommand() : status;
+}
+
+/**
+ * Makes the command a few files: loading some seventy modules and their packages one by one takes longer than a small
+ * transaction (docs/decisions/0007).
+ */
+function bundleCommand() {
+  // CommonJS packages inside call `require`, which an ES module does not have.
+  const banner =
+    "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);";
+  return runTool('esbuild', [
+    'dist/cli/main.js',
+    '--bundle',
+    '--splitting',
+    '--platform=node',
+    '--target=node20',
+    '--format=esm',
+    '--external:better-sqlite3',
+    '--external:koffi',
+    `--banner:js=${banner}`,
+    '--outdir=dist/bin',
+    '--entry-names=skillmeat',
+    '--log-level=warning',
+  ]);
 }
 
 /**

@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach } from 'vitest';
 
 /** The command as users get it; `npm test` builds it first. */
-const main = join(import.meta.dirname, '../../dist/cli/main.js');
+const main = join(import.meta.dirname, '../../dist/bin/skillmeat.js');
 
 export interface Outcome {
   /** `null` when a signal ended it. */
