@@ -227,7 +227,7 @@ class Recovery {
     for (const wish of state.wishes) hops.push(...(await this.#hopsFor(wish)));
     state.hops = hops;
     this.#takeTheirs(state);
-    state.decision = decide(state.found, hops);
+    state.decision = decide(state.found, state.hops);
     if (state.decision.do === 'advance') state.next = state.decision.from;
   }
 
@@ -347,13 +347,14 @@ class Recovery {
     return { changed: 0, superseded: [], isRaced: false, updates };
   }
 
-  /** Tells whether every path of a transaction is as it shall be. */
+  /** Tells whether everything that a transaction does has been done. */
   #isAtRest(id: number): boolean {
-    return [...this.#states.values()].every(
-      ({ decision, error, wishes }) =>
-        (decision.do === 'nothing' && error === undefined) ||
-        !wishes.some(({ move }) => move.transaction.id === id),
-    );
+    const isOurs = ({ move }: { readonly move: Move }): boolean => move.transaction.id === id;
+    return [...this.#states.values()].every(({ decision, error, hops, wishes }) => {
+      if (!wishes.some(isOurs)) return true;
+      const isDone = hops.some((hop) => isOurs(hop) && hop.evidence === 'done');
+      return error === undefined && (decision.do === 'nothing' || isDone);
+    });
   }
 
   // --- 5. act --------------------------------------------------------------------------------
