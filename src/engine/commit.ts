@@ -73,9 +73,9 @@ export async function commit(
   try {
     return await attempt.run(collect);
   } catch (error) {
-    // Once the journal may name them, the contents are no longer ours to remove.
     pace.stop();
     await attempt.calls?.abandon();
+    // Once the journal may name them, the contents are no longer ours to remove.
     if (!attempt.mayBeCommitted) await contents.removeAll();
     // What the callback threw is the caller's and comes out as it is.
     if (error === attempt.thrown) throw error;
