@@ -1,6 +1,8 @@
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { loadNative } from '../src/engine/native.js';
 
 const cleanUps: (() => void)[] = [];
 
@@ -21,4 +23,18 @@ export function makeScratch(parent: string = tmpdir()): string {
     rmSync(directory, { recursive: true, force: true });
   });
   return directory;
+}
+
+/**
+ * Returns what syncs the file system below `directory`. In this process where that can be done: a
+ * fork marks all memory for copying, and the next one to be measured pays a fault a page for it.
+ */
+export function fileSystemSync(directory: string): () => void {
+  const native = loadNative();
+  if (typeof native === 'string') return () => void spawnSync('sync', ['-f', directory]);
+  return () => {
+    const descriptor = openSync(directory, 'r');
+    native.syncFileSystemNow(descriptor);
+    closeSync(descriptor);
+  };
 }

@@ -1,5 +1,4 @@
 // `npm run bench`: replacing small files in one transaction, against write-file-atomic.
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +7,7 @@ import writeFileAtomic from 'write-file-atomic';
 import { openStore, type Store } from '../src/engine/index.js';
 import { loopFileSystems, mountLoop } from './loop-file-systems.js';
 import { milliseconds, type Spread, spreadOf, table, timed } from './measure.js';
-import { makeScratch } from './scratch.js';
+import { fileSystemSync, makeScratch } from './scratch.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -106,6 +105,7 @@ async function measure(
   const native = options.native === 'off' ? 'off' : 'auto';
   await using store = await openStore(join(scratch, 'skillmeat'), { create: true, native });
   const sides = sidesIn(scratch, store);
+  const flush = fileSystemSync(scratch);
   for (const { directory } of sides) {
     mkdirSync(directory, { recursive: true });
     for (const { name, content } of newFiles(count, -1)) {
@@ -121,7 +121,7 @@ async function measure(
       const side = sides[(round + turn) % sides.length];
       if (side === undefined) continue;
       // Nobody pays for what another one left unwritten.
-      spawnSync('sync', ['-f', scratch]);
+      flush();
       const time = await timed(() => side.replace(files));
       if (round >= warmUpRounds) times[side.name].push(time);
     }
