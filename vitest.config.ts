@@ -7,6 +7,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/root/**'],
+    setupFiles: ['test/support/checksum-ready.ts'],
     // Crash and lock tests change process-wide state, so each file gets a process of its own.
     pool: 'forks',
     testTimeout: hangMs,

@@ -1,6 +1,6 @@
 // Installs and builds, each only when needed. Runs before anything is installed, so it uses nothing but Node.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 export const root = path.dirname(import.meta.dirname);
@@ -65,27 +65,34 @@ export function build() {
 }
 
 /**
- * Makes the command a few files: loading some seventy modules and their packages one by one takes longer than a small
- * transaction (docs/decisions/0007).
+ * Makes the command two CommonJS files: loading some seventy modules and their packages one by one takes longer than a
+ * small transaction, and so does starting the loader of ES modules (docs/decisions/0007). `skillmeat.js` only turns on
+ * the compile cache, where Node has one, and loads `run.js`.
  */
 function bundleCommand() {
-  // CommonJS packages inside call `require`, which an ES module does not have.
-  const banner =
-    "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);";
-  return runTool('esbuild', [
-    'dist/cli/main.js',
+  const status = runTool('esbuild', [
+    'skillmeat=dist/cli/main.js',
+    'run=dist/cli/run.js',
     '--bundle',
-    '--splitting',
-    '--platform=node',
-    '--target=node20',
-    '--format=esm',
+    '--external:./run.js',
     '--external:better-sqlite3',
     '--external:koffi',
-    `--banner:js=${banner}`,
+    '--platform=node',
+    '--target=node20',
+    '--format=cjs',
+    // Makes `import('./run.js')` a `require`.
+    '--supported:dynamic-import=false',
+    '--define:import.meta.url=bundleUrl',
+    "--banner:js=const bundleUrl = require('node:url').pathToFileURL(__filename).href;",
+    '--minify-syntax',
+    '--minify-whitespace',
+    '--legal-comments=none',
     '--outdir=dist/bin',
-    '--entry-names=skillmeat',
     '--log-level=warning',
   ]);
+  // The package is one of ES modules; this directory is not.
+  writeFileSync(path.join(root, 'dist/bin/package.json'), '{ "type": "commonjs" }\n');
+  return status;
 }
 
 /**

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 
 /** The engine's modules, lowest row first: a module may import from its own row and from the rows above it here. */
 const engineRows: readonly (readonly string[])[] = [
-  ['errors', 'limits', 'path', 'hash', 'image', 'pace', 'similar-name'],
+  ['errors', 'limits', 'path', 'hash', 'image', 'pace', 'similar-name', 'utc-text'],
   ['file-system'],
   ['native', 'file-system-types', 'unsynced'],
   ['extended-attributes'],

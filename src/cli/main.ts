@@ -7,8 +7,13 @@ interface CompileCache {
 }
 (module as CompileCache).enableCompileCache?.();
 
-// Only what is imported after that is kept.
-const { run } = await import('./run.js');
-const exitCode = await run(process.argv.slice(2));
-// A failed write to stdout has set one already.
-process.exitCode ??= exitCode;
+async function main(): Promise<void> {
+  // Only what is imported after that is kept.
+  const { run } = await import('./run.js');
+  const exitCode = await run(process.argv.slice(2));
+  // A failed write to stdout has set one already.
+  process.exitCode ??= exitCode;
+}
+
+// Not `await`: this is bundled as CommonJS.
+void main();

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import createXxhash from 'xxhash-wasm';
+import { assert } from './errors.js';
 
 declare const contentHashBrand: unique symbol;
 
@@ -29,13 +30,24 @@ export class ContentHasher {
   }
 }
 
-const xxhash = await createXxhash();
+let xxhash: Awaited<ReturnType<typeof createXxhash>> | undefined;
+
+/**
+ * To be awaited before anything touches a journal. Not a top-level `await`: the command is bundled as
+ * CommonJS, which starts 15 ms earlier and has none (docs/decisions/0007).
+ */
+export const checksumReady: Promise<void> = loadChecksum();
+
+async function loadChecksum(): Promise<void> {
+  xxhash = await createXxhash();
+}
 
 /**
  * Returns the xxHash64 of a journal row's text as a signed 64-bit integer (SQLite's range).
  * Tells a torn or flipped row; says nothing against somebody who means it.
  */
 export function checksumOf(text: string): bigint {
+  assert(xxhash !== undefined, 'checksumReady was awaited');
   return BigInt.asIntN(64, xxhash.h64(text));
 }
 

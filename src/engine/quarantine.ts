@@ -1,4 +1,5 @@
 import type { Directory, FileSystem, Place } from './file-system.js';
+import { utcText } from './utc-text.js';
 
 /** Why something was set aside. */
 export interface QuarantineNote {
@@ -27,7 +28,7 @@ export class Quarantine {
   /** Moves what is at `place`, a place in the stage directory, into quarantine. */
   takeIn(place: Place, note: QuarantineNote): void {
     const name = this.#freeName(note.transaction);
-    const setAsideAt = new Date(this.#now()).toISOString();
+    const setAsideAt = utcText(this.#now());
     const text = `${JSON.stringify({ ...note, setAsideAt }, undefined, 2)}\n`;
     const file = this.#files.createFile(
       { directory: this.#directory, name: `${name}.json` },

@@ -1,6 +1,7 @@
 import { type Image, isSameImage } from './image.js';
 import type { ChangeRow, TransactionRow } from './journal.js';
 import type { SupersededPath } from './recover.js';
+import { utcText } from './utc-text.js';
 
 /** Where a transaction stands. */
 export type TransactionState =
@@ -68,7 +69,7 @@ export function toSummary(row: TransactionRow): TransactionSummary {
     uuid: row.uuid,
     state: row.trouble ?? row.state,
     message: row.message,
-    committedAt: new Date(row.committedAt).toISOString(),
+    committedAt: utcText(row.committedAt),
     changeCount: row.changeCount,
     reason: row.reason ?? null,
   };

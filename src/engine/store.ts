@@ -5,7 +5,7 @@ import { commit, type CommitOptions, type Committing } from './commit.js';
 import { EngineError, fromSystemError } from './errors.js';
 import { publish } from './events.js';
 import type { Capabilities, FileSystem } from './file-system.js';
-import { randomId } from './hash.js';
+import { checksumReady, randomId } from './hash.js';
 import { Journal, type TransactionRow } from './journal.js';
 import { lockWaitMsDefault } from './limits.js';
 import { NodeFileSystem } from './node-file-system.js';
@@ -154,6 +154,7 @@ export interface StoreDiagnosis {
  */
 export async function openStore(root: string, options: OpenStoreOptions = {}): Promise<Store> {
   if (typeof root !== 'string' || root === '') throw new TypeError('root must be a path');
+  await checksumReady;
   const files = options.fileSystem ?? new NodeFileSystem({ native: options.native ?? 'auto' });
   const given = { files, rootPath: resolve(root) };
   const acceptsFileSystem = options.acceptFileSystem ?? false;

@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import { EngineError, systemCode } from './errors.js';
 import type { Directory, FileSystem, OpenFile, Place } from './file-system.js';
 import { lockPollMsMax } from './limits.js';
+import { utcText } from './utc-text.js';
 
 /*
  * Who may write, and who wrote last.
@@ -235,7 +236,7 @@ export class WriterLock implements Disposable {
 
   #writeOwner(bootId: string, head: OwnerRecord['head'], isReleased: boolean): void {
     const { files, holder, now } = this.#options;
-    const since = new Date(now()).toISOString();
+    const since = utcText(now());
     const record: OwnerRecord = { ...holder, bootId, since, isReleased, head };
     files.writeRecord(this.#ownerRecord(), JSON.stringify(record));
   }
