@@ -34,7 +34,8 @@ export function fileSystemSync(directory: string): () => void {
   if (typeof native === 'string') return () => void spawnSync('sync', ['-f', directory]);
   return () => {
     const descriptor = openSync(directory, 'r');
-    native.syncFileSystemNow(descriptor);
+    const failure = native.syncFileSystemNow(descriptor);
     closeSync(descriptor);
+    if (failure !== 0) throw new Error(`syncfs of ${directory} failed: error ${String(failure)}`);
   };
 }

@@ -90,9 +90,10 @@ function bundleCommand() {
     '--outdir=dist/bin',
     '--log-level=warning',
   ]);
+  if (status !== 0) return status;
   // The package is one of ES modules; this directory is not.
   writeFileSync(path.join(root, 'dist/bin/package.json'), '{ "type": "commonjs" }\n');
-  return status;
+  return 0;
 }
 
 /**
