@@ -10,7 +10,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['extended-attributes'],
   ['node-file-system', 'schema', 'inspect', 'remove-tree', 'root-tree'],
   ['journal', 'writer-lock', 'quarantine'],
-  ['units', 'decide'],
+  ['units', 'decide', 'unflushed'],
   ['plan-operation', 'plan-problem', 'plan-schema', 'plan-shape', 'plan-stream', 'json-syntax'],
   ['plan-document'],
   ['staged-content'],

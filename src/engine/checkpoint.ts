@@ -1,7 +1,7 @@
 import { EngineError } from './errors.js';
 import { displacedSuffix, type Place } from './file-system.js';
 import { isSameImage } from './image.js';
-import { inspectTree, type Looking } from './inspect.js';
+import { inspectTree, type Looking, statTree } from './inspect.js';
 import type { Journal, TransactionRow } from './journal.js';
 import { historyBytesMax, historyTransactionsMax } from './limits.js';
 import type { Quarantine } from './quarantine.js';
@@ -110,6 +110,19 @@ export function coverByBarrier(
         files.mustReachDisk({ directory: stage, name: slotName(transaction.stage, slot) });
       }
     }
+  }
+}
+
+/** As {@link coverByBarrier}, for the contents of a transaction that may not be on disk yet. */
+export async function coverStagedByBarrier(
+  transaction: TransactionRow,
+  { looking, directory, journal }: Checkpointing,
+): Promise<void> {
+  if (looking.files.capabilities.barrier === 'syncfs') return;
+  for (const { slot, path } of journal.changes(transaction.id)) {
+    if (slot === undefined) continue;
+    const top = slotPlace(transaction, slot, directory);
+    for await (const { place } of statTree(looking, top, path)) looking.files.mustReachDisk(place);
   }
 }
 

@@ -27,12 +27,15 @@ import type { Session, Writer } from './writer.js';
  * 2. Plan: reduce the view to images, witness the before-images, ask the rules (I6).
  * 3. Arrange: links, whole directories, owners, attributes, modes. Everything that can fail for
  *    want of room or rights has failed by now, and nothing of the root was touched.
- * 4. Barrier: the contents are on disk before the journal names them, so no file is ever torn.
- * 5. Commit: one synced journal transaction. From here on recovery finishes it (I1, I2).
+ * 4. Record: one journal transaction names every change, not synced yet.
+ * 5. Flush: one barrier puts contents and record on disk. From here on recovery finishes it (I1,
+ *    I2). A record that got there without its contents was flushed by nobody: see `unflushed.ts`.
+ *    Plain Node syncs the contents, then the record.
  * 6. Apply: one rename per unit; each displaced file is looked at (I3).
  * 7. Acknowledge. The displaced files stay in the stage directory: they are the history.
  *
- * A failure before 5 removes the stage directory. One in 6 undoes what was done.
+ * A failure before 4 removes the stage directory. One in 5 takes the record back. One in 6 undoes
+ * what was done.
  */
 
 export interface CommitOptions {
@@ -165,7 +168,8 @@ class Attempt {
   async #commit(plan: Plan, units: readonly ArrangedUnit[]): Promise<Receipt> {
     const { committing, contents, session, pace, options, uuid } = this.#given;
     const { journal, writer, bootId } = committing;
-    await this.#barrier();
+    const isOneFlush = committing.directory.files.capabilities.barrier === 'syncfs';
+    if (!isOneFlush) await this.#flush();
     pace.refuseStopped();
     session.requireInPlace();
     const rows = toRows(units);
@@ -183,12 +187,14 @@ class Attempt {
     };
     let head;
     try {
-      head = journal.commit(transaction, rows, { epoch: session.epoch, head: session.head });
+      const { epoch, head: previous } = session;
+      head = journal.commit(transaction, rows, { epoch, head: previous, isSynced: !isOneFlush });
     } catch (error) {
       this.mayBeCommitted = isEngineError(error, 'COMMIT_UNKNOWN');
       throw error;
     }
     writer.noteCommit(head, rows.length);
+    if (isOneFlush) await this.#flushRecord(head.id);
     this.#publish('committed', head.id, plan);
     await this.#apply(units, head.id, plan);
     this.#publish('applied', head.id, plan);
@@ -204,7 +210,34 @@ class Attempt {
     return { transaction: toRecord(row, rows) };
   }
 
-  async #barrier(): Promise<void> {
+  /** Flushes contents and record; when that fails, neither may be believed, and both go. */
+  async #flushRecord(id: number): Promise<void> {
+    const { committing, contents } = this.#given;
+    const { directory, writer } = committing;
+    try {
+      await this.#flush();
+    } catch (error) {
+      const failure = fromSystemError(error, 'sync', directory.rootPath);
+      try {
+        writer.takeBack(id, failure.message);
+        this.mayBeCommitted = false;
+      } catch (cause) {
+        // Recovery must not find in the cache what the disk may not have.
+        await contents.removeAll();
+        throw new EngineError(
+          'COMMIT_UNKNOWN',
+          `the disk failed while transaction ${String(id)} was written (${failure.message}): it may or may not be committed`,
+          {
+            cause,
+            hint: 'Check the disk, then run: skillmeat txn recover — it tells which, and settles it.',
+          },
+        );
+      }
+      throw failure;
+    }
+  }
+
+  async #flush(): Promise<void> {
     const { directory } = this.#given.committing;
     try {
       await directory.files.barrier(directory.root, this.#given.contents.bytes);

@@ -69,6 +69,14 @@ export interface Position {
   readonly epoch: number;
 }
 
+/** What {@link Journal.commit} relies on. */
+export interface CommitTerms {
+  readonly epoch: number;
+  readonly head: Head;
+  /** Whether the transaction is on disk when the call returns; else the caller's barrier puts it there. */
+  readonly isSynced: boolean;
+}
+
 const emptyChain = '0'.repeat(64) as ChainHash;
 
 /** The SQLite journal of one store. Synchronous; written only under the writer lock. */
@@ -175,23 +183,31 @@ export class Journal implements Disposable {
   }
 
   /**
-   * Writes a transaction with all its rows. Its sync is the commit point (I2).
+   * Writes a transaction with all its rows. The commit point is the sync: this call's, or that of
+   * the next barrier (I2).
    *
    * @returns the number and chain hash that the transaction got.
-   * @throws {EngineError} `COMMIT_UNKNOWN` when nobody can say whether it is durable; `FENCED`,
-   * `DISK_FULL` and others when it is certain that it was not committed.
+   * @throws {EngineError} `COMMIT_UNKNOWN` when nobody can say whether it was written; `FENCED`,
+   * `DISK_FULL` and others when it is certain that it was not.
    */
-  commit(
-    transaction: NewTransaction,
-    rows: readonly ChangeRow[],
-    expected: { readonly epoch: number; readonly head: Head },
-  ): Head {
-    const id = expected.head.id + 1;
+  commit(transaction: NewTransaction, rows: readonly ChangeRow[], terms: CommitTerms): Head {
+    if (terms.isSynced) return this.#commit(transaction, rows, terms);
+    this.#database.exec('PRAGMA synchronous = NORMAL');
+    try {
+      return this.#commit(transaction, rows, terms);
+    } finally {
+      // After an unknown outcome SQLite may still be within it; nothing is written then any more.
+      if (!this.#database.inTransaction) this.#database.exec('PRAGMA synchronous = FULL');
+    }
+  }
+
+  #commit(transaction: NewTransaction, rows: readonly ChangeRow[], terms: CommitTerms): Head {
+    const id = terms.head.id + 1;
     let chain: ChainHash;
     try {
       this.#database.exec('BEGIN IMMEDIATE');
-      this.#advanceEpoch(expected.epoch);
-      chain = this.#insert(id, transaction, rows, expected.head.chain);
+      this.#advanceEpoch(terms.epoch);
+      chain = this.#insert(id, transaction, rows, terms.head.chain);
     } catch (error) {
       this.#rollBack();
       throw writeFailure(error, this.#path);
@@ -206,7 +222,7 @@ export class Journal implements Disposable {
       }
       throw new EngineError(
         'COMMIT_UNKNOWN',
-        `the journal could not be synced: transaction ${String(id)} may or may not be committed`,
+        `the journal could not be written: transaction ${String(id)} may or may not be committed`,
         {
           cause: error,
           hint: 'Check the disk, then run: skillmeat txn recover — it tells which, and settles it.',

@@ -15,7 +15,9 @@ import { inspect, type Looking, statTree } from './inspect.js';
 import type { ChangeRow, Journal, TransactionRow, TransactionUpdate } from './journal.js';
 import { comparePaths, quote, type RelativePath } from './path.js';
 import type { Quarantine } from './quarantine.js';
+import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, type RootTree } from './root-tree.js';
+import { type Trace, wasNeverFlushed } from './unflushed.js';
 import { type JournalUnit, slotName, slotPath, toUnits } from './units.js';
 
 /*
@@ -24,7 +26,8 @@ import { type JournalUnit, slotName, slotPath, toUnits } from './units.js';
  * 1. Load the units of each transaction and check them against the hash chain.
  * 2. Mend what a killed process left of an emulated exchange.
  * 3. Survey: what is at each path, and what in its slots.
- * 4. Decide per path (decide.ts). If an image that shall be there is nowhere, park: touch nothing.
+ * 4. Decide per path (decide.ts). If the newest transaction was never flushed, leave it out
+ *    (unflushed.ts). If an image that shall be there is nowhere, park: touch nothing.
  * 5. Act: whole units where every path of one is as it was before, so that a directory is switched
  *    in one step; path by path where not.
  * 6. Set aside what was superseded; look at every path again.
@@ -44,7 +47,9 @@ export interface Recovering {
   readonly stage: RootTree;
   readonly quarantine: Quarantine;
   /** Transactions whose lost bytes somebody has accepted by hand. */
-  readonly acceptsLossOf?: ReadonlySet<number>;
+  readonly acceptsLossOf?: ReadonlySet<number> | undefined;
+  /** Up to this transaction all contents are known to have been on disk. Default: all. */
+  readonly flushedThrough?: number | undefined;
 }
 
 /** What recovery did, for the caller to settle and to report. */
@@ -148,6 +153,10 @@ class Recovery {
       });
     }
     await this.#survey();
+    const newest = this.#transactions.at(-1);
+    if (newest !== undefined && (await this.#wasNeverFlushed(newest))) {
+      return this.#leaveOut(newest);
+    }
     const parked = this.#parked();
     if (parked.size > 0) return this.#park(parked);
     for (const move of this.#moves) {
@@ -317,6 +326,53 @@ class Recovery {
   #stagePlace(path: RelativePath): Place | undefined {
     const located = this.#context.stage.locate(path);
     return isObstacle(located) ? undefined : located;
+  }
+
+  // --- 4. leave out ----------------------------------------------------------------------------
+
+  async #wasNeverFlushed({ id, state, trouble }: TransactionRow): Promise<boolean> {
+    const { flushedThrough = Number.POSITIVE_INFINITY } = this.#context;
+    if (id <= flushedThrough || state !== 'committed' || trouble !== undefined) return false;
+    const wishes = this.#wishesOf(id);
+    // Where every path is as it shall be or can be made so, nothing is missing.
+    const isSuspect = wishes.some(({ row }) => {
+      const { decision, error } = this.#state(row.path);
+      if (error !== undefined) return false;
+      return decision.do !== 'nothing' && decision.do !== 'advance';
+    });
+    if (!isSuspect) return false;
+    const traces: Trace[] = [];
+    for (const { move, row } of wishes) {
+      this.#trim();
+      const { before, after } = row;
+      const inSlot = move.unit.slot === undefined ? undefined : await this.#inSlot({ move, row });
+      const { found: atPath, wishes: all } = this.#state(row.path);
+      traces.push({ before, after, atPath, inSlot, isShared: all.length > 1 });
+    }
+    return wasNeverFlushed(traces);
+  }
+
+  /** Recovers the others; of this one nothing remains but its entry in the log. */
+  async #leaveOut(newest: TransactionRow): Promise<Recovered> {
+    const others = this.#transactions.filter(({ id }) => id !== newest.id);
+    const recovered = await new Recovery(others, this.#context).run();
+    for (const move of this.#moves.filter(({ transaction }) => transaction === newest)) {
+      const isInPlace = move.unit.rows.every(({ path, before }) =>
+        isSameImage(this.#state(path).found, before),
+      );
+      const slot = isInPlace ? this.#slotOf(move) : undefined;
+      // What was there is there still, so the slot never held anything but our own copy.
+      if (slot !== undefined) await removeTreeIfPossible(this.#context.looking, slot);
+    }
+    const reason = 'the power failed before its contents were on disk';
+    const update: TransactionUpdate = { id: newest.id, state: 'rolled-back', reason };
+    return { ...recovered, updates: [...recovered.updates, update] };
+  }
+
+  #wishesOf(id: number): readonly Wish[] {
+    return [...this.#states.values()].flatMap(({ wishes }) =>
+      wishes.filter(({ move }) => move.transaction.id === id),
+    );
   }
 
   // --- 4. park -------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 import {
   checkpoint,
   coverByBarrier,
+  coverStagedByBarrier,
   lostTransactions,
   refuseLostTransactions,
   setAsideForeign,
@@ -65,6 +66,21 @@ export interface Session {
   readonly requireFence: () => void;
 }
 
+/** What the last holder of the lock left, as far as it concerns recovery. */
+interface LeftBehind {
+  /** Whether transactions that were blocked before are tried again. */
+  readonly isRetry: boolean;
+  /** Up to this transaction its `owner` record says that all were flushed. */
+  readonly flushedThrough: number;
+}
+
+interface RecoveryTerms {
+  /** Transactions to finish or undo even at the price of lost bytes. */
+  readonly forced?: ReadonlySet<number>;
+  /** Default: all of them were flushed. */
+  readonly flushedThrough?: number;
+}
+
 /** The only way to write: holds the lock, recovers, settles. */
 export class Writer {
   readonly #options: WriterOptions;
@@ -106,10 +122,10 @@ export class Writer {
       this.#isInOrder = false;
       const position = journal.position();
       const isOrderly = this.#isOrderly(owner, position.head);
-      const { report, head } = await this.#begin(
-        isOrderly ? position : undefined,
-        options.isRetry === true,
-      );
+      const { report, head } = await this.#begin(isOrderly ? position : undefined, {
+        isRetry: options.isRetry === true,
+        flushedThrough: owner?.head.id ?? 0,
+      });
       const result = await work(this.#session(head), report);
       await this.#settleIfDue();
       return result;
@@ -133,14 +149,15 @@ export class Writer {
   /** @param position as the last holder left it, `undefined` when it did not let go in order. */
   async #begin(
     position: Position | undefined,
-    isRetry: boolean,
+    leftBehind: LeftBehind,
   ): Promise<{ readonly report: RecoveryReport | undefined; readonly head: Head }> {
     const { bootId, directory, journal, lock } = this.#options;
     try {
-      const report = await this.#recoverIfNeeded(position !== undefined, isRetry);
+      const report = await this.#recoverIfNeeded(position !== undefined, leftBehind);
       this.#isInOrder = true;
       if (!this.#hasCounted) this.#countUnsettled();
-      const { head, epoch } = position === undefined || isRetry ? journal.position() : position;
+      const { head, epoch } =
+        position === undefined || leftBehind.isRetry ? journal.position() : position;
       this.#head = head;
       this.#epoch = epoch;
       lock.recordHeld(bootId, head);
@@ -189,6 +206,12 @@ export class Writer {
     this.#poison ??= error;
   }
 
+  /** Records that a transaction of which nothing was applied did not happen. */
+  takeBack(id: number, reason: string): void {
+    this.#options.journal.update([{ id, state: 'rolled-back', reason }], this.#epoch);
+    this.#epoch += 1;
+  }
+
   /** Undoes a transaction whose applying failed. @returns what it still needs, if anything. */
   async undo(id: number, reason: string): Promise<TransactionUpdate | undefined> {
     const { journal } = this.#options;
@@ -197,7 +220,7 @@ export class Writer {
     this.#epoch += 1;
     const row = journal.transaction(id);
     assert(row !== undefined, 'the transaction was just committed');
-    const { unresolved } = await this.#finish([row], new Set());
+    const { unresolved } = await this.#finish([row]);
     return unresolved[0] === undefined
       ? undefined
       : { id, state: 'undoing', reason: unresolved[0].reason };
@@ -205,7 +228,7 @@ export class Writer {
 
   /** Finishes or undoes what is unsettled, `forced` ones even at the price of lost bytes. */
   async recoverAll(forced: ReadonlySet<number>): Promise<RecoveryReport> {
-    const report = await this.#finish(this.#options.journal.unsettled(), forced);
+    const report = await this.#finish(this.#options.journal.unsettled(), { forced });
     await sweepStage(this.#checkpointing());
     return report;
   }
@@ -259,7 +282,7 @@ export class Writer {
 
   async #recoverIfNeeded(
     isOrderly: boolean,
-    isRetry: boolean,
+    { isRetry, flushedThrough }: LeftBehind,
   ): Promise<RecoveryReport | undefined> {
     if (isOrderly && !isRetry) return undefined;
     const { journal } = this.#options;
@@ -273,10 +296,22 @@ export class Writer {
     // I4: a holder that only lost its lock file, and goes on, must not get past this.
     journal.bumpEpoch(journal.epoch());
     if (!isOrderly) journal.quickCheck();
-    const report = await this.#finish(isOrderly ? troubled : unsettled, new Set());
+    const newest = unsettled.at(-1);
+    if (newest !== undefined && newest.id > flushedThrough) await this.#flush(newest);
+    const report = await this.#finish(isOrderly ? troubled : unsettled, { flushedThrough });
     if (!isOrderly) await sweepStage(this.#checkpointing());
     this.#countUnsettled();
     return unsettled.length === 0 ? undefined : report;
+  }
+
+  /**
+   * Its writer may have been killed before the flush. The bump of the epoch has synced the record;
+   * its contents must be on disk before anything is renamed (I1).
+   */
+  async #flush(newest: TransactionRow): Promise<void> {
+    const { files, root } = this.#options.directory;
+    await coverStagedByBarrier(newest, this.#checkpointing());
+    await files.barrier(root, Number.POSITIVE_INFINITY);
   }
 
   #countUnsettled(): void {
@@ -288,13 +323,13 @@ export class Writer {
 
   async #finish(
     transactions: readonly TransactionRow[],
-    forced: ReadonlySet<number>,
+    terms: RecoveryTerms = {},
   ): Promise<RecoveryReport> {
     const { directory, journal } = this.#options;
     const { files, root } = directory;
     const wasInOrder = this.#isInOrder;
     this.#isInOrder = false;
-    const { changed, updates, ...recovered } = await this.#recoverPaths(transactions, forced);
+    const { changed, updates, ...recovered } = await this.#recoverPaths(transactions, terms);
     const checkpointing = this.#checkpointing();
     const done = new Map(
       updates.filter(({ trouble }) => trouble === undefined).map((update) => [update.id, update]),
@@ -330,7 +365,7 @@ export class Writer {
   /** Looks again when another program wrote meanwhile, a bounded number of times. */
   async #recoverPaths(
     transactions: readonly TransactionRow[],
-    acceptsLossOf: ReadonlySet<number>,
+    { forced: acceptsLossOf, flushedThrough }: RecoveryTerms,
   ): Promise<Recovered> {
     const { directory, journal, quarantine } = this.#options;
     const { files, root, rootPath } = directory;
@@ -347,7 +382,8 @@ export class Writer {
       using tree = new RootTree(files, root);
       using stage = new RootTree(files, directory.stage);
       const looking = { files, pace };
-      const context = { looking, journal, tree, stage, quarantine, acceptsLossOf };
+      const places = { tree, stage, quarantine };
+      const context = { looking, journal, ...places, acceptsLossOf, flushedThrough };
       const recovered = await recover(transactions, context);
       if (!recovered.isRaced || round === recoveryRoundsMax) return recovered;
     }

@@ -178,7 +178,7 @@ describe.each(modes)('native %s', (mode) => {
           changeCount: 0,
           displacedBytes: 0,
         };
-        head = journal.commit(transaction, [], { epoch: journal.epoch(), head });
+        head = journal.commit(transaction, [], { epoch: journal.epoch(), head, isSynced: true });
       }
     }
     const again = await sandbox.open();

@@ -48,7 +48,11 @@ function commit(journal: Journal, count: number): readonly Head[] {
       changeCount: 2,
       displacedBytes: 0,
     };
-    return journal.commit(transaction, rowsOf(id), { epoch: journal.epoch(), head });
+    return journal.commit(transaction, rowsOf(id), {
+      epoch: journal.epoch(),
+      head,
+      isSynced: true,
+    });
   });
 }
 
@@ -166,7 +170,9 @@ test('a writer with a past epoch cannot commit', () => {
   const transaction = { ...journal.transaction(1), uuid: 'u', stage: '2-u' };
   journal.bumpEpoch(journal.epoch());
   expect(codeOf(() => journal.bumpEpoch(1))).toBe('FENCED');
-  expect(codeOf(() => journal.commit(transaction as never, [], { epoch: 2, head }))).toBe('FENCED');
+  expect(
+    codeOf(() => journal.commit(transaction as never, [], { epoch: 2, head, isSynced: true })),
+  ).toBe('FENCED');
   expect(journal.head()).toEqual(head);
 });
 

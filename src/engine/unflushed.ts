@@ -1,0 +1,41 @@
+import { type FoundImage, type Image, isSameImage } from './image.js';
+
+/*
+ * The newest transaction's record may be on disk without its contents: one flush carries both, and
+ * the power may fail in it. Such a transaction was acknowledged to nobody, and nothing of it was
+ * applied, because renaming begins when the flush has returned. It never happened.
+ *
+ * It must be told from one that was flushed and applied, and then lost bytes: that is damage, and
+ * nobody may decide it by himself. Pure, and tested over its cases.
+ */
+
+/** What is left of one change of the transaction. */
+export interface Trace {
+  readonly before: Image;
+  readonly after: Image;
+  readonly atPath: FoundImage;
+  /** `undefined` for a change without a slot: only a mode. */
+  readonly inSlot: FoundImage | undefined;
+  /** Whether an earlier unsettled transaction changed the path too, so that `atPath` may be its. */
+  readonly isShared: boolean;
+}
+
+/** Tells whether something is missing although nothing was done. */
+export function wasNeverFlushed(traces: readonly Trace[]): boolean {
+  const changing = traces.filter(({ before, after }) => !isSameImage(before, after));
+  return !changing.some(isDone) && changing.some((trace) => !isPending(trace));
+}
+
+function isPending({ after, inSlot }: Trace): boolean {
+  return inSlot === undefined || isSameImage(inSlot, after);
+}
+
+/** Only what a torn or missing content cannot look like counts. */
+function isDone(trace: Trace): boolean {
+  const { before, after, atPath, inSlot, isShared } = trace;
+  if (inSlot !== undefined && isPending(trace)) return false;
+  if (isSameImage(atPath, after) && !isShared) return true;
+  if (inSlot === undefined || !isSameImage(inSlot, before)) return false;
+  const isLikeTorn = before.kind === 'absent' || (before.kind === 'file' && before.size === 0);
+  return !isLikeTorn && !isSameImage(atPath, before);
+}
