@@ -3,7 +3,7 @@ import type { ArrangedUnit } from './arrange.js';
 import { assert, EngineError, fromSystemError, systemCode } from './errors.js';
 import { type FileSystem, type Place, type Stat } from './file-system.js';
 import { type Image, isSameImage } from './image.js';
-import { inspect, type Looking, statTree } from './inspect.js';
+import { inspect, inspectFile, type Looking, statTree } from './inspect.js';
 import { transientPauseMs, transientTriesMax } from './limits.js';
 import { quote, type RelativePath } from './path.js';
 import type { Member } from './plan.js';
@@ -133,14 +133,14 @@ async function isStillBefore(
   if (witness === undefined || !isSameFile(stat, witness)) return false;
   if (stat.kind === 'directory') return true;
   // On overlayfs the first change of a file gives it another inode: then only the content tells.
-  if (stat.inode !== witness.inode) {
-    return isSameImage((await inspect(looking, place, path)).image, before);
+  const isMoved = stat.inode !== witness.inode;
+  if (stat.kind === 'symlink') {
+    return !isMoved || isSameImage((await inspect(looking, place, path)).image, before);
   }
-  if (stat.kind === 'symlink') return true;
   // A second write within one tick of the clock leaves the same time: read again (git's racy rule).
   const isRacy = Number(witness.modifiedNs / 1_000_000n) > witnessedAt - racyMs;
-  if (!isRacy) return true;
-  return isSameImage((await inspect(looking, place, path)).image, before);
+  if (!isMoved && !isRacy) return true;
+  return isSameImage((await inspectFile(looking, place, path)).image, before);
 }
 
 /** Coarsest tick of the times that a supported file system keeps, with room. */

@@ -327,6 +327,7 @@ class Attempt {
 
   /** A path of a transaction that is not settled either way is nobody's to change. */
   #refuseTroubled(plan: Plan): void {
+    if (!this.#given.session.isTroubled) return;
     const { journal } = this.#given.committing;
     for (const { id, trouble, reason } of journal.troubled()) {
       if (trouble === 'damaged') {

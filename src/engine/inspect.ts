@@ -47,7 +47,8 @@ export async function inspect(looking: Looking, place: Place, path: string): Pro
   }
 }
 
-async function inspectFile(looking: Looking, place: Place, path: string): Promise<Found> {
+/** As {@link inspect}, for what is known to be a file. */
+export async function inspectFile(looking: Looking, place: Place, path: string): Promise<Found> {
   const { files } = looking;
   let file: OpenFile;
   try {
@@ -75,15 +76,12 @@ async function hashFile(
   expectedSize: number,
 ): Promise<{ sha256: ContentHash; size: number }> {
   if (expectedSize <= smallContentBytesMax) {
-    // One byte more than expected: a read that fills the buffer means that the file is growing.
+    // One byte more than expected: a read that does not fill the buffer has met the end.
     const buffer = Buffer.allocUnsafe(expectedSize + 1);
-    let size = 0;
-    while (size < buffer.length) {
-      const count = files.readSync(file, buffer.subarray(size));
-      if (count === 0) return { sha256: hashContent(buffer.subarray(0, size)), size };
-      size += count;
-    }
-    return hashRest(file, buffer, { files, pace });
+    const size = files.readSync(file, buffer);
+    const begun = buffer.subarray(0, size);
+    if (size === expectedSize) return { sha256: hashContent(begun), size };
+    return hashRest(file, begun, { files, pace });
   }
   return hashRest(file, Buffer.alloc(0), { files, pace });
 }

@@ -67,6 +67,8 @@ export interface Head {
 export interface Position {
   readonly head: Head;
   readonly epoch: number;
+  /** Whether a transaction is blocked or damaged. */
+  readonly isTroubled: boolean;
 }
 
 /** What {@link Journal.commit} relies on. */
@@ -162,7 +164,7 @@ export class Journal implements Disposable {
         row.id === null || row.chain === null
           ? { id: 0, chain: emptyChain }
           : { id: row.id, chain: toHex(row.chain) as ChainHash };
-      return { head, epoch: row.epoch };
+      return { head, epoch: row.epoch, isTroubled: row.isTroubled === 1 };
     });
   }
 
@@ -604,7 +606,7 @@ interface Statements {
   readonly bumpEpoch: Database.Statement<[number]>;
   readonly position: Database.Statement<
     [],
-    { epoch: number; id: number | null; chain: Buffer | null }
+    { epoch: number; id: number | null; chain: Buffer | null; isTroubled: 0 | 1 }
   >;
   readonly insertTransaction: Database.Statement;
   readonly insertChange: Database.Statement;
@@ -630,7 +632,8 @@ function prepareStatements(database: Database.Database): Statements {
       "UPDATE meta SET value = value + 1 WHERE key = 'epoch' AND value = ?",
     ),
     position: database.prepare(
-      `SELECT meta.value AS epoch, newest.id, newest.chain FROM meta
+      `SELECT meta.value AS epoch, newest.id, newest.chain,
+         EXISTS (SELECT 1 FROM journal_transaction WHERE trouble IS NOT NULL) AS isTroubled FROM meta
        LEFT JOIN (SELECT id, chain FROM journal_transaction ORDER BY id DESC LIMIT 1) AS newest
        WHERE meta.key = 'epoch'`,
     ),

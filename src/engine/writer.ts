@@ -60,6 +60,8 @@ export interface WriterOptions {
 export interface Session {
   readonly head: Head;
   readonly epoch: number;
+  /** Whether a transaction is blocked or damaged. */
+  readonly isTroubled: boolean;
   /** Throws when the store was replaced. */
   readonly requireInPlace: () => void;
   /** Throws when the store was replaced or another writer took over. */
@@ -122,11 +124,11 @@ export class Writer {
       this.#isInOrder = false;
       const position = journal.position();
       const isOrderly = this.#isOrderly(owner, position.head);
-      const { report, head } = await this.#begin(isOrderly ? position : undefined, {
+      const { report, position: found } = await this.#begin(isOrderly ? position : undefined, {
         isRetry: options.isRetry === true,
         flushedThrough: owner?.head.id ?? 0,
       });
-      const result = await work(this.#session(head), report);
+      const result = await work(this.#session(found), report);
       await this.#settleIfDue();
       return result;
     } catch (error) {
@@ -150,18 +152,17 @@ export class Writer {
   async #begin(
     position: Position | undefined,
     leftBehind: LeftBehind,
-  ): Promise<{ readonly report: RecoveryReport | undefined; readonly head: Head }> {
+  ): Promise<{ readonly report: RecoveryReport | undefined; readonly position: Position }> {
     const { bootId, directory, journal, lock } = this.#options;
     try {
       const report = await this.#recoverIfNeeded(position !== undefined, leftBehind);
       this.#isInOrder = true;
       if (!this.#hasCounted) this.#countUnsettled();
-      const { head, epoch } =
-        position === undefined || leftBehind.isRetry ? journal.position() : position;
-      this.#head = head;
-      this.#epoch = epoch;
-      lock.recordHeld(bootId, head);
-      return { report, head };
+      const found = position === undefined || leftBehind.isRetry ? journal.position() : position;
+      this.#head = found.head;
+      this.#epoch = found.epoch;
+      lock.recordHeld(bootId, found.head);
+      return { report, position: found };
     } catch (error) {
       throw fromSystemErrorOnly(error, 'recover', directory.rootPath);
     }
@@ -249,10 +250,9 @@ export class Writer {
 
   // --- inside --------------------------------------------------------------------------------
 
-  #session(head: Head): Session {
+  #session(position: Position): Session {
     return {
-      head,
-      epoch: this.#epoch,
+      ...position,
       requireInPlace: () => {
         this.#requireInPlace();
       },
