@@ -6,7 +6,6 @@ import {
   type AttributePair,
   type Capabilities,
   type Directory,
-  displacedSuffix,
   type Entry,
   type EntryKind,
   type FileSystem,
@@ -24,6 +23,7 @@ import {
   copyDirectoryAttributesBySpawn,
   hasAttributeCopier,
 } from './extended-attributes.js';
+import { emulateExchange, emulateMoveNew, type PlainCalls } from './emulated-exchange.js';
 import { fileSystemTypeOf } from './file-system-types.js';
 import { smallContentBytesMax } from './limits.js';
 import { loadNative, type Native } from './native.js';
@@ -319,23 +319,7 @@ export class NodeFileSystem implements FileSystem {
       if (!notSupported.has(failure)) throw systemError(failure, 'exchange', theirs.name);
       this.#exchangeIsAtomic = false;
     }
-    this.#emulateExchange(ours, theirs);
-  }
-
-  /**
-   * Displace, link, take the slot's own name: theirs is missing for an instant. `recover` finishes
-   * what a kill leaves of it. A plain rename over theirs would lose an edit made meanwhile (I3).
-   */
-  #emulateExchange(ours: Place, theirs: Place): void {
-    const displaced: Place = { directory: ours.directory, name: ours.name + displacedSuffix };
-    fs.renameSync(pathIn(theirs), pathIn(displaced));
-    try {
-      this.#emulateMoveNew(ours, theirs);
-    } catch (error) {
-      this.#emulateMoveNew(displaced, theirs);
-      throw error;
-    }
-    fs.renameSync(pathIn(displaced), pathIn(ours));
+    emulateExchange(plainCalls(this), ours, theirs);
   }
 
   moveNew(from: Place, to: Place): void {
@@ -346,26 +330,7 @@ export class NodeFileSystem implements FileSystem {
       if (failure === 0) return;
       if (!notSupported.has(failure)) throw systemError(failure, 'rename', to.name);
     }
-    this.#emulateMoveNew(from, to);
-  }
-
-  #emulateMoveNew(from: Place, to: Place): void {
-    const isDirectory = this.stat(from)?.kind === 'directory';
-    if (!isDirectory) {
-      try {
-        fs.linkSync(pathIn(from), pathIn(to));
-        fs.unlinkSync(pathIn(from));
-        return;
-      } catch (error) {
-        if (!cannotLink.has(systemCode(error) ?? '')) throw error;
-      }
-    }
-    // No link to be had (a directory, FAT): look, then rename. A directory made meanwhile survives
-    // if anything is in it; a file made in these microseconds would not, so files come here last.
-    if (this.stat(to) !== undefined) {
-      throw systemError(osConstants.errno.EEXIST, 'rename', to.name);
-    }
-    fs.renameSync(pathIn(from), pathIn(to));
+    emulateMoveNew(plainCalls(this), from, to);
   }
 
   moveOwn(from: Place, to: Place): void {
@@ -486,6 +451,21 @@ function inner(directory: Directory): NodeDirectory {
   return directory as NodeDirectory;
 }
 
+function plainCalls(files: NodeFileSystem): PlainCalls {
+  return {
+    stat: (place) => files.stat(place),
+    rename: (from, to) => {
+      fs.renameSync(pathIn(from), pathIn(to));
+    },
+    link: (from, to) => {
+      fs.linkSync(pathIn(from), pathIn(to));
+    },
+    unlink: (place) => {
+      fs.unlinkSync(pathIn(place));
+    },
+  };
+}
+
 function pathIn(place: Place): string {
   return inner(place.directory).address + place.name;
 }
@@ -560,7 +540,6 @@ function toStat(found: fs.BigIntStats): Stat {
 const { EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM } = osConstants.errno;
 /** What a file system answers that does not know a flag of `renameat2`. */
 const notSupported = new Set([EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP]);
-const cannotLink = new Set(['EPERM', 'EMLINK', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'ERANGE']);
 
 const errorNames = new Map(
   Object.entries(osConstants.errno).map(([name, number]) => [number, name]),
