@@ -1,0 +1,188 @@
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type CrashState, crashStates, identityOf } from './crash-states.js';
+import { type Fixture, makeFixture } from './fixture.js';
+import { type Images, imagesOf } from './images.js';
+import { listenTo } from './journal-disk.js';
+import { type Expectation, forgetTransactions, requirePromises, Violation } from './oracle.js';
+import type { Profile } from './profiles.js';
+import { Random } from './random.js';
+import {
+  knownContents,
+  type KnownMoment,
+  type OpenSimulation,
+  record,
+  startMachine,
+} from './simulation.js';
+import type { Workload } from './workload.js';
+
+/** One of so many recoveries is itself crashed … */
+const secondCrashEvery = 8;
+/** … at so many of the states that it could leave. */
+const secondCrashes = 4;
+/** One of so many recovered stores is opened again. */
+const openedAgainEvery = 8;
+
+const memory = '/dev/shm';
+
+/** Explores what crashes leave, and keeps count of the different states that it has seen. */
+export class Explorer implements Disposable {
+  readonly #directory: string;
+  readonly #fixtures = new Map<Profile, Fixture>();
+  readonly #seen = new Set<string>();
+  #recoveriesCrashed = 0;
+
+  constructor() {
+    const parent = fs.existsSync(memory) ? memory : tmpdir();
+    this.#directory = fs.mkdtempSync(path.join(parent, 'skillmeat-simulation-'));
+    for (const name of ['running', 'crashed']) fs.mkdirSync(path.join(this.#directory, name));
+  }
+
+  [Symbol.dispose](): void {
+    fs.rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  /** Hashes of the different states that were recovered and checked. */
+  get seen(): ReadonlySet<string> {
+    return this.#seen;
+  }
+
+  /** How many of them were left by a crash of a recovery. */
+  get recoveriesCrashed(): number {
+    return this.#recoveriesCrashed;
+  }
+
+  /**
+   * Runs a workload, and recovers from a crash after each of its steps.
+   *
+   * @param statesMax look at no more than about so many states, chosen at random.
+   * @throws {Violation}
+   */
+  async explore(profile: Profile, workload: Workload, statesMax = Number.POSITIVE_INFINITY): Promise<void> {
+    const fixture = this.#fixture(profile);
+    forgetTransactions();
+    const directory = path.join(this.#directory, 'running');
+    const moments = await record(profile, workload, { fixture, directory });
+    const random = new Random(workload.seed);
+    const known = knownContents(fixture.disk, workload);
+    const images = imagesOf(fixture.disk);
+    const candidates: { state: CrashState; moment: KnownMoment }[] = [];
+    for (const moment of moments) {
+      for (const state of crashStates(moment, profile, random)) candidates.push({ state, moment });
+    }
+    const share = statesMax / candidates.length;
+    for (const { state, moment } of candidates) {
+      if (random.below(1_000) >= share * 1_000) continue;
+      await this.#check(profile, state, { images, known, moment }, random);
+    }
+  }
+
+  async #check(
+    profile: Profile,
+    state: CrashState,
+    expectation: Expectation,
+    random: Random,
+    depth: 1 | 2 = 1,
+  ): Promise<void> {
+    const identity = this.#identity(profile, state, expectation);
+    if (this.#seen.has(identity)) return;
+    const crashesAgain = depth === 1 && random.below(secondCrashEvery) === 0;
+    const moments = await this.#recover(profile, state, expectation, {
+      recordsMoments: crashesAgain,
+      opensAgain: random.below(openedAgainEvery) === 0,
+    });
+    // What fails is looked at anew when fast-check tries it again.
+    this.#seen.add(identity);
+    if (depth === 2) this.#recoveriesCrashed += 1;
+    for (let n = 0; n < secondCrashes && moments.length > 0; n += 1) {
+      const moment = random.pick(moments);
+      if (moment === undefined) break;
+      const next = random.pick([...crashStates(moment, profile, random)]);
+      if (next === undefined) continue;
+      const description = `${state.description}; in recovery, ${next.description}`;
+      await this.#check(profile, { ...next, description }, expectation, random, 2);
+    }
+  }
+
+  #identity(profile: Profile, state: CrashState, { moment }: Expectation): string {
+    const told = [profile.name, ...[...moment.outcomes].flat(), ...moment.edited];
+    const text = `${told.join(',')}\0${identityOf(state)}`;
+    return createHash('sha1').update(text).digest('base64').slice(0, 14);
+  }
+
+  /** Opens the store that a crash left, and checks it. @returns the moments of the recovery. */
+  async #recover(
+    profile: Profile,
+    state: CrashState,
+    expectation: Expectation,
+    { recordsMoments, opensAgain }: { recordsMoments: boolean; opensAgain: boolean },
+  ): Promise<readonly KnownMoment[]> {
+    const simulation = startMachine(profile, state, {
+      directory: path.join(this.#directory, 'crashed'),
+      boot: state.isSameBoot ? 1 : 2,
+    });
+    const { machine, journal } = simulation;
+    const moments: KnownMoment[] = [];
+    if (recordsMoments) {
+      machine.onStep = journal.onStep = (call: string): void => {
+        const journals = journal.afterCrash();
+        moments.push({ ...expectation.moment, call, disk: machine.afterCrash(), journals });
+      };
+    }
+    try {
+      using _listening = recordsMoments ? listenTo(journal) : undefined;
+      await requireRecovered(simulation, state, expectation, opensAgain);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Violation(`${profile.name}, ${state.description}: ${reason}`, { cause: error });
+    }
+    return moments;
+  }
+
+  #fixture(profile: Profile): Fixture {
+    let fixture = this.#fixtures.get(profile);
+    if (fixture === undefined) {
+      fixture = makeFixture(profile, this.#directory);
+      this.#fixtures.set(profile, fixture);
+    }
+    return fixture;
+  }
+}
+
+async function requireRecovered(
+  simulation: OpenSimulation,
+  state: CrashState,
+  expectation: Expectation,
+  opensAgain: boolean,
+): Promise<void> {
+  const { machine, journal } = simulation;
+  let store = await simulation.open();
+  try {
+    // The recovery is over; what follows is not to be crashed.
+    machine.onStep = journal.onStep = () => undefined;
+    const disks = { before: state.disk, after: machine.visible };
+    const images = await requirePromises(store, disks, expectation);
+    if (opensAgain) {
+      await store.close();
+      store = await simulation.open();
+      requireNothingDone(store.recoveryOnOpen?.changed ?? 0, images, simulation);
+    }
+    const { changed } = await store.recover();
+    requireNothingDone(changed, images, simulation);
+    const { transaction } = await store.transact({}, (tx) => tx.write('after the crash', 'works'));
+    if (transaction === null) throw new Violation('the store does not work');
+    const after = imagesOf(machine.visible);
+    if (after.size !== images.size + 1) throw new Violation('the next transaction did more');
+  } finally {
+    await store.close();
+  }
+}
+
+/** I7: a second recovery changes nothing. */
+function requireNothingDone(changed: number, images: Images, { machine }: OpenSimulation): void {
+  const again = imagesOf(machine.visible);
+  const isSame = again.size === images.size && [...again].every(([at, is]) => images.get(at) === is);
+  if (changed > 0 || !isSame) throw new Violation('a second recovery changed something');
+}

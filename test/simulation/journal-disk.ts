@@ -1,0 +1,140 @@
+import Database from 'better-sqlite3';
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+
+/** The bytes of a journal; the log is empty when there is none. */
+export interface JournalBytes {
+  readonly database: Buffer;
+  readonly log: Buffer;
+}
+
+/** What SQLite wrote at one moment. */
+interface JournalState {
+  /** As every process sees it. */
+  readonly visible: JournalBytes;
+  /** What is certain to survive a power cut. */
+  readonly durable: JournalBytes;
+}
+
+/*
+ * The journal is a real SQLite database in a directory of its own. Each commit and checkpoint is
+ * noted with the bytes on disk, and with what SQLite had synced by then: the log, when
+ * `synchronous` is FULL at the commit; else only a barrier makes it durable.
+ */
+export class JournalDisk {
+  readonly path: string;
+  onStep: (call: string) => void = () => undefined;
+  #state: JournalState;
+
+  /** @param directory a real one, for this journal alone. */
+  constructor(directory: string, bytes: JournalBytes) {
+    this.path = path.join(directory, 'journal.db');
+    this.#state = { visible: bytes, durable: bytes };
+    for (const suffix of ['-wal', '-shm']) fs.rmSync(this.path + suffix, { force: true });
+    fs.writeFileSync(this.path, bytes.database);
+    if (bytes.log.length > 0) fs.writeFileSync(`${this.path}-wal`, bytes.log);
+  }
+
+  /** What may be left of the journal after a power cut now. */
+  afterCrash(): readonly JournalBytes[] {
+    const { visible, durable } = this.#state;
+    if (visible.log.equals(durable.log)) return [visible];
+    return [visible, durable, { ...durable, log: tornLog(durable.log, visible.log) }];
+  }
+
+  get visible(): JournalBytes {
+    return this.#state.visible;
+  }
+
+  /** A barrier of the whole file system. */
+  syncAll(): void {
+    this.#state = { visible: this.#state.visible, durable: this.#state.visible };
+  }
+
+  noteCommit(isSynced: boolean): void {
+    const visible = this.#read();
+    const { durable } = this.#state;
+    this.#state = { visible, durable: isSynced ? visible : { ...visible, log: durable.log } };
+    this.onStep('journal commit');
+  }
+
+  /** SQLite syncs the log, writes and syncs the database, then empties the log without a sync. */
+  noteCheckpoint(): void {
+    const { visible: before } = this.#state;
+    const { database, log } = this.#read();
+    if (database.equals(before.database) && log.equals(before.log)) return;
+    const half = database.length >> 1;
+    const mixed = Buffer.concat([database.subarray(0, half), before.database.subarray(half)]);
+    const cut = { database: mixed, log: before.log };
+    this.#state = { visible: cut, durable: cut };
+    this.onStep('journal checkpoint, cut');
+    this.#state = { visible: { database, log }, durable: { database, log: before.log } };
+    this.onStep('journal checkpoint');
+  }
+
+  #read(): JournalBytes {
+    const logPath = `${this.path}-wal`;
+    const log = fs.existsSync(logPath) ? fs.readFileSync(logPath) : Buffer.alloc(0);
+    return { database: fs.readFileSync(this.path), log };
+  }
+}
+
+/** The old log with half of what is new in it. */
+function tornLog(durable: Buffer, visible: Buffer): Buffer {
+  const isLonger = visible.length > durable.length;
+  const kept = isLonger ? (durable.length + visible.length) >> 1 : visible.length >> 1;
+  return Buffer.concat([visible.subarray(0, kept), durable.subarray(kept)]);
+}
+
+const hashes = new WeakMap<Buffer, string>();
+
+export function hashOf(bytes: Buffer): string {
+  let hash = hashes.get(bytes);
+  if (hash === undefined) {
+    hash = createHash('sha1').update(bytes).digest('base64');
+    hashes.set(bytes, hash);
+  }
+  return hash;
+}
+
+// --- listening to SQLite -------------------------------------------------------------------------
+
+const listening = new Map<string, JournalDisk>();
+
+/** Makes `journal` hear of what SQLite does with it, until the result is disposed of. */
+export function listenTo(journal: JournalDisk): Disposable {
+  listening.set(journal.path, journal);
+  return {
+    [Symbol.dispose]: () => {
+      listening.delete(journal.path);
+    },
+  };
+}
+
+const fullSync = 2;
+const real = {
+  exec: Database.prototype.exec,
+  pragma: Database.prototype.pragma,
+  close: Database.prototype.close,
+};
+
+Object.assign(Database.prototype, {
+  exec(this: Database.Database, source: string): Database.Database {
+    const result = real.exec.call(this, source);
+    const journal = source === 'COMMIT' ? listening.get(this.name) : undefined;
+    if (journal === undefined) return result;
+    journal.noteCommit(Number(real.pragma.call(this, 'synchronous', { simple: true })) >= fullSync);
+    return result;
+  },
+  pragma(this: Database.Database, source: string, options?: Database.PragmaOptions): unknown {
+    const result = real.pragma.call(this, source, options);
+    if (source.startsWith('wal_checkpoint')) listening.get(this.name)?.noteCheckpoint();
+    return result;
+  },
+  close(this: Database.Database): Database.Database {
+    const result = real.close.call(this);
+    listening.get(this.name)?.noteCheckpoint();
+    return result;
+  },
+});

@@ -1,0 +1,135 @@
+import type { RecoveryReport, Store, TransactionSummary } from '../../src/engine/index.js';
+import type { Disk } from './inodes.js';
+import { contentsOf, describe, type Images, imagesOf } from './images.js';
+import { foreignMark, type KnownMoment } from './simulation.js';
+
+/*
+ * What must hold of a store that was opened after a crash, whatever the crash left:
+ *
+ * - A transaction that was acknowledged is in the journal and in effect (I2), one that was refused
+ *   is not; which others are, the journal says.
+ * - Every path is what the transactions in effect make of it, as a whole (I1). Only where another
+ *   program was at work may it be something else.
+ * - What another program wrote and the crash left is still somewhere (I3).
+ */
+
+/** A promise that was broken. */
+export class Violation extends Error {
+  override readonly name = 'Violation';
+}
+
+export interface Expectation {
+  /** What the root was before the first transaction. */
+  readonly images: Images;
+  /** Contents that are of the fixture or of a transaction. */
+  readonly known: ReadonlySet<string>;
+  readonly moment: KnownMoment;
+}
+
+/** Rows by UUID; they never change. */
+const changesByUuid = new Map<string, readonly (readonly [path: string, after: string])[]>();
+
+/** Begins afresh for a workload: UUIDs come again in the next one. */
+export function forgetTransactions(): void {
+  changesByUuid.clear();
+}
+
+/** @throws {Violation} */
+export async function requirePromises(
+  store: Store,
+  { before, after }: { readonly before: Disk; readonly after: Disk },
+  expectation: Expectation,
+): Promise<Images> {
+  const { images, moment } = expectation;
+  const log = (await store.log()).toReversed();
+  requireOutcomes(log, moment);
+  requireSuperseded(store.recoveryOnOpen, moment);
+  const expected = new Map(images);
+  for (const transaction of log) {
+    if (transaction.state === 'rolled-back') continue;
+    for (const [path, image] of await changesOf(store, transaction)) {
+      if (image === 'absent') expected.delete(path);
+      else expected.set(path, image);
+    }
+  }
+  const found = imagesOf(after);
+  requireSame(found, expected, moment);
+  requireForeign({ before, after }, expectation);
+  return found;
+}
+
+async function changesOf(
+  store: Store,
+  { id, uuid }: TransactionSummary,
+): Promise<readonly (readonly [path: string, after: string])[]> {
+  const key = String(uuid);
+  const known = changesByUuid.get(key);
+  if (known !== undefined) return known;
+  const { changes } = await store.show(id ?? 0);
+  const made = changes.map(({ path, after }) => [path, describe(after as Parameters<typeof describe>[0])] as const);
+  changesByUuid.set(key, made);
+  return made;
+}
+
+function requireOutcomes(
+  log: readonly TransactionSummary[],
+  { outcomes }: KnownMoment,
+): void {
+  const states = new Map(log.map(({ message, state }) => [message, state]));
+  for (const { message, state, reason } of log) {
+    if (state !== 'settled' && state !== 'rolled-back' && state !== 'committed') {
+      throw new Violation(`${message} is ${state}: ${reason ?? ''}`);
+    }
+  }
+  for (const [message, outcome] of outcomes) {
+    const state = states.get(message);
+    const isInEffect = state === 'settled' || state === 'committed';
+    if (outcome === 'acknowledged' && !isInEffect) {
+      throw new Violation(`${message} was acknowledged and is ${state ?? 'lost'}`);
+    }
+    if (outcome === 'refused' && isInEffect) {
+      throw new Violation(`${message} was refused and is ${String(state)}`);
+    }
+  }
+}
+
+function requireSuperseded(report: RecoveryReport | undefined, { edited }: KnownMoment): void {
+  for (const { path, why } of report?.superseded ?? []) {
+    if (!isNear(path, edited)) throw new Violation(`${path} is superseded (${why}) by nobody`);
+  }
+  for (const { id, reason } of report?.unresolved ?? []) {
+    throw new Violation(`transaction ${String(id)} is unresolved: ${reason}`);
+  }
+}
+
+function requireSame(found: Images, expected: Images, { edited }: KnownMoment): void {
+  for (const path of new Set([...found.keys(), ...expected.keys()])) {
+    if (found.get(path) === expected.get(path) || isNear(path, edited)) continue;
+    throw new Violation(
+      `${path} is ${found.get(path) ?? 'absent'}, should be ${expected.get(path) ?? 'absent'}`,
+    );
+  }
+}
+
+function requireForeign(
+  { before, after }: { readonly before: Disk; readonly after: Disk },
+  { known, moment }: Expectation,
+): void {
+  if (moment.edited.size === 0) return;
+  const was = contentsOf(before);
+  const is = contentsOf(after);
+  const unknown = [...was.inRoot].filter((text) => !known.has(text) && text !== '');
+  const foreign = [...was.anywhere].filter((text) => text.startsWith(foreignMark));
+  for (const text of new Set([...unknown, ...foreign])) {
+    if (!is.anywhere.has(text)) throw new Violation(`lost bytes of another program: ${text}`);
+  }
+}
+
+/** Whether another program was at work at the path, above or below it. */
+function isNear(path: string, edited: ReadonlySet<string>): boolean {
+  const one = path.toLowerCase();
+  return [...edited].some((candidate) => {
+    const other = candidate.toLowerCase();
+    return one === other || one.startsWith(`${other}/`) || other.startsWith(`${one}/`);
+  });
+}

@@ -1,0 +1,254 @@
+import { isEngineError, openStore, type Receipt, type Store } from '../../src/engine/index.js';
+import { systemError } from '../support/faults.js';
+import type { Moment } from './crash-states.js';
+import { engineName, type Fixture, rootPath } from './fixture.js';
+import { contentsOf } from './images.js';
+import { type Disk, topInode } from './inodes.js';
+import { JournalDisk, listenTo } from './journal-disk.js';
+import { Machine } from './machine.js';
+import type { Profile } from './profiles.js';
+import { SimulatedFileSystem } from './simulated-file-system.js';
+import { type Action, type ForeignEdit, run, type Workload } from './workload.js';
+
+/** How a transaction ended for its caller, by the message that it has in the log. */
+export type Outcome = 'acknowledged' | 'refused' | 'unknown';
+
+/** A moment of a workload, with what its callers and the other programs knew by then. */
+export interface KnownMoment extends Moment {
+  readonly outcomes: ReadonlyMap<string, Outcome>;
+  /** Paths that other programs have changed so far. */
+  readonly edited: ReadonlySet<string>;
+}
+
+/** What foreign bytes begin with. */
+export const foreignMark = 'foreign ';
+
+export interface OpenSimulation {
+  readonly machine: Machine;
+  readonly journal: JournalDisk;
+  readonly fileSystem: SimulatedFileSystem;
+  open(): Promise<Store>;
+}
+
+/** Brings a machine up with what is on its disk. Only one at a time may use `directory`. */
+export function startMachine(
+  profile: Profile,
+  { disk, journal: bytes }: Fixture,
+  { directory, boot }: { readonly directory: string; readonly boot: number },
+): OpenSimulation {
+  const machine = new Machine(profile, disk, boot);
+  const journal = new JournalDisk(directory, bytes);
+  const fileSystem = new SimulatedFileSystem(machine, journal);
+  let count = 0;
+  const newId = (): string => {
+    count += 1;
+    return `${String(boot)}${count.toString(16)}`.padStart(8, '0');
+  };
+  const now = (): number => machine.now();
+  return {
+    machine,
+    journal,
+    fileSystem,
+    open: () => openStore(rootPath, { fileSystem, now, newId }),
+  };
+}
+
+/** Runs a workload on a fresh machine. @returns every moment of it. */
+export async function record(
+  profile: Profile,
+  workload: Workload,
+  given: { readonly fixture: Fixture; readonly directory: string },
+): Promise<readonly KnownMoment[]> {
+  const started = startMachine(profile, given.fixture, { directory: given.directory, boot: 1 });
+  using _listening = listenTo(started.journal);
+  return await new Recording(started).run(workload.actions);
+}
+
+class Recording {
+  readonly #simulation: OpenSimulation;
+  readonly #moments: KnownMoment[] = [];
+  readonly #edited = new Set<string>();
+  #outcomes: ReadonlyMap<string, Outcome> = new Map();
+  #editsToCome: ForeignEdit[] = [];
+  /** Inodes that other programs opened before the transaction. */
+  readonly #oldDescriptors = new Map<ForeignEdit, number>();
+  #steps = 0;
+  #editCount = 0;
+  /** Whether another program is at work, which may destroy its own bytes. */
+  #isEditing = false;
+  #foreign: ReadonlySet<string> = new Set();
+
+  constructor(simulation: OpenSimulation) {
+    this.#simulation = simulation;
+    const onStep = (call: string): void => {
+      this.#step(call);
+    };
+    simulation.machine.onStep = onStep;
+    simulation.journal.onStep = onStep;
+  }
+
+  async run(actions: readonly Action[]): Promise<readonly KnownMoment[]> {
+    let store = await this.#simulation.open();
+    try {
+      for (const [n, action] of actions.entries()) {
+        switch (action.do) {
+          case 'transact':
+            await this.#transact(store, action, `transaction ${String(n)}`);
+            break;
+          case 'edit':
+            this.#edit(action.edit);
+            break;
+          case 'recover':
+            await store.recover();
+            break;
+          case 'reopen':
+            await store.close();
+            store = await this.#simulation.open();
+        }
+      }
+    } finally {
+      await store.close();
+    }
+    return this.#moments;
+  }
+
+  async #transact(
+    store: Store,
+    action: Action & { readonly do: 'transact' },
+    message: string,
+  ): Promise<void> {
+    const { machine, fileSystem } = this.#simulation;
+    this.#begin(action);
+    let outcome: Outcome = 'acknowledged';
+    try {
+      const receipt: Receipt = await store.transact({ message }, async (tx) => {
+        for (const operation of action.operations) await run(tx, operation);
+      });
+      if (receipt.transaction === null) return;
+    } catch (error) {
+      if (!isEngineError(error)) throw error;
+      outcome = isEngineError(error, 'BLOCKED', 'COMMIT_UNKNOWN') ? 'unknown' : 'refused';
+    } finally {
+      this.#editsToCome = [];
+      fileSystem.beforeSwitch = () => undefined;
+      machine.held.clear();
+    }
+    this.#outcomes = new Map([...this.#outcomes, [message, outcome]]);
+    this.#step('return');
+  }
+
+  #begin({ edits, failingSwitch, held }: Action & { readonly do: 'transact' }): void {
+    const { machine, fileSystem } = this.#simulation;
+    this.#steps = 0;
+    this.#editsToCome = [...edits];
+    for (const edit of edits) {
+      const opened = this.#find(edit.path);
+      if (opened !== undefined) this.#oldDescriptors.set(edit, opened);
+    }
+    const heldInode = held === undefined ? undefined : this.#find(held);
+    if (heldInode !== undefined) machine.held.add(heldInode);
+    let switches = 0;
+    fileSystem.beforeSwitch = ({ directory }) => {
+      if (Number(directory.inode) === this.#find(`${engineName}/quarantine`)) return;
+      switches += 1;
+      if (switches === failingSwitch) throw systemError('EACCES');
+    };
+  }
+
+  #step(call: string): void {
+    const { machine, journal } = this.#simulation;
+    this.#requireForeignBytes(call);
+    this.#moments.push({
+      call,
+      disk: machine.afterCrash(),
+      journals: journal.afterCrash(),
+      outcomes: this.#outcomes,
+      edited: new Set(this.#edited),
+    });
+    if (this.#isEditing) return;
+    this.#steps += 1;
+    const due = this.#editsToCome.filter(({ afterSteps }) => afterSteps <= this.#steps);
+    this.#editsToCome = this.#editsToCome.filter((edit) => !due.includes(edit));
+    for (const edit of due) this.#edit(edit);
+  }
+
+  /** I3, in the living process: only another program may make another program's bytes go away. */
+  #requireForeignBytes(call: string): void {
+    if (this.#edited.size === 0) return;
+    const { anywhere } = contentsOf(this.#simulation.machine.visible);
+    const now = new Set([...anywhere].filter((text) => text.startsWith(foreignMark)));
+    const lost = [...this.#foreign].filter((text) => !now.has(text));
+    this.#foreign = now;
+    if (lost.length > 0 && !this.#isEditing) {
+      throw new Error(`${call} lost bytes of another program: ${lost.join(', ')}`);
+    }
+  }
+
+  // --- other programs ----------------------------------------------------------------------
+
+  #edit(edit: ForeignEdit): void {
+    this.#edited.add(edit.path).add(`${edit.path}~`);
+    this.#isEditing = true;
+    try {
+      this.#editNow(edit);
+    } finally {
+      this.#isEditing = false;
+    }
+  }
+
+  #editNow(edit: ForeignEdit): void {
+    const { machine } = this.#simulation;
+    const [parent = '', name = ''] = edit.path.split('/');
+    const directory = this.#find(parent);
+    // The editor finds the directory gone, and gives up.
+    if (directory === undefined || machine.inode(directory).kind !== 'directory') return;
+    const at = { directory, name };
+    const inode = machine.find(at)?.inode;
+    const kind = inode === undefined ? undefined : machine.inode(inode).kind;
+    if (kind !== undefined && kind !== 'file') return;
+    this.#editCount += 1;
+    const bytes = Buffer.from(`${foreignMark}${String(this.#editCount)} of ${edit.path}`);
+    switch (edit.how) {
+      case 'in place':
+        machine.setBytes(inode ?? machine.makeFile(at, 0o644), bytes);
+        return;
+      case 'by rename': {
+        const temporary = { directory, name: `${name}~` };
+        machine.setBytes(machine.makeFile(temporary, 0o644), bytes);
+        machine.rename(temporary, at);
+        return;
+      }
+      case 'delete':
+        if (inode !== undefined) machine.removeFile(at);
+        return;
+      case 'through an old descriptor': {
+        const opened = this.#oldDescriptors.get(edit);
+        if (opened !== undefined && machine.inode(opened).kind === 'file') {
+          machine.setBytes(opened, bytes);
+        }
+      }
+    }
+  }
+
+  /** The inode at a path below the root. */
+  #find(path: string): number | undefined {
+    const { machine } = this.#simulation;
+    let inode: number | undefined = topInode;
+    for (const name of [...rootPath.slice(1).split('/'), ...path.split('/')]) {
+      if (inode === undefined || machine.inode(inode).kind !== 'directory') return undefined;
+      inode = machine.find({ directory: inode, name })?.inode;
+    }
+    return inode;
+  }
+}
+
+/** Every known text that a disk may hold at rest; anything else in the root is somebody else's. */
+export function knownContents(disk: Disk, { actions }: Workload): ReadonlySet<string> {
+  const known = new Set(contentsOf(disk).anywhere);
+  known.add('new');
+  for (const action of actions) {
+    if (action.do !== 'transact') continue;
+    for (const operation of action.operations) if ('text' in operation) known.add(operation.text);
+  }
+  return known;
+}
