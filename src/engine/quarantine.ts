@@ -9,6 +9,9 @@ export interface QuarantineNote {
   readonly why: string;
 }
 
+/** A path and a sentence; longer than that is no note of ours. */
+const noteBytesMax = 65_536;
+
 /** `quarantine/`: bytes that are nobody's to throw away, each with a note beside it (I3). */
 export class Quarantine {
   readonly #files: FileSystem;
@@ -40,6 +43,35 @@ export class Quarantine {
       this.#files.closeWritten(file);
     }
     this.#files.moveNew(place, { directory: this.#directory, name });
+  }
+
+  /** Tells whether something was set aside for `path` of `transaction`, also by a process that died. */
+  holds(path: string, transaction: number): boolean {
+    const names = this.#files
+      .list(this.#directory)
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith(`${String(transaction)}-`));
+    return names.some((name) => {
+      const isWhole = names.includes(`${name}.json`);
+      return isWhole && this.#noteOf(name)?.path === path;
+    });
+  }
+
+  #noteOf(name: string): Partial<QuarantineNote> | undefined {
+    const place: Place = { directory: this.#directory, name: `${name}.json` };
+    const stat = this.#files.stat(place);
+    if (stat?.kind !== 'file' || stat.size > noteBytesMax) return undefined;
+    const file = this.#files.openForReading(place);
+    try {
+      const text = Buffer.alloc(stat.size);
+      const count = this.#files.readSync(file, text);
+      return JSON.parse(text.toString('utf8', 0, count)) as Partial<QuarantineNote>;
+    } catch {
+      // Torn by a power cut, or somebody else's.
+      return undefined;
+    } finally {
+      this.#files.closeFile(file);
+    }
   }
 
   /** How many things lie here. */

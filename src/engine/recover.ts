@@ -237,7 +237,16 @@ class Recovery {
     state.hops = hops;
     this.#takeTheirs(state);
     state.decision = decide(state.found, state.hops);
+    if (state.decision.do === 'park' && this.#wasSetAside(state)) {
+      state.decision = { do: 'supersede', why: 'edited', kept: undefined };
+    }
     if (state.decision.do === 'advance') state.next = state.decision.from;
+  }
+
+  /** I7: a recovery that was cut off before it settled anything had superseded this path. */
+  #wasSetAside({ path, wishes }: PathState): boolean {
+    const id = wishes.at(-1)?.move.transaction.id;
+    return id !== undefined && this.#context.quarantine.holds(path, id);
   }
 
   /**

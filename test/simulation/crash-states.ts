@@ -10,14 +10,16 @@ export interface Moment {
   readonly call: string;
   readonly disk: DurableAndPending;
   readonly journals: readonly JournalBytes[];
+  /** Which boot of the machine it was. */
+  readonly boot: number;
 }
 
 /** What a crash left. */
 export interface CrashState {
   readonly disk: Disk;
   readonly journal: JournalBytes;
-  /** The processes died, the machine did not: nothing is lost and the boot is the same. */
-  readonly isSameBoot: boolean;
+  /** The same as before when the processes died and the machine did not: then nothing is lost. */
+  readonly boot: number;
   /** For people. */
   readonly description: string;
 }
@@ -40,18 +42,18 @@ export function* crashStates(
   profile: Profile,
   random: Random,
 ): Generator<CrashState, void> {
-  const { disk, journals, call } = moment;
+  const { disk, journals, call, boot } = moment;
   const [visible] = journals;
   if (visible !== undefined) {
     const everything = { changes: new Set(disk.pending), description: 'killed' };
     const left = diskAfter(disk, everything, profile);
-    yield { disk: left, journal: visible, isSameBoot: true, description: `killed after ${call}` };
+    yield { disk: left, journal: visible, boot, description: `killed after ${call}` };
   }
   for (const choice of choices(disk.pending, profile, random)) {
     const left = diskAfter(disk, choice, profile);
     for (const [n, journal] of journals.entries()) {
       const description = `power cut after ${call}: ${choice.description}, journal ${String(n)}`;
-      yield { disk: left, journal, isSameBoot: false, description };
+      yield { disk: left, journal, boot: boot + 1, description };
     }
   }
 }
@@ -137,8 +139,8 @@ function replacingInodes(changes: ReadonlySet<PendingChange>): ReadonlySet<numbe
 }
 
 /** A text that is equal for states that nobody could tell apart. */
-export function identityOf({ disk, journal, isSameBoot }: CrashState): string {
-  const parts = [hashOf(journal.database), hashOf(journal.log), String(isSameBoot)];
+export function identityOf({ disk, journal, boot }: CrashState): string {
+  const parts = [hashOf(journal.database), hashOf(journal.log), String(boot)];
   const numbers = new Map<number, number>();
   const visit = (number: number): void => {
     const node = disk.get(number);

@@ -33,6 +33,7 @@ export class Explorer implements Disposable {
   readonly #fixtures = new Map<Profile, Fixture>();
   readonly #seen = new Set<string>();
   #recoveriesCrashed = 0;
+  #blocked = 0;
 
   constructor() {
     const parent = fs.existsSync(memory) ? memory : tmpdir();
@@ -52,6 +53,11 @@ export class Explorer implements Disposable {
   /** How many of them were left by a crash of a recovery. */
   get recoveriesCrashed(): number {
     return this.#recoveriesCrashed;
+  }
+
+  /** How many left a transaction that another program's edit blocks. */
+  get blocked(): number {
+    return this.#blocked;
   }
 
   /**
@@ -121,19 +127,21 @@ export class Explorer implements Disposable {
   ): Promise<readonly KnownMoment[]> {
     const simulation = startMachine(profile, state, {
       directory: path.join(this.#directory, 'crashed'),
-      boot: state.isSameBoot ? 1 : 2,
+      boot: state.boot,
     });
     const { machine, journal } = simulation;
     const moments: KnownMoment[] = [];
     if (recordsMoments) {
       machine.onStep = journal.onStep = (call: string): void => {
         const journals = journal.afterCrash();
-        moments.push({ ...expectation.moment, call, disk: machine.afterCrash(), journals });
+        const disk = machine.afterCrash();
+        moments.push({ ...expectation.moment, call, boot: state.boot, disk, journals });
       };
     }
     try {
       using _listening = recordsMoments ? listenTo(journal) : undefined;
-      await requireRecovered(simulation, state, expectation, opensAgain);
+      const isFinished = await requireRecovered(simulation, state, expectation, opensAgain);
+      if (!isFinished) this.#blocked += 1;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new Violation(`${profile.name}, ${state.description}: ${reason}`, { cause: error });
@@ -151,12 +159,13 @@ export class Explorer implements Disposable {
   }
 }
 
+/** @returns whether everything is finished; false when another program's edit blocks it. */
 async function requireRecovered(
   simulation: OpenSimulation,
   state: CrashState,
   expectation: Expectation,
   opensAgain: boolean,
-): Promise<void> {
+): Promise<boolean> {
   const { machine, journal } = simulation;
   let store = await simulation.open();
   try {
@@ -164,6 +173,7 @@ async function requireRecovered(
     machine.onStep = journal.onStep = () => undefined;
     const disks = { before: state.disk, after: machine.visible };
     const images = await requirePromises(store, disks, expectation);
+    if (images === undefined) return false;
     if (opensAgain) {
       await store.close();
       store = await simulation.open();
@@ -175,6 +185,7 @@ async function requireRecovered(
     if (transaction === null) throw new Violation('the store does not work');
     const after = imagesOf(machine.visible);
     if (after.size !== images.size + 1) throw new Violation('the next transaction did more');
+    return true;
   } finally {
     await store.close();
   }

@@ -53,18 +53,20 @@ export function describe(image: Image): string {
   }
 }
 
-/** Contents of files, as text, that lie in the root, and anywhere at all. */
-export function contentsOf(disk: Disk): {
-  readonly inRoot: ReadonlySet<string>;
-  readonly anywhere: ReadonlySet<string>;
-} {
-  const inRoot = new Set<string>();
-  const anywhere = new Set<string>();
-  walk(disk, topInode, (path, node) => {
+/** A content of a file, as text. */
+export interface FoundContent {
+  readonly text: string;
+  readonly inode: number;
+  readonly isInRoot: boolean;
+}
+
+/** Every content that has a name. */
+export function contentsOf(disk: Disk): readonly FoundContent[] {
+  const contents: FoundContent[] = [];
+  walk(disk, topInode, (path, node, inode) => {
     if (node.kind !== 'file') return;
-    const text = node.bytes.toString('latin1');
-    anywhere.add(text);
-    if (!isEnginePath(path.slice(below.length))) inRoot.add(text);
+    const isInRoot = !isEnginePath(path.slice(below.length));
+    contents.push({ text: node.bytes.toString('latin1'), inode, isInRoot });
   });
-  return { inRoot, anywhere };
+  return contents;
 }

@@ -29,7 +29,8 @@ const tickNs = 4_000_000n;
  */
 export class Machine {
   readonly profile: Profile;
-  readonly bootId: string;
+  /** Counts the boots of this machine. */
+  readonly boot: number;
   /** Called after everything that changes the disk or makes a change durable. */
   onStep: (call: string) => void = () => undefined;
   /** Inodes that other programs hold open. */
@@ -41,7 +42,7 @@ export class Machine {
 
   constructor(profile: Profile, disk: Disk, boot: number) {
     this.profile = profile;
-    this.bootId = `boot-${String(boot)}`;
+    this.boot = boot;
     this.#visible = new Map(disk);
     this.#pending = new PendingChanges(profile, disk);
     this.#clockNs = clockStartNs + BigInt(boot) * 3_600_000_000_000n;

@@ -293,7 +293,7 @@ export class SimulatedFileSystem implements FileSystem {
   }
 
   bootId(): string {
-    return this.#machine.bootId;
+    return `boot ${String(this.#machine.boot)}`;
   }
 
   processOwner(): { readonly owner: number; readonly group: number } {

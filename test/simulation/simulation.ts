@@ -18,10 +18,14 @@ export interface KnownMoment extends Moment {
   readonly outcomes: ReadonlyMap<string, Outcome>;
   /** Paths that other programs have changed so far. */
   readonly edited: ReadonlySet<string>;
+  /** Inodes that other programs have written to so far. */
+  readonly foreignInodes: ReadonlySet<number>;
 }
 
-/** What foreign bytes begin with. */
-export const foreignMark = 'foreign ';
+/** Tells whether a content is what another program wrote, and all of it. */
+export function isForeign(text: string): boolean {
+  return /^foreign \d+ of \S+ to the end$/.test(text);
+}
 
 export interface OpenSimulation {
   readonly machine: Machine;
@@ -68,6 +72,7 @@ class Recording {
   readonly #simulation: OpenSimulation;
   readonly #moments: KnownMoment[] = [];
   readonly #edited = new Set<string>();
+  readonly #foreignInodes = new Set<number>();
   #outcomes: ReadonlyMap<string, Outcome> = new Map();
   #editsToCome: ForeignEdit[] = [];
   /** Inodes that other programs opened before the transaction. */
@@ -160,10 +165,12 @@ class Recording {
     this.#requireForeignBytes(call);
     this.#moments.push({
       call,
+      boot: machine.boot,
       disk: machine.afterCrash(),
       journals: journal.afterCrash(),
       outcomes: this.#outcomes,
       edited: new Set(this.#edited),
+      foreignInodes: new Set(this.#foreignInodes),
     });
     if (this.#isEditing) return;
     this.#steps += 1;
@@ -175,8 +182,8 @@ class Recording {
   /** I3, in the living process: only another program may make another program's bytes go away. */
   #requireForeignBytes(call: string): void {
     if (this.#edited.size === 0) return;
-    const { anywhere } = contentsOf(this.#simulation.machine.visible);
-    const now = new Set([...anywhere].filter((text) => text.startsWith(foreignMark)));
+    const texts = contentsOf(this.#simulation.machine.visible).map(({ text }) => text);
+    const now = new Set(texts.filter(isForeign));
     const lost = [...this.#foreign].filter((text) => !now.has(text));
     this.#foreign = now;
     if (lost.length > 0 && !this.#isEditing) {
@@ -207,14 +214,14 @@ class Recording {
     const kind = inode === undefined ? undefined : machine.inode(inode).kind;
     if (kind !== undefined && kind !== 'file') return;
     this.#editCount += 1;
-    const bytes = Buffer.from(`${foreignMark}${String(this.#editCount)} of ${edit.path}`);
+    const bytes = Buffer.from(`foreign ${String(this.#editCount)} of ${edit.path} to the end`);
     switch (edit.how) {
       case 'in place':
-        machine.setBytes(inode ?? machine.makeFile(at, 0o644), bytes);
+        this.#write(inode ?? machine.makeFile(at, 0o644), bytes);
         return;
       case 'by rename': {
         const temporary = { directory, name: `${name}~` };
-        machine.setBytes(machine.makeFile(temporary, 0o644), bytes);
+        this.#write(machine.makeFile(temporary, 0o644), bytes);
         machine.rename(temporary, at);
         return;
       }
@@ -224,10 +231,15 @@ class Recording {
       case 'through an old descriptor': {
         const opened = this.#oldDescriptors.get(edit);
         if (opened !== undefined && machine.inode(opened).kind === 'file') {
-          machine.setBytes(opened, bytes);
+          this.#write(opened, bytes);
         }
       }
     }
+  }
+
+  #write(inode: number, bytes: Buffer): void {
+    this.#foreignInodes.add(inode);
+    this.#simulation.machine.setBytes(inode, bytes);
   }
 
   /** The inode at a path below the root. */
@@ -244,7 +256,7 @@ class Recording {
 
 /** Every known text that a disk may hold at rest; anything else in the root is somebody else's. */
 export function knownContents(disk: Disk, { actions }: Workload): ReadonlySet<string> {
-  const known = new Set(contentsOf(disk).anywhere);
+  const known = new Set(contentsOf(disk).map(({ text }) => text));
   known.add('new');
   for (const action of actions) {
     if (action.do !== 'transact') continue;
