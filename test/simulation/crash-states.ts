@@ -71,7 +71,12 @@ function* choices(
 /** Names and modes in order, up to each point; with all data written until then, and with none. */
 function* prefixes(pending: readonly PendingChange[], random: Random): Generator<Choice, void> {
   for (let end = 0; end <= pending.length; end += 1) {
-    if (pending.length > systematicMax && end < pending.length && random.below(pending.length) >= systematicMax) continue;
+    if (
+      pending.length > systematicMax &&
+      end < pending.length &&
+      random.below(pending.length) >= systematicMax
+    )
+      continue;
     const description = `the first ${String(end)} of ${String(pending.length)}`;
     const first = pending.slice(0, end);
     yield { changes: new Set(first), description };
@@ -121,7 +126,10 @@ function diskAfter(
   for (const one of pending) {
     const isForced = one.change.kind === 'data' && forced.has(one.change.inode);
     if (!changes.has(one) && !isForced) continue;
-    applyChange(disk, isTorn(one.change, one === torn && !isForced) ? tornChange(disk, one.change) : one.change);
+    applyChange(
+      disk,
+      isTorn(one.change, one === torn && !isForced) ? tornChange(disk, one.change) : one.change,
+    );
   }
   return disk;
 }

@@ -22,10 +22,17 @@ import type { Workload } from './workload.js';
 const secondCrashEvery = 8;
 /** … at so many of the states that it could leave. */
 const secondCrashes = 4;
-/** One of so many recovered stores is opened again. */
-const openedAgainEvery = 8;
+/** One of so many recovered stores is recovered again and worked with. */
+const usedEvery = 4;
+/** One of so many of these is closed and opened before. */
+const openedAgainEvery = 3;
 
 const memory = '/dev/shm';
+
+interface Use {
+  readonly isUsed: boolean;
+  readonly opensAgain: boolean;
+}
 
 /** Explores what crashes leave, and keeps count of the different states that it has seen. */
 export class Explorer implements Disposable {
@@ -66,7 +73,11 @@ export class Explorer implements Disposable {
    * @param statesMax look at no more than about so many states, chosen at random.
    * @throws {Violation}
    */
-  async explore(profile: Profile, workload: Workload, statesMax = Number.POSITIVE_INFINITY): Promise<void> {
+  async explore(
+    profile: Profile,
+    workload: Workload,
+    statesMax = Number.POSITIVE_INFINITY,
+  ): Promise<void> {
     const fixture = this.#fixture(profile);
     forgetTransactions();
     const directory = path.join(this.#directory, 'running');
@@ -97,6 +108,7 @@ export class Explorer implements Disposable {
     const crashesAgain = depth === 1 && random.below(secondCrashEvery) === 0;
     const moments = await this.#recover(profile, state, expectation, {
       recordsMoments: crashesAgain,
+      isUsed: random.below(usedEvery) === 0,
       opensAgain: random.below(openedAgainEvery) === 0,
     });
     // What fails is looked at anew when fast-check tries it again.
@@ -123,7 +135,7 @@ export class Explorer implements Disposable {
     profile: Profile,
     state: CrashState,
     expectation: Expectation,
-    { recordsMoments, opensAgain }: { recordsMoments: boolean; opensAgain: boolean },
+    { recordsMoments, ...use }: { readonly recordsMoments: boolean } & Use,
   ): Promise<readonly KnownMoment[]> {
     const simulation = startMachine(profile, state, {
       directory: path.join(this.#directory, 'crashed'),
@@ -140,7 +152,7 @@ export class Explorer implements Disposable {
     }
     try {
       using _listening = recordsMoments ? listenTo(journal) : undefined;
-      const isFinished = await requireRecovered(simulation, state, expectation, opensAgain);
+      const isFinished = await requireRecovered(simulation, state, expectation, use);
       if (!isFinished) this.#blocked += 1;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -164,7 +176,7 @@ async function requireRecovered(
   simulation: OpenSimulation,
   state: CrashState,
   expectation: Expectation,
-  opensAgain: boolean,
+  { isUsed, opensAgain }: Use,
 ): Promise<boolean> {
   const { machine, journal } = simulation;
   let store = await simulation.open();
@@ -174,6 +186,7 @@ async function requireRecovered(
     const disks = { before: state.disk, after: machine.visible };
     const images = await requirePromises(store, disks, expectation);
     if (images === undefined) return false;
+    if (!isUsed) return true;
     if (opensAgain) {
       await store.close();
       store = await simulation.open();
@@ -194,6 +207,7 @@ async function requireRecovered(
 /** I7: a second recovery changes nothing. */
 function requireNothingDone(changed: number, images: Images, { machine }: OpenSimulation): void {
   const again = imagesOf(machine.visible);
-  const isSame = again.size === images.size && [...again].every(([at, is]) => images.get(at) === is);
+  const isSame =
+    again.size === images.size && [...again].every(([at, is]) => images.get(at) === is);
   if (changed > 0 || !isSame) throw new Violation('a second recovery changed something');
 }

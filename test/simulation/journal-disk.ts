@@ -25,6 +25,8 @@ interface JournalState {
 export class JournalDisk {
   readonly path: string;
   onStep: (call: string) => void = () => undefined;
+  /** Called when SQLite has synced its log. */
+  onSync: () => void = () => undefined;
   #state: JournalState;
 
   /** @param directory a real one, for this journal alone. */
@@ -56,6 +58,7 @@ export class JournalDisk {
     const visible = this.#read();
     const { durable } = this.#state;
     this.#state = { visible, durable: isSynced ? visible : { ...visible, log: durable.log } };
+    if (isSynced) this.onSync();
     this.onStep('journal commit');
   }
 

@@ -189,6 +189,11 @@ export class Machine {
     this.onStep('fsync directory');
   }
 
+  /** The journal was synced. That it takes the log along matters only where nothing else could. */
+  noteJournalSync(): void {
+    if (!this.profile.syncsDirectories) this.#pending.syncLog();
+  }
+
   // --- inside ------------------------------------------------------------------------------
 
   #change(change: Change, call: string): void {

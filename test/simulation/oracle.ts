@@ -79,15 +79,14 @@ async function changesOf(
   const known = changesByUuid.get(key);
   if (known !== undefined) return known;
   const { changes } = await store.show(id ?? 0);
-  const made = changes.map(({ path, after }) => [path, describe(after as Parameters<typeof describe>[0])] as const);
+  const made = changes.map(
+    ({ path, after }) => [path, describe(after as Parameters<typeof describe>[0])] as const,
+  );
   changesByUuid.set(key, made);
   return made;
 }
 
-function requireOutcomes(
-  log: readonly TransactionSummary[],
-  { outcomes }: KnownMoment,
-): void {
+function requireOutcomes(log: readonly TransactionSummary[], { outcomes }: KnownMoment): void {
   const states = new Map(log.map(({ message, state }) => [message, state]));
   for (const { message, state, reason } of log) {
     if (state !== 'settled' && state !== 'rolled-back' && state !== 'committed') {

@@ -59,6 +59,11 @@ export class PendingChanges {
     );
   }
 
+  /** A sync of a file that is not on this disk, but in its log. */
+  syncLog(): void {
+    this.#sync(() => false);
+  }
+
   #sync(isMeant: (pending: PendingChange) => boolean): void {
     const isLogged = ({ change }: PendingChange): boolean =>
       this.#profile.syncForcesLog && change.kind !== 'data';
@@ -95,7 +100,9 @@ function keysOf(change: Change): readonly string[] {
     `entry ${String(directory)} ${key}`,
     // An assumption: the names of one inode change in order, or a link in the place of a rename
     // (emulated-exchange.ts) could lose the file.
-    ...[from, to?.inode].flatMap((inode) => (inode === undefined ? [] : `names of ${String(inode)}`)),
+    ...[from, to?.inode].flatMap((inode) =>
+      inode === undefined ? [] : `names of ${String(inode)}`,
+    ),
   ]);
   return change.made === undefined ? entries : [...entries, `made ${String(change.made.inode)}`];
 }

@@ -1,6 +1,10 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { emulateExchange, emulateMoveNew, type PlainCalls } from '../../src/engine/emulated-exchange.js';
+import {
+  emulateExchange,
+  emulateMoveNew,
+  type PlainCalls,
+} from '../../src/engine/emulated-exchange.js';
 import type {
   Capabilities,
   Directory,
@@ -336,7 +340,8 @@ export class SimulatedFileSystem implements FileSystem {
     for (const [parent, node] of this.#machine.visible) {
       if (node.kind !== 'directory') continue;
       for (const entry of node.entries.values()) {
-        if (entry.inode === inode) return path.posix.join(this.#pathOfDirectory(parent), entry.name);
+        if (entry.inode === inode)
+          return path.posix.join(this.#pathOfDirectory(parent), entry.name);
       }
     }
     throw new Error(`inode ${String(inode)} has no path`);

@@ -43,6 +43,9 @@ export function startMachine(
   const machine = new Machine(profile, disk, boot);
   const journal = new JournalDisk(directory, bytes);
   const fileSystem = new SimulatedFileSystem(machine, journal);
+  journal.onSync = () => {
+    machine.noteJournalSync();
+  };
   let count = 0;
   const newId = (): string => {
     count += 1;
