@@ -146,7 +146,7 @@ class Recovery {
     const { files } = this.#context.looking;
     this.#hasSpares = files
       .list(this.#context.stage.root)
-      .some(({ name }) => name.includes('.spare-') && name.endsWith(displacedSuffix));
+      .some(({ name }) => name.includes('.spare-'));
     for (const move of this.#moves) {
       await this.#attempt(this.#statesOf(move), async () => {
         this.#mend(move);

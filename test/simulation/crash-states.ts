@@ -1,4 +1,4 @@
-import { applyChange, type Change, type Disk, type Inode, tornChange } from './inodes.js';
+import { applyChange, type Disk, type Inode, tornChange } from './inodes.js';
 import { hashOf, type JournalBytes } from './journal-disk.js';
 import { type DurableAndPending, type PendingChange, withNeeds } from './pending-changes.js';
 import type { Profile } from './profiles.js';
@@ -71,12 +71,8 @@ function* choices(
 /** Names and modes in order, up to each point; with all data written until then, and with none. */
 function* prefixes(pending: readonly PendingChange[], random: Random): Generator<Choice, void> {
   for (let end = 0; end <= pending.length; end += 1) {
-    if (
-      pending.length > systematicMax &&
-      end < pending.length &&
-      random.below(pending.length) >= systematicMax
-    )
-      continue;
+    const isOneOfMany = pending.length > systematicMax && end < pending.length;
+    if (isOneOfMany && random.below(pending.length) >= systematicMax) continue;
     const description = `the first ${String(end)} of ${String(pending.length)}`;
     const first = pending.slice(0, end);
     yield { changes: new Set(first), description };
@@ -126,16 +122,10 @@ function diskAfter(
   for (const one of pending) {
     const isForced = one.change.kind === 'data' && forced.has(one.change.inode);
     if (!changes.has(one) && !isForced) continue;
-    applyChange(
-      disk,
-      isTorn(one.change, one === torn && !isForced) ? tornChange(disk, one.change) : one.change,
-    );
+    const isTorn = one === torn && !isForced;
+    applyChange(disk, isTorn ? tornChange(disk, one.change) : one.change);
   }
   return disk;
-}
-
-function isTorn(change: Change, isMeant: boolean): change is Change & { readonly kind: 'data' } {
-  return isMeant && change.kind === 'data';
 }
 
 function replacingInodes(changes: ReadonlySet<PendingChange>): ReadonlySet<number> {

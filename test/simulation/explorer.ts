@@ -151,8 +151,8 @@ export class Explorer implements Disposable {
       };
     }
     try {
-      using _listening = recordsMoments ? listenTo(journal) : undefined;
-      const isFinished = await requireRecovered(simulation, state, expectation, use);
+      const recover = (): Promise<boolean> => requireRecovered(simulation, state, expectation, use);
+      const isFinished = await (recordsMoments ? listenTo(journal, recover) : recover());
       if (!isFinished) this.#blocked += 1;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);

@@ -95,7 +95,8 @@ export function applyChange(disk: Map<number, Inode>, change: Change): void {
 }
 
 /** A data change of which only the first half reached the disk. */
-export function tornChange(disk: Disk, change: Change & { readonly kind: 'data' }): Change {
+export function tornChange(disk: Disk, change: Change): Change {
+  if (change.kind !== 'data') return change;
   const node = disk.get(change.inode);
   const before = node?.kind === 'file' ? node.bytes : Buffer.alloc(0);
   const half = change.bytes.length >> 1;

@@ -105,38 +105,36 @@ export function hashOf(bytes: Buffer): string {
 
 const listening = new Map<string, JournalDisk>();
 
-/** Makes `journal` hear of what SQLite does with it, until the result is disposed of. */
-export function listenTo(journal: JournalDisk): Disposable {
+/** Makes `journal` hear of what SQLite does with it while `work` goes on. */
+export async function listenTo<T>(journal: JournalDisk, work: () => Promise<T>): Promise<T> {
   listening.set(journal.path, journal);
-  return {
-    [Symbol.dispose]: () => {
-      listening.delete(journal.path);
-    },
-  };
+  try {
+    return await work();
+  } finally {
+    listening.delete(journal.path);
+  }
 }
 
 const fullSync = 2;
-const real = {
-  exec: Database.prototype.exec,
-  pragma: Database.prototype.pragma,
-  close: Database.prototype.close,
+const { exec, pragma, close } = Database.prototype as {
+  readonly [Name in 'exec' | 'pragma' | 'close']: (...values: unknown[]) => unknown;
 };
 
 Object.assign(Database.prototype, {
-  exec(this: Database.Database, source: string): Database.Database {
-    const result = real.exec.call(this, source);
+  exec(this: Database.Database, source: string): unknown {
+    const result = exec.call(this, source);
     const journal = source === 'COMMIT' ? listening.get(this.name) : undefined;
     if (journal === undefined) return result;
-    journal.noteCommit(Number(real.pragma.call(this, 'synchronous', { simple: true })) >= fullSync);
+    journal.noteCommit(Number(pragma.call(this, 'synchronous', { simple: true })) >= fullSync);
     return result;
   },
   pragma(this: Database.Database, source: string, options?: Database.PragmaOptions): unknown {
-    const result = real.pragma.call(this, source, options);
+    const result = pragma.call(this, source, options);
     if (source.startsWith('wal_checkpoint')) listening.get(this.name)?.noteCheckpoint();
     return result;
   },
-  close(this: Database.Database): Database.Database {
-    const result = real.close.call(this);
+  close(this: Database.Database): unknown {
+    const result = close.call(this);
     listening.get(this.name)?.noteCheckpoint();
     return result;
   },

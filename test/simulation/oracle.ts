@@ -79,9 +79,7 @@ async function changesOf(
   const known = changesByUuid.get(key);
   if (known !== undefined) return known;
   const { changes } = await store.show(id ?? 0);
-  const made = changes.map(
-    ({ path, after }) => [path, describe(after as Parameters<typeof describe>[0])] as const,
-  );
+  const made = changes.map(({ path, after }) => [path, describe(after)] as const);
   changesByUuid.set(key, made);
   return made;
 }
@@ -100,7 +98,7 @@ function requireOutcomes(log: readonly TransactionSummary[], { outcomes }: Known
       throw new Violation(`${message} was acknowledged and is ${state ?? 'lost'}`);
     }
     if (outcome === 'refused' && isInEffect) {
-      throw new Violation(`${message} was refused and is ${String(state)}`);
+      throw new Violation(`${message} was refused and is ${state}`);
     }
   }
 }

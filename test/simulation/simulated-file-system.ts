@@ -340,8 +340,8 @@ export class SimulatedFileSystem implements FileSystem {
     for (const [parent, node] of this.#machine.visible) {
       if (node.kind !== 'directory') continue;
       for (const entry of node.entries.values()) {
-        if (entry.inode === inode)
-          return path.posix.join(this.#pathOfDirectory(parent), entry.name);
+        if (entry.inode !== inode) continue;
+        return path.posix.join(this.#pathOfDirectory(parent), entry.name);
       }
     }
     throw new Error(`inode ${String(inode)} has no path`);
@@ -388,8 +388,16 @@ export class SimulatedFileSystem implements FileSystem {
     if (found === undefined) return undefined;
     const inode = firstJournalInode + BigInt(journalNames.indexOf(name));
     return {
-      ...{ kind: 'file', device, inode, size: found.size, mode: 0o600, owner: user, group: user },
-      ...{ links: 1, modifiedNs: 0n, bornNs: 0n },
+      kind: 'file',
+      device,
+      inode,
+      size: found.size,
+      mode: 0o600,
+      owner: user,
+      group: user,
+      links: 1,
+      modifiedNs: 0n,
+      bornNs: 0n,
     };
   }
 }

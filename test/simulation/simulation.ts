@@ -67,8 +67,7 @@ export async function record(
   given: { readonly fixture: Fixture; readonly directory: string },
 ): Promise<readonly KnownMoment[]> {
   const started = startMachine(profile, given.fixture, { directory: given.directory, boot: 1 });
-  using _listening = listenTo(started.journal);
-  return await new Recording(started).run(workload.actions);
+  return listenTo(started.journal, () => new Recording(started).run(workload.actions));
 }
 
 class Recording {
