@@ -189,8 +189,10 @@ export class Writer {
 
   /** Tells whether the last holder let go in order and nothing is in trouble. Needs no lock. */
   isAtRest(owner: OwnerRecord | undefined): boolean {
-    const { journal } = this.#options;
-    const isEmpty = owner === undefined && journal.head().id === 0;
+    const { directory, journal } = this.#options;
+    // A first transaction may have died, and the power have taken what `owner` said of it.
+    const hasStaged = (): boolean => directory.files.list(directory.stage).length > 0;
+    const isEmpty = owner === undefined && journal.head().id === 0 && !hasStaged();
     return (isEmpty || this.#isOrderly(owner, journal.head())) && journal.troubled().length === 0;
   }
 

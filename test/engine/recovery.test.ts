@@ -1,4 +1,4 @@
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Transaction } from '../../src/engine/index.js';
@@ -306,6 +306,14 @@ describe.each(modes)('native %s', (mode) => {
       ['b', 'new'],
       ['c', 'c'],
     ]);
+  });
+
+  test('a first transaction that died is swept, though the power took the note of its writer', async () => {
+    await (await sandbox.open()).close();
+    writeFileSync(sandbox.at('.skillmeat/stage/1-0123abcd.0'), 'staged');
+    writeFileSync(sandbox.at('.skillmeat/owner'), '');
+    await sandbox.open();
+    expect(readdirSync(sandbox.at('.skillmeat/stage'))).toEqual([]);
   });
 
   test('a root can be moved between a kill and recovery', async () => {
