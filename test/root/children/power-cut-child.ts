@@ -11,7 +11,7 @@ import { DiskImage } from '../disk/disk-image.js';
 import { type FileSystemVariant, makeFileSystem, toolsOf } from '../disk/file-systems.js';
 import { describeCut, PowerCutReplay } from '../disk/power-cuts.js';
 import { type LogEntry, readLog } from '../disk/recorded-log.js';
-import { mount, RecordingDisk, unmount } from '../disk/recording-disk.js';
+import { mount, RecordingDisk, unmount, unmountLazily } from '../disk/recording-disk.js';
 import { placesIn, workload, writeBase } from './workload.js';
 
 /*
@@ -71,7 +71,7 @@ class EarlierBoot extends NodeFileSystem {
 }
 
 const input = JSON.parse(process.argv[2] ?? '') as PowerCutInput;
-const { variant, directory, program } = input;
+const { variant, directory } = input;
 const { native } = variant;
 const random = seededRandom(variant.name);
 const image = path.join(directory, 'disk.img');
@@ -183,7 +183,7 @@ async function record(
 ): Promise<Recording> {
   const log = path.join(directory, 'disk.log');
   const disk = await RecordingDisk.start({
-    program,
+    program: input.program,
     image,
     log,
     mountPoint: path.join(directory, 'fuse'),
@@ -244,7 +244,8 @@ async function lookAtImage(
     violations.push(`${where}: ${describeFailure(error)}`);
     return undefined;
   } finally {
-    unmount(mountPoint);
+    // A check that failed may have left the store open.
+    unmountLazily(mountPoint);
   }
 }
 

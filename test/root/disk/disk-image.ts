@@ -17,7 +17,7 @@ export class DiskImage {
   private constructor(bytes: number, parent?: DiskImage) {
     this.#bytes = bytes;
     this.#parent = parent;
-    this.#digest = parent?.#digest ?? 0n;
+    this.#digest = parent === undefined ? 0n : parent.#digest;
   }
 
   static read(file: string): DiskImage {
@@ -53,7 +53,9 @@ export class DiskImage {
 
   /** Writes the image to a new sparse file. */
   save(file: string): void {
-    const opened = fs.openSync(file, 'w', 0o600);
+    // The old one may still be mounted somewhere.
+    fs.rmSync(file, { force: true });
+    const opened = fs.openSync(file, 'wx', 0o600);
     try {
       fs.ftruncateSync(opened, this.#bytes);
       for (const [number, block] of this.#all()) {
@@ -76,7 +78,9 @@ export class DiskImage {
   }
 
   #block(number: number): Buffer | undefined {
-    return this.#blocks.get(number) ?? this.#parent?.#block(number);
+    const own = this.#blocks.get(number);
+    if (own !== undefined || this.#parent === undefined) return own;
+    return this.#parent.#block(number);
   }
 
   #all(): ReadonlyMap<number, Buffer> {

@@ -8,7 +8,8 @@ import type { LogEntry } from './recorded-log.js';
  * write may be torn between sectors. So for every flush epoch:
  *
  * - prefix: the first so many writes;
- * - torn: as prefix, with the first sector only of the last;
+ * - torn: as prefix, with the first sector only of the last; not of a superblock of btrfs, which
+ *   btrfs trusts the disk to write as one;
  * - missing: all but one;
  * - some: a random choice.
  *
@@ -35,7 +36,7 @@ const randomChoicesPerEpoch = 8;
 
 /** Every power cut that is looked at, in the order of the log. */
 export function listPowerCuts(log: readonly LogEntry[], random: Random): readonly PowerCut[] {
-  return epochsOf(log).flatMap((epoch) => cutsOf(epoch, random));
+  return epochsOf(log).flatMap((epoch) => cutsOf(epoch, log, random));
 }
 
 export function describeCut({ kind, at, since, kept }: PowerCut): string {
@@ -90,7 +91,11 @@ function epochsOf(log: readonly LogEntry[]): readonly Epoch[] {
   return [...epochs, { since, writes, end: log.length }];
 }
 
-function cutsOf({ since, writes, end }: Epoch, random: Random): readonly PowerCut[] {
+function cutsOf(
+  { since, writes, end }: Epoch,
+  log: readonly LogEntry[],
+  random: Random,
+): readonly PowerCut[] {
   const cut = (kind: CutKind, at: number, kept: readonly number[]): PowerCut => ({
     kind,
     at,
@@ -101,7 +106,8 @@ function cutsOf({ since, writes, end }: Epoch, random: Random): readonly PowerCu
   const cuts: PowerCut[] = [cut('prefix', writes[0] ?? end, [])];
   for (const [position, index] of writes.entries()) {
     const kept = writes.slice(0, position + 1);
-    cuts.push(cut('torn', index + 1, kept), cut('prefix', writes[position + 1] ?? end, kept));
+    if (!isSuperblock(log[index])) cuts.push(cut('torn', index + 1, kept));
+    cuts.push(cut('prefix', writes[position + 1] ?? end, kept));
     cuts.push(cut('missing', end, writes.toSpliced(position, 1)));
   }
   for (let choice = 0; choice < randomChoicesPerEpoch && writes.length > 2; choice += 1) {
@@ -114,4 +120,9 @@ function cutsOf({ since, writes, end }: Epoch, random: Random): readonly PowerCu
     );
   }
   return cuts;
+}
+
+/** Whether a write is a whole superblock of btrfs, by the magic number in it. */
+function isSuperblock(entry: LogEntry | undefined): boolean {
+  return entry?.kind === 'write' && entry.data.toString('latin1', 64, 72) === '_BHRfS_M';
 }

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 const source = fileURLToPath(new URL('recording-disk.c', import.meta.url));
 
 /** Runs a program so that its mounts and its processes end with it, however it ends. */
-export const inOwnNamespace: readonly string[] = [
+export const inOwnNamespace: readonly [string, ...string[]] = [
   'unshare',
   '--mount',
   '--pid',
@@ -41,8 +41,8 @@ export function whyNoDisk(programs: readonly string[]): string | undefined {
   if (spawnSync('pkg-config', ['--exists', 'fuse3']).status !== 0) {
     return 'libfuse3-dev is not installed';
   }
-  const [program = '', ...rest] = [...inOwnNamespace, 'true'];
-  const { status, stderr } = spawnSync(program, rest, { encoding: 'utf8' });
+  const [program, ...options] = inOwnNamespace;
+  const { status, stderr } = spawnSync(program, [...options, 'true'], { encoding: 'utf8' });
   return status === 0 ? undefined : `no namespace can be made: ${stderr.trim()}`;
 }
 
@@ -109,6 +109,11 @@ export function mount(file: string, mountPoint: string, options: readonly string
 
 export function unmount(mountPoint: string): void {
   run('umount', [mountPoint]);
+}
+
+/** Takes the mount away at once, and its loop device when the last file of it is closed. */
+export function unmountLazily(mountPoint: string): void {
+  run('umount', ['--lazy', mountPoint]);
 }
 
 export function run(program: string, args: readonly string[]): string {
