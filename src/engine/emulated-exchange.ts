@@ -8,6 +8,8 @@ export interface PlainCalls {
   readonly rename: (from: Place, to: Place) => void;
   readonly link: (from: Place, to: Place) => void;
   readonly unlink: (place: Place) => void;
+  /** Makes the next barrier sync the file itself. */
+  readonly mustReachDisk: (place: Place) => void;
 }
 
 /**
@@ -35,6 +37,9 @@ export function emulateMoveNew(calls: PlainCalls, from: Place, to: Place): void 
     try {
       calls.link(from, to);
       calls.unlink(from);
+      // I2: two names in two directories, whose syncs may be cut apart: btrfs then has lost one
+      // name and not got the other. The sync of the file itself brings both.
+      calls.mustReachDisk(to);
       return;
     } catch (error) {
       if (!cannotLink.has(systemCode(error) ?? '')) throw error;

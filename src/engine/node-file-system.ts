@@ -323,8 +323,9 @@ export class NodeFileSystem implements FileSystem {
   }
 
   moveNew(from: Place, to: Place): void {
-    this.#changed(from.directory);
+    // The new name first: were the old one gone and the power with it, there would be neither.
     this.#changed(to.directory);
+    this.#changed(from.directory);
     if (this.#native !== undefined) {
       const failure = this.#native.moveNew(...renameArguments(from, to));
       if (failure === 0) return;
@@ -462,6 +463,9 @@ function plainCalls(files: NodeFileSystem): PlainCalls {
     },
     unlink: (place) => {
       fs.unlinkSync(pathIn(place));
+    },
+    mustReachDisk: (place) => {
+      files.mustReachDisk(place);
     },
   };
 }

@@ -63,6 +63,9 @@ export class SimulatedFileSystem implements FileSystem {
       unlink: (place) => {
         machine.removeFile(nameOf(place));
       },
+      mustReachDisk: (place) => {
+        this.mustReachDisk(place);
+      },
     };
   }
 
