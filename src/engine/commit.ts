@@ -280,6 +280,8 @@ class Attempt {
       if (isEngineError(error, 'FENCED', 'STORE_REPLACED')) throw error;
       this.#given.session.requireFence();
     } catch (lost) {
+      // A disk that cannot even be asked has not been taken over.
+      if (!isEngineError(lost, 'FENCED', 'STORE_REPLACED')) return;
       const code = isEngineError(lost, 'STORE_REPLACED') ? 'STORE_REPLACED' : 'FENCED';
       const failure = new EngineError(
         code,

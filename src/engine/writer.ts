@@ -328,7 +328,6 @@ export class Writer {
     terms: RecoveryTerms = {},
   ): Promise<RecoveryReport> {
     const { directory, journal } = this.#options;
-    const { files, root } = directory;
     const wasInOrder = this.#isInOrder;
     this.#isInOrder = false;
     const { changed, updates, ...recovered } = await this.#recoverPaths(transactions, terms);
@@ -345,7 +344,7 @@ export class Writer {
     }
     coverByBarrier(transactions, checkpointing);
     // I7: durable first, settled then; a crash in between repeats what changes nothing.
-    await files.barrier(root, Number.POSITIVE_INFINITY);
+    await this.#barrier();
     journal.update(updates);
     const superseded = [...recovered.superseded, ...setAside];
     const ids = transactions.map(({ id }) => id);
@@ -362,6 +361,18 @@ export class Writer {
       trouble === undefined ? [] : [{ id, reason: reason ?? trouble }],
     );
     return { transactions: ids, changed, superseded, unresolved };
+  }
+
+  /** I10: what a failed sync was to cover, a second one says nothing of. */
+  async #barrier(): Promise<void> {
+    const { files, root, rootPath } = this.#options.directory;
+    try {
+      await files.barrier(root, Number.POSITIVE_INFINITY);
+    } catch (error) {
+      const failure = fromSystemError(error, 'sync', rootPath);
+      this.poisonWith(failure);
+      throw failure;
+    }
   }
 
   /** Looks again when another program wrote meanwhile, a bounded number of times. */
