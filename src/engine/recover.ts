@@ -342,21 +342,16 @@ class Recovery {
   async #wasNeverFlushed({ id, state, trouble }: TransactionRow): Promise<boolean> {
     const { flushedThrough = Number.POSITIVE_INFINITY } = this.#context;
     if (id <= flushedThrough || state !== 'committed' || trouble !== undefined) return false;
-    const wishes = this.#wishesOf(id);
-    // Where every path is as it shall be or can be made so, nothing is missing.
-    const isSuspect = wishes.some(({ row }) => {
-      const { decision, error } = this.#state(row.path);
-      if (error !== undefined) return false;
-      return decision.do !== 'nothing' && decision.do !== 'advance';
-    });
-    if (!isSuspect) return false;
     const traces: Trace[] = [];
-    for (const { move, row } of wishes) {
+    for (const { move, row } of this.#wishesOf(id)) {
+      const { error, found: atPath, hops, wishes } = this.#state(row.path);
+      if (error !== undefined) return false;
       this.#trim();
+      const surveyed = hops.find((hop) => hop.row === row)?.holds;
+      const hasSlot = move.unit.slot !== undefined;
+      const inSlot = hasSlot ? (surveyed ?? (await this.#inSlot({ move, row }))) : undefined;
       const { before, after } = row;
-      const inSlot = move.unit.slot === undefined ? undefined : await this.#inSlot({ move, row });
-      const { found: atPath, wishes: all } = this.#state(row.path);
-      traces.push({ before, after, atPath, inSlot, isShared: all.length > 1 });
+      traces.push({ before, after, atPath, inSlot, isShared: wishes.length > 1 });
     }
     return wasNeverFlushed(traces);
   }
@@ -448,11 +443,22 @@ class Recovery {
     });
     const advances = states.some(({ decision }) => decision.do === 'advance');
     if (!isUnmoved || !advances || unit.slot === undefined) return;
+    if (!(await this.#hasUnchanged(move))) return;
     const ours = this.#slotOf(move);
     const theirs = this.#context.tree.locate(unit.path);
     if (ours === undefined || isObstacle(theirs)) return;
     if (unit.rows.length > 1 && !(await this.#holdsOnly(states, theirs, unit))) return;
     await this.#attempt(states, () => this.#switchAndLook(move, states, ours, theirs));
+  }
+
+  /** Tells whether what a switch brings for paths that stay equal is whole: nothing else asks. */
+  async #hasUnchanged(move: Move): Promise<boolean> {
+    for (const row of move.unit.rows) {
+      if (!isSameImage(row.before, row.after)) continue;
+      this.#trim();
+      if (!isSameImage(await this.#inSlot({ move, row }), row.after)) return false;
+    }
+    return true;
   }
 
   async #switchAndLook(

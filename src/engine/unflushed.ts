@@ -22,8 +22,10 @@ export interface Trace {
 
 /** Tells whether something is missing although nothing was done. */
 export function wasNeverFlushed(traces: readonly Trace[]): boolean {
-  const changing = traces.filter(({ before, after }) => !isSameImage(before, after));
-  return !changing.some(isDone) && changing.some((trace) => !isPending(trace));
+  const isMissing = (trace: Trace): boolean =>
+    // Of what removes, nothing was to be flushed.
+    trace.after.kind !== 'absent' && !isPending(trace);
+  return !traces.some(isDone) && traces.some(isMissing);
 }
 
 function isPending({ after, inSlot }: Trace): boolean {
@@ -33,7 +35,7 @@ function isPending({ after, inSlot }: Trace): boolean {
 /** Only what a torn or missing content cannot look like counts. */
 function isDone(trace: Trace): boolean {
   const { before, after, atPath, inSlot, isShared } = trace;
-  if (inSlot !== undefined && isPending(trace)) return false;
+  if (isSameImage(before, after) || (inSlot !== undefined && isPending(trace))) return false;
   if (isSameImage(atPath, after) && !isShared) return true;
   if (inSlot === undefined || !isSameImage(inSlot, before)) return false;
   const isLikeTorn = before.kind === 'absent' || (before.kind === 'file' && before.size === 0);

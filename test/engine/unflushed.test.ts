@@ -29,6 +29,11 @@ test.each<[string, boolean, readonly Trace[]]>([
   ['a content is torn and nothing was done', true, [pending, isTorn]],
   ['a content is missing and nothing was done', true, [isMissing, pending]],
   ['a new file is missing and nothing was done', true, [{ ...created, atPath: absent }]],
+  [
+    'a removal is done and was changed back',
+    false,
+    [{ ...pending, after: absent, inSlot: before }],
+  ],
   ['a content is torn, and another change was done', false, [isTorn, done]],
   ['a content is torn, and a file was made', false, [isTorn, created]],
   ['a content is torn, and a mode was set', false, [isTorn, { ...isMode, atPath: after }]],
@@ -56,6 +61,11 @@ test.each<[string, boolean, readonly Trace[]]>([
     'a torn content looks like the empty file that an earlier transaction did not yet make',
     true,
     [{ ...pending, before: torn, atPath: before, inSlot: torn, isShared: true }],
+  ],
+  [
+    'what came along in a directory and stays equal is torn',
+    true,
+    [pending, { ...pending, after: before, inSlot: torn }],
   ],
   [
     'a path that came along in a directory stayed equal',
