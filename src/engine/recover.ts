@@ -351,9 +351,25 @@ class Recovery {
       const hasSlot = move.unit.slot !== undefined;
       const inSlot = hasSlot ? (surveyed ?? (await this.#inSlot({ move, row }))) : undefined;
       const { before, after } = row;
-      traces.push({ before, after, atPath, inSlot, isShared: wishes.length > 1 });
+      const otherwise = await this.#withoutNewest(wishes);
+      traces.push({ before, after, atPath, inSlot, otherwise });
     }
     return wasNeverFlushed(traces);
+  }
+
+  /** What a path may be when the last transaction that wants something of it did nothing. */
+  async #withoutNewest(wishes: readonly Wish[]): Promise<readonly Image[]> {
+    const [first] = wishes;
+    assert(first !== undefined, 'a path has a wish');
+    let images: readonly Image[] = [first.move.isUndo ? first.row.after : first.row.before];
+    for (const wish of wishes.slice(0, -1)) {
+      this.#trim();
+      for (const { evidence, to } of await this.#hopsFor(wish)) {
+        if (evidence === 'done') images = [to];
+        if (evidence === 'none') images = [...images, to];
+      }
+    }
+    return images;
   }
 
   /** Recovers the others; of this one nothing remains but its entry in the log. */

@@ -16,8 +16,8 @@ export interface Trace {
   readonly atPath: FoundImage;
   /** `undefined` for a change without a slot: only a mode. */
   readonly inSlot: FoundImage | undefined;
-  /** Whether an earlier unsettled transaction changed the path too, so that `atPath` may be its. */
-  readonly isShared: boolean;
+  /** What may be at the path without it: earlier unsettled transactions may have changed it too. */
+  readonly otherwise: readonly Image[];
 }
 
 /** Tells whether something is missing although nothing was done. */
@@ -34,9 +34,11 @@ function isPending({ after, inSlot }: Trace): boolean {
 
 /** Only what a torn or missing content cannot look like counts. */
 function isDone(trace: Trace): boolean {
-  const { before, after, atPath, inSlot, isShared } = trace;
+  const { before, after, atPath, inSlot, otherwise } = trace;
   if (isSameImage(before, after) || (inSlot !== undefined && isPending(trace))) return false;
-  if (isSameImage(atPath, after) && !isShared) return true;
+  if (isSameImage(atPath, after) && !otherwise.some((image) => isSameImage(image, after))) {
+    return true;
+  }
   if (inSlot === undefined || !isSameImage(inSlot, before)) return false;
   const isLikeTorn = before.kind === 'absent' || (before.kind === 'file' && before.size === 0);
   return !isLikeTorn && !isSameImage(atPath, before);

@@ -17,11 +17,17 @@ function fileImage(content: string): Image {
 const before = fileImage('before');
 const after = fileImage('after');
 const torn = fileImage('');
-const pending: Trace = { before, after, atPath: before, inSlot: after, isShared: false };
+const pending: Trace = { before, after, atPath: before, inSlot: after, otherwise: [before] };
 const done: Trace = { ...pending, atPath: after, inSlot: before };
 const isTorn: Trace = { ...pending, inSlot: torn };
 const isMissing: Trace = { ...pending, inSlot: absent };
-const created: Trace = { ...pending, before: absent, atPath: after, inSlot: absent };
+const created: Trace = {
+  before: absent,
+  after,
+  atPath: after,
+  inSlot: absent,
+  otherwise: [absent],
+};
 const isMode: Trace = { ...pending, inSlot: undefined };
 
 test.each<[string, boolean, readonly Trace[]]>([
@@ -40,7 +46,7 @@ test.each<[string, boolean, readonly Trace[]]>([
   [
     'a mode is what an earlier transaction made it',
     true,
-    [isTorn, { ...isMode, atPath: after, isShared: true }],
+    [isTorn, { ...isMode, atPath: after, otherwise: [before, after] }],
   ],
   [
     'what was displaced was written to since',
@@ -60,12 +66,18 @@ test.each<[string, boolean, readonly Trace[]]>([
   [
     'a torn content looks like the empty file that an earlier transaction did not yet make',
     true,
-    [{ ...pending, before: torn, atPath: before, inSlot: torn, isShared: true }],
+    [{ ...pending, before: torn, atPath: before, inSlot: torn, otherwise: [before] }],
   ],
   [
     'what came along in a directory and stays equal is torn',
     true,
     [pending, { ...pending, after: before, inSlot: torn }],
+  ],
+  ['a file is made anew after another transaction removed it', false, [isTorn, created]],
+  [
+    'a new file is missing, and the one that was to be removed before is there',
+    true,
+    [{ ...created, otherwise: [after] }],
   ],
   [
     'a path that came along in a directory stayed equal',
