@@ -17,7 +17,7 @@ import { comparePaths, quote, type RelativePath } from './path.js';
 import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, type RootTree } from './root-tree.js';
-import { type Trace, wasNeverFlushed } from './unflushed.js';
+import { isUntouched, type Trace, wasNeverFlushed } from './unflushed.js';
 import { type JournalUnit, slotName, slotPath, toUnits } from './units.js';
 
 /*
@@ -117,6 +117,8 @@ class Recovery {
   readonly #states = new Map<RelativePath, PathState>();
   readonly #transactions: readonly TransactionRow[];
   readonly #superseded: (SupersededPath & { readonly sequence: number })[] = [];
+  /** Rows of the newest transaction whose paths are as they would be without it. */
+  readonly #untouched = new Set<ChangeRow>();
   #changed = 0;
   /** Whether an earlier recovery was at work here. */
   #hasSpares = false;
@@ -343,6 +345,7 @@ class Recovery {
     const { flushedThrough = Number.POSITIVE_INFINITY } = this.#context;
     if (id <= flushedThrough || state !== 'committed' || trouble !== undefined) return false;
     const traces: Trace[] = [];
+    this.#untouched.clear();
     for (const { move, row } of this.#wishesOf(id)) {
       const { error, found: atPath, hops, wishes } = this.#state(row.path);
       if (error !== undefined) return false;
@@ -352,7 +355,9 @@ class Recovery {
       const inSlot = hasSlot ? (surveyed ?? (await this.#inSlot({ move, row }))) : undefined;
       const { before, after } = row;
       const otherwise = await this.#withoutNewest(wishes);
-      traces.push({ before, after, atPath, inSlot, otherwise });
+      const trace = { before, after, atPath, inSlot, otherwise };
+      traces.push(trace);
+      if (isUntouched(trace)) this.#untouched.add(row);
     }
     return wasNeverFlushed(traces);
   }
@@ -377,16 +382,27 @@ class Recovery {
     const others = this.#transactions.filter(({ id }) => id !== newest.id);
     const recovered = await new Recovery(others, this.#context).run();
     for (const move of this.#moves.filter(({ transaction }) => transaction === newest)) {
-      const isInPlace = move.unit.rows.every(({ path, before }) =>
-        isSameImage(this.#state(path).found, before),
-      );
-      const slot = isInPlace ? this.#slotOf(move) : undefined;
-      // What was there is there still, so the slot never held anything but our own copy.
-      if (slot !== undefined) await removeTreeIfPossible(this.#context.looking, slot);
+      await this.#discard(move);
     }
     const reason = 'the power failed before its contents were on disk';
     const update: TransactionUpdate = { id: newest.id, state: 'rolled-back', reason };
     return { ...recovered, updates: [...recovered.updates, update] };
+  }
+
+  /** Where what was at a path is there still, the slot never held anything but our own copy. */
+  async #discard(move: Move): Promise<void> {
+    const { looking } = this.#context;
+    const { rows } = move.unit;
+    const inPlace = rows.filter((row) => this.#untouched.has(row));
+    const own =
+      inPlace.length === rows.length
+        ? rows.slice(0, 1)
+        : inPlace.filter(({ after }) => after.kind !== 'directory');
+    for (const row of own) {
+      this.#trim();
+      const place = this.#placeOf({ move, row });
+      if (place !== undefined) await removeTreeIfPossible(looking, place);
+    }
   }
 
   #wishesOf(id: number): readonly Wish[] {

@@ -41,5 +41,10 @@ function isDone(trace: Trace): boolean {
   }
   if (inSlot === undefined || !isSameImage(inSlot, before)) return false;
   const isLikeTorn = before.kind === 'absent' || (before.kind === 'file' && before.size === 0);
-  return !isLikeTorn && !isSameImage(atPath, before);
+  return !isLikeTorn && !isUntouched(trace);
+}
+
+/** Tells whether the path is what it would be without the transaction. */
+export function isUntouched({ atPath, otherwise }: Trace): boolean {
+  return otherwise.some((image) => isSameImage(image, atPath));
 }
