@@ -184,11 +184,12 @@ class Attempt {
       bootId,
       changeCount: plan.changeCount,
       displacedBytes: plan.displacedBytes,
-    };
+      flush: isOneFlush ? 'with' : 'before',
+    } as const;
     let head;
     try {
       const { epoch, head: previous } = session;
-      head = journal.commit(transaction, rows, { epoch, head: previous, isSynced: !isOneFlush });
+      head = journal.commit(transaction, rows, { epoch, head: previous });
     } catch (error) {
       this.mayBeCommitted = isEngineError(error, 'COMMIT_UNKNOWN');
       throw error;

@@ -41,6 +41,8 @@ export interface TransactionRow {
   readonly rowCount: number;
   /** Bytes of before-images that the stage directory keeps. */
   readonly displacedBytes: number;
+  /** Whether its contents were on disk before its record was written, or came with it. */
+  readonly flush: 'before' | 'with';
   readonly chain: ChainHash;
   readonly state: JournalState;
   readonly trouble: Trouble | undefined;
@@ -54,7 +56,14 @@ export type ChainHash = string & { readonly [chainHashBrand]: true };
 /** What `Journal.commit` is given. */
 export type NewTransaction = Pick<
   TransactionRow,
-  'uuid' | 'stage' | 'message' | 'committedAt' | 'bootId' | 'changeCount' | 'displacedBytes'
+  | 'uuid'
+  | 'stage'
+  | 'message'
+  | 'committedAt'
+  | 'bootId'
+  | 'changeCount'
+  | 'displacedBytes'
+  | 'flush'
 >;
 
 /** The newest transaction, or number 0 of an empty journal. */
@@ -75,8 +84,6 @@ export interface Position {
 export interface CommitTerms {
   readonly epoch: number;
   readonly head: Head;
-  /** Whether the transaction is on disk when the call returns; else the caller's barrier puts it there. */
-  readonly isSynced: boolean;
 }
 
 const emptyChain = '0'.repeat(64) as ChainHash;
@@ -185,15 +192,15 @@ export class Journal implements Disposable {
   }
 
   /**
-   * Writes a transaction with all its rows. The commit point is the sync: this call's, or that of
-   * the next barrier (I2).
+   * Writes a transaction with all its rows. The commit point is the sync (I2): this call's, or, when
+   * its contents are flushed with the record, that of the next barrier.
    *
    * @returns the number and chain hash that the transaction got.
    * @throws {EngineError} `COMMIT_UNKNOWN` when nobody can say whether it was written; `FENCED`,
    * `DISK_FULL` and others when it is certain that it was not.
    */
   commit(transaction: NewTransaction, rows: readonly ChangeRow[], terms: CommitTerms): Head {
-    if (terms.isSynced) return this.#commit(transaction, rows, terms);
+    if (transaction.flush === 'before') return this.#commit(transaction, rows, terms);
     this.#database.exec('PRAGMA synchronous = NORMAL');
     try {
       return this.#commit(transaction, rows, terms);
@@ -258,6 +265,7 @@ export class Journal implements Disposable {
       transaction.changeCount,
       rows.length,
       transaction.displacedBytes,
+      transaction.flush,
       fromHex(previous),
       fromHex(chain),
     );
@@ -444,8 +452,9 @@ function chainText(
   transaction: NewTransaction,
   rowCount: number,
 ): string {
-  const { uuid, stage, message, committedAt, bootId, changeCount, displacedBytes } = transaction;
-  return `${JSON.stringify([previous, id, uuid, stage, message, committedAt, bootId, changeCount, rowCount, displacedBytes])}\n`;
+  const { uuid, stage, message, committedAt, bootId, changeCount } = transaction;
+  const { displacedBytes, flush } = transaction;
+  return `${JSON.stringify([previous, id, uuid, stage, message, committedAt, bootId, changeCount, rowCount, displacedBytes, flush])}\n`;
 }
 
 type ImageValues = readonly [
@@ -492,6 +501,7 @@ interface StoredTransaction {
   change_count: number;
   row_count: number;
   displaced_bytes: number;
+  flush: 'before' | 'with';
   previous_chain: Buffer;
   chain: Buffer;
   state: JournalState;
@@ -539,6 +549,7 @@ function toTransaction(row: StoredTransaction): TransactionRow {
     changeCount: row.change_count,
     rowCount: row.row_count,
     displacedBytes: row.displaced_bytes,
+    flush: row.flush,
     chain: toHex(row.chain) as ChainHash,
     state: row.state,
     trouble: row.trouble ?? undefined,
@@ -639,8 +650,8 @@ function prepareStatements(database: Database.Database): Statements {
     ),
     insertTransaction: database.prepare(
       `INSERT INTO journal_transaction (id, uuid, stage, message, committed_at, boot_id, change_count,
-        row_count, displaced_bytes, previous_chain, chain, state)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'committed')`,
+        row_count, displaced_bytes, flush, previous_chain, chain, state)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'committed')`,
     ),
     insertChange: database.prepare(
       `INSERT INTO journal_change (transaction_id, sequence, unit, act, slot, path,

@@ -341,9 +341,10 @@ class Recovery {
 
   // --- 4. leave out ----------------------------------------------------------------------------
 
-  async #wasNeverFlushed({ id, state, trouble }: TransactionRow): Promise<boolean> {
+  async #wasNeverFlushed({ flush, id, state, trouble }: TransactionRow): Promise<boolean> {
     const { flushedThrough = Number.POSITIVE_INFINITY } = this.#context;
-    if (id <= flushedThrough || state !== 'committed' || trouble !== undefined) return false;
+    if (flush === 'before' || id <= flushedThrough) return false;
+    if (state !== 'committed' || trouble !== undefined) return false;
     const traces: Trace[] = [];
     this.#untouched.clear();
     for (const { move, row } of this.#wishesOf(id)) {

@@ -23,6 +23,7 @@ const tables: readonly string[] = [
     change_count INTEGER NOT NULL,
     row_count INTEGER NOT NULL,
     displaced_bytes INTEGER NOT NULL,
+    flush TEXT NOT NULL,
     previous_chain BLOB NOT NULL CHECK (length(previous_chain) = 32),
     chain BLOB NOT NULL CHECK (length(chain) = 32),
     state TEXT NOT NULL CHECK (state IN ('committed', 'undoing', 'settled', 'rolled-back')),

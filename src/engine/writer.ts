@@ -299,7 +299,7 @@ export class Writer {
     journal.bumpEpoch(journal.epoch());
     if (!isOrderly) journal.quickCheck();
     const newest = unsettled.at(-1);
-    if (newest !== undefined && newest.id > flushedThrough) await this.#flush(newest);
+    if (newest?.flush === 'with' && newest.id > flushedThrough) await this.#flush(newest);
     const report = await this.#finish(isOrderly ? troubled : unsettled, { flushedThrough });
     if (!isOrderly) await sweepStage(this.#checkpointing());
     this.#countUnsettled();

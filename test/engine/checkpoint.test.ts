@@ -177,8 +177,9 @@ describe.each(modes)('native %s', (mode) => {
           bootId: '',
           changeCount: 0,
           displacedBytes: 0,
+          flush: 'before' as const,
         };
-        head = journal.commit(transaction, [], { epoch: journal.epoch(), head, isSynced: true });
+        head = journal.commit(transaction, [], { epoch: journal.epoch(), head });
       }
     }
     const again = await sandbox.open();

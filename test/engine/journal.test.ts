@@ -47,11 +47,11 @@ function commit(journal: Journal, count: number): readonly Head[] {
       bootId: 'boot',
       changeCount: 2,
       displacedBytes: 0,
+      flush: 'before' as const,
     };
     return journal.commit(transaction, rowsOf(id), {
       epoch: journal.epoch(),
       head,
-      isSynced: true,
     });
   });
 }
@@ -170,9 +170,7 @@ test('a writer with a past epoch cannot commit', () => {
   const transaction = { ...journal.transaction(1), uuid: 'u', stage: '2-u' };
   journal.bumpEpoch(journal.epoch());
   expect(codeOf(() => journal.bumpEpoch(1))).toBe('FENCED');
-  expect(
-    codeOf(() => journal.commit(transaction as never, [], { epoch: 2, head, isSynced: true })),
-  ).toBe('FENCED');
+  expect(codeOf(() => journal.commit(transaction as never, [], { epoch: 2, head }))).toBe('FENCED');
   expect(journal.head()).toEqual(head);
 });
 

@@ -96,7 +96,7 @@ const losses: readonly (readonly [string, (path: string) => void])[] = [
   ['zeros', (path) => writeFileSync(path, Buffer.alloc(statSync(path).size))],
 ];
 
-describe.each(modes)('native %s', (mode) => {
+describe.each(modes)('recovered with native %s', (mode) => {
   const sandbox = useSandbox(mode);
 
   async function change(tx: Transaction): Promise<void> {
@@ -112,7 +112,8 @@ describe.each(modes)('native %s', (mode) => {
   async function killedInFlush(): Promise<string> {
     sandbox.seed({ a: 'old a', 'tree/x': 'old x', gone: 'gone', mode: 'mode', shared: '' });
     sandbox.seed({ '../source/x': 'the new x', '../source/n/m': 'the new m' });
-    const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
+    // Only the native part writes a record before its contents are flushed; either may recover it.
+    const recorder = recordCrashes('auto', sandbox.root, join(sandbox.directory, 'killed'));
     const store = await sandbox.open({ fileSystem: recorder.files });
     await store.transact({}, (tx) => tx.write('shared', 'written by the first'));
     recorder.start();
