@@ -99,6 +99,13 @@ export class RecordingDisk {
     await this.#ended;
     if (this.#process.exitCode !== 0) throw new Error('the disk did not end in order');
   }
+
+  /** Takes the disk away, though somebody may still use it. */
+  async discard(): Promise<void> {
+    unmountLazily(this.#mountPoint);
+    this.#process.kill('SIGKILL');
+    await this.#ended;
+  }
 }
 
 /** Mounts a disk or an image by a loop device, which goes when the mount goes. */

@@ -1,0 +1,237 @@
+import { strict as assert } from 'node:assert';
+import { spawnSync } from 'node:child_process';
+import { subscribe } from 'node:diagnostics_channel';
+import fs from 'node:fs';
+import path from 'node:path';
+import { isEngineError, openStore, type Store } from '../../../src/engine/index.js';
+import { NodeFileSystem } from '../../../src/engine/node-file-system.js';
+import { requireRecovered } from '../../crash/recovered-state.js';
+import { describeTree } from '../../support/processes.js';
+import { type FileSystemVariant, makeFileSystem } from '../disk/file-systems.js';
+import { mount, RecordingDisk, run, unmountLazily } from '../disk/recording-disk.js';
+
+/*
+ * Breaks the disk of one file system at one point of a transaction, and mends it again:
+ *
+ * 1. One transaction succeeds.
+ * 2. From the point on the disk has its fault; a second transaction is tried, and a checkpoint.
+ * 3. The fault goes, the file system is mounted anew, and the store opened: every acknowledged
+ *    transaction must be there, and each as a whole.
+ *
+ * Runs in a namespace of its own.
+ */
+
+/** `content`: what the second transaction writes cannot be written back. */
+export type Fault = 'content' | 'writes' | 'flushes' | 'full' | 'stopped';
+
+/** Who hears of a failed write-back first: nobody, nobody and the pages go, another process. */
+export type Witness = 'kept' | 'evicted' | 'consumed';
+
+export type FaultPoint = 'staged' | 'committed' | 'acknowledged' | 'checkpoint' | 'recovery';
+
+export interface DiskFaultInput {
+  readonly variant: FileSystemVariant;
+  readonly directory: string;
+  readonly program: string;
+  readonly faults: readonly FaultCase[];
+}
+
+export interface FaultCase {
+  readonly fault: Fault;
+  readonly point: FaultPoint | Witness;
+}
+
+export interface DiskFaultOutcome extends FaultCase {
+  /** What the second transaction and the checkpoint said: a code, or `done`. */
+  readonly said: readonly string[];
+  /** How many transactions were found afterwards. */
+  readonly found: number | undefined;
+  readonly violation: string | undefined;
+}
+
+class EarlierBoot extends NodeFileSystem {
+  override bootId(): string {
+    return 'before the fault';
+  }
+}
+
+const input = JSON.parse(process.argv[2] ?? '') as DiskFaultInput;
+const { variant, directory, program } = input;
+const { native } = variant;
+const image = path.join(directory, 'disk.img');
+const mountPoint = path.join(directory, 'mounted');
+const root = path.join(mountPoint, 'root');
+const ballast = path.join(mountPoint, 'ballast');
+const marker = 'THE DISK CANNOT WRITE THIS';
+const poison = Buffer.alloc(64 * 1_024, Buffer.alloc(4_096, `${marker} `));
+
+/** Called with the phase of the running transaction. */
+let onPhase: (phase: string) => void = () => undefined;
+subscribe('skillmeat:transaction', (message) => {
+  onPhase((message as { phase: string }).phase);
+});
+
+async function main(): Promise<void> {
+  for (const fault of input.faults) {
+    const outcome = await runCase(fault);
+    fs.writeSync(1, `OUTCOME ${JSON.stringify(outcome)}\n`);
+  }
+}
+
+async function runCase({ fault, point }: FaultCase): Promise<DiskFaultOutcome> {
+  makeFileSystem(image, variant);
+  const log = path.join(directory, 'disk.log');
+  const fuse = path.join(directory, 'fuse');
+  const disk = await RecordingDisk.start({ program, image, log, mountPoint: fuse });
+  const options = variant.type === 'ext4' ? ['errors=remount-ro'] : variant.mountOptions;
+  mount(disk.file, mountPoint, options);
+  fs.mkdirSync(root);
+  fs.writeFileSync(path.join(root, 'kept.txt'), 'first');
+  const trees: (readonly string[])[] = [describeTree(root)];
+  const inject = (): void => {
+    breakDisk(disk, fault);
+  };
+  const said: string[] = [];
+  const fileSystem = new EarlierBoot({ native });
+  const store = await openStore(root, { create: true, fileSystem });
+  await store.transact({}, (tx) => tx.write('kept.txt', 'second'));
+  trees.push(describeTree(root));
+  trees.push(await secondTree());
+  onPhase = (phase) => {
+    if (phase === point || (point === 'recovery' && phase === 'committed')) inject();
+  };
+  said.push(await outcomeOf(() => writeSecond(store, point, inject)));
+  onPhase = () => undefined;
+  const acknowledged = said[0] === 'done' ? 2 : 1;
+  if (point === 'acknowledged' || point === 'checkpoint') inject();
+  if (point === 'checkpoint') said.push(await outcomeOf(() => store.recover()));
+  if (point === 'recovery') said.push(await outcomeOf(() => openStore(root, { native })));
+  if (fault === 'full') fs.rmSync(ballast, { force: true });
+  await store.close();
+  // What is still in memory meets the fault now, and is lost.
+  unmountLazily(mountPoint);
+  await disk.discard();
+  try {
+    const found = await look(trees, acknowledged, said);
+    return { fault, point, said, found, violation: undefined };
+  } catch (error) {
+    const violation = error instanceof Error ? (error.stack ?? '') : String(error);
+    return { fault, point, said, found: undefined, violation };
+  }
+}
+
+/** What the second transaction makes of the tree, where nothing fails. */
+async function secondTree(): Promise<readonly string[]> {
+  const expected = path.join(directory, 'expected');
+  fs.rmSync(expected, { recursive: true, force: true });
+  fs.mkdirSync(expected);
+  fs.writeFileSync(path.join(expected, 'kept.txt'), 'second');
+  await using store = await openStore(expected, { create: true });
+  await writeSecond(store, 'staged', () => undefined);
+  return describeTree(expected);
+}
+
+async function writeSecond(
+  store: Store,
+  point: FaultCase['point'],
+  inject: () => void,
+): Promise<void> {
+  await store.transact({}, async (tx) => {
+    await tx.write('kept.txt', poison);
+    await tx.write('new/poison.bin', poison);
+    await tx.symlink('link', 'kept.txt');
+    if (!isWitness(point)) return;
+    inject();
+    if (point !== 'kept') meetFailure(point);
+  });
+}
+
+function isWitness(point: FaultCase['point']): point is Witness {
+  return point === 'kept' || point === 'evicted' || point === 'consumed';
+}
+
+/** Makes the kernel write back what was staged, and forget that it could not. */
+function meetFailure(witness: 'evicted' | 'consumed'): void {
+  const stage = path.join(root, '.skillmeat', 'stage');
+  const staged = fs.readdirSync(stage).map((name) => path.join(stage, name));
+  // `sync` of everything tells nobody of an error; `sync` of a file reports it, and it is gone.
+  const rest = witness === 'evicted' ? [] : staged;
+  spawnSync('sync', rest);
+  fs.writeFileSync('/proc/sys/vm/drop_caches', '3');
+}
+
+function breakDisk(disk: RecordingDisk, fault: Fault): void {
+  switch (fault) {
+    case 'content':
+      disk.fail(`writes-of ${marker}`);
+      break;
+    case 'writes':
+    case 'flushes':
+      disk.fail(fault);
+      break;
+    case 'full':
+      fillUp();
+      break;
+    case 'stopped':
+      stopFileSystem();
+      break;
+  }
+}
+
+/** Takes every byte that is free, in smaller and smaller pieces. */
+function fillUp(): void {
+  const file = fs.openSync(ballast, 'a');
+  for (let bytes = 1_048_576; bytes >= 1_024; bytes /= 2) {
+    const piece = Buffer.alloc(bytes, 1);
+    try {
+      for (;;) fs.writeSync(file, piece);
+    } catch (error) {
+      assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
+    }
+  }
+  try {
+    fs.fsyncSync(file);
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+/** As an error of its own would: ext4 becomes read-only, XFS shuts down. */
+function stopFileSystem(): void {
+  if (variant.type === 'xfs') {
+    run('xfs_io', ['-x', '-c', 'shutdown', mountPoint]);
+    return;
+  }
+  const device = run('findmnt', ['-n', '-o', 'SOURCE', mountPoint]).trim();
+  fs.writeFileSync(`/sys/fs/ext4/${path.basename(device)}/trigger_fs_error`, '1');
+}
+
+async function outcomeOf(act: () => Promise<unknown>): Promise<string> {
+  try {
+    await act();
+    return 'done';
+  } catch (error) {
+    // Every failure has a name.
+    assert.ok(isEngineError(error), error instanceof Error ? error.stack : String(error));
+    return error.code;
+  }
+}
+
+async function look(
+  trees: readonly (readonly string[])[],
+  acknowledged: number,
+  said: readonly string[],
+): Promise<number> {
+  mount(image, mountPoint, variant.mountOptions);
+  try {
+    const { log, tree } = await requireRecovered(root, { native });
+    const applied = log.filter(({ state }) => state !== 'rolled-back').length;
+    assert.ok(log.length >= acknowledged, `${said.join()}: found ${String(log.length)}`);
+    assert.deepEqual(tree, trees[applied]);
+    return applied;
+  } finally {
+    unmountLazily(mountPoint);
+  }
+}
+
+await main();

@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Child, cleanUp, inParallel, makeDirectory } from '../support/processes.js';
+import type {
+  DiskFaultInput,
+  DiskFaultOutcome,
+  FaultCase,
+  FaultPoint,
+  Witness,
+} from './children/disk-fault-child.js';
+import type { FileSystemVariant } from './disk/file-systems.js';
+import { compileDisk, inOwnNamespace, whyNoDisk } from './disk/recording-disk.js';
+
+/*
+ * Disks that fail under a real file system: see children/disk-fault-child.ts. A failed write-back
+ * may be met by the engine, or be gone from memory before, or be reported to another process first.
+ */
+
+const witnesses: readonly Witness[] = ['kept', 'evicted', 'consumed'];
+const points: readonly FaultPoint[] = [
+  'staged',
+  'committed',
+  'acknowledged',
+  'checkpoint',
+  'recovery',
+];
+
+const fileSystems = (['auto', 'off'] as const).flatMap((native): readonly FileSystemVariant[] => [
+  { name: `ext4, native ${native}`, type: 'ext4', mountOptions: [], native },
+  { name: `xfs, native ${native}`, type: 'xfs', mountOptions: ['nouuid'], native },
+  { name: `btrfs, native ${native}`, type: 'btrfs', mountOptions: [], native },
+]);
+
+function casesOf({ type }: FileSystemVariant): readonly FaultCase[] {
+  const kinds = type === 'btrfs' ? [] : (['stopped'] as const);
+  return [
+    ...witnesses.map((point): FaultCase => ({ fault: 'content', point })),
+    ...(['writes', 'flushes', 'full', ...kinds] as const).flatMap((fault) =>
+      points.map((point): FaultCase => ({ fault, point })),
+    ),
+  ];
+}
+
+const whyNot = whyNoDisk(['mkfs.ext4', 'mkfs.xfs', 'mkfs.btrfs', 'xfs_io', 'findmnt']);
+if (whyNot !== undefined) {
+  console.warn(`\n!!! NOT RUN: failing disks under real file systems; ${whyNot}.\n`);
+}
+
+describe.skipIf(whyNot !== undefined)('a disk that fails', () => {
+  const outcomes = new Map<string, readonly DiskFaultOutcome[]>();
+  const failures: string[] = [];
+
+  beforeAll(async () => {
+    const program = compileDisk(makeDirectory());
+    await inParallel(fileSystems, async (variant) => {
+      const faults = casesOf(variant);
+      const directory = makeDirectory({ inMemory: true });
+      const input: DiskFaultInput = { variant, directory, program, faults };
+      const child = new Child('../../root/children/disk-fault-child.ts', input, {
+        under: inOwnNamespace,
+        environment: { NODE_OPTIONS: '--import tsx' },
+      });
+      const { code, errors } = await child.ended;
+      if (code !== 0) failures.push(`${variant.name}: ${errors}`);
+      const said = child.said('OUTCOME').map((text) => JSON.parse(text) as DiskFaultOutcome);
+      outcomes.set(variant.name, said);
+    });
+  });
+  afterAll(cleanUp);
+
+  test('is met in every case', () => {
+    expect(failures).toEqual([]);
+    for (const variant of fileSystems) {
+      expect(outcomes.get(variant.name)?.length).toBe(casesOf(variant).length);
+    }
+  });
+
+  test.each(fileSystems)(
+    '$name: nothing acknowledged is lost, nothing is half done',
+    ({ name }) => {
+      const found = outcomes.get(name) ?? [];
+      console.log(
+        found
+          .map(
+            ({ fault, point, said, found: count }) =>
+              `${name}: ${fault} ${point}: ${said.join(', ')}; found ${String(count)}`,
+          )
+          .join('\n'),
+      );
+      const violations = found.filter(({ violation }) => violation !== undefined);
+      expect(violations).toEqual([]);
+    },
+  );
+
+  test.each(fileSystems)(
+    '$name: a content that cannot be written back is no success',
+    ({ name }) => {
+      const content = (outcomes.get(name) ?? []).filter(({ fault }) => fault === 'content');
+      expect(content.map(({ said }) => said)).toEqual(witnesses.map(() => ['IO_FAILED']));
+    },
+  );
+});
