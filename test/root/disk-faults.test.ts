@@ -59,8 +59,8 @@ describe.skipIf(whyNot !== undefined)('a disk that fails', () => {
         under: inOwnNamespace,
         environment: { NODE_OPTIONS: '--import tsx' },
       });
-      const { code, errors } = await child.ended;
-      if (code !== 0) failures.push(`${variant.name}: ${errors}`);
+      const end = await child.ended;
+      if (end.code !== 0) failures.push(`${variant.name}: ${JSON.stringify(end)}`);
       const said = child.said('OUTCOME').map((text) => JSON.parse(text) as DiskFaultOutcome);
       outcomes.set(variant.name, said);
     });

@@ -73,6 +73,7 @@ subscribe('skillmeat:transaction', (message) => {
 
 async function main(): Promise<void> {
   for (const fault of input.faults) {
+    fs.writeSync(1, `TRYING ${JSON.stringify(fault)}\n`);
     const outcome = await runCase(fault);
     fs.writeSync(1, `OUTCOME ${JSON.stringify(outcome)}\n`);
   }
@@ -87,6 +88,8 @@ async function runCase({ fault, point }: FaultCase): Promise<DiskFaultOutcome> {
   mount(disk.file, mountPoint, options);
   fs.mkdirSync(root);
   fs.writeFileSync(path.join(root, 'kept.txt'), 'first');
+  // What another program wrote and did not sync is not the engine's to save.
+  run('sync', ['-f', root]);
   const trees: (readonly string[])[] = [describeTree(root)];
   const inject = (): void => {
     breakDisk(disk, fault);
