@@ -34,6 +34,8 @@ export interface DiskFaultInput {
   readonly directory: string;
   readonly program: string;
   readonly faults: readonly FaultCase[];
+  /** Only look at the disk that a child left that was killed after so many acknowledgements. */
+  readonly acknowledged?: number;
 }
 
 export interface FaultCase {
@@ -72,11 +74,16 @@ subscribe('skillmeat:transaction', (message) => {
 });
 
 async function main(): Promise<void> {
+  if (input.acknowledged !== undefined) await look(await expectedTrees(), input.acknowledged);
   for (const fault of input.faults) {
-    fs.writeSync(1, `TRYING ${JSON.stringify(fault)}\n`);
-    const outcome = await runCase(fault);
-    fs.writeSync(1, `OUTCOME ${JSON.stringify(outcome)}\n`);
+    say('TRYING', fault);
+    say('OUTCOME', await runCase(fault));
   }
+}
+
+/** One synchronous call: what was said was said, whatever happens next. */
+function say(word: string, what: unknown): void {
+  fs.writeSync(1, `${word} ${JSON.stringify(what)}\n`);
 }
 
 async function runCase({ fault, point }: FaultCase): Promise<DiskFaultOutcome> {
@@ -86,26 +93,23 @@ async function runCase({ fault, point }: FaultCase): Promise<DiskFaultOutcome> {
   const disk = await RecordingDisk.start({ program, image, log, mountPoint: fuse });
   const options = variant.type === 'ext4' ? ['errors=remount-ro'] : variant.mountOptions;
   mount(disk.file, mountPoint, options);
-  fs.mkdirSync(root);
-  fs.writeFileSync(path.join(root, 'kept.txt'), 'first');
+  writeFirst(root);
   // What another program wrote and did not sync is not the engine's to save.
   run('sync', ['-f', root]);
-  const trees: (readonly string[])[] = [describeTree(root)];
   const inject = (): void => {
     breakDisk(disk, fault);
   };
   const said: string[] = [];
-  const fileSystem = new EarlierBoot({ native });
-  const store = await openStore(root, { create: true, fileSystem });
+  const store = await openStore(root, { create: true, fileSystem: new EarlierBoot({ native }) });
   await store.transact({}, (tx) => tx.write('kept.txt', 'second'));
-  trees.push(describeTree(root));
-  trees.push(await secondTree());
+  say('ACK', 1);
   onPhase = (phase) => {
     if (phase === point || (point === 'recovery' && phase === 'committed')) inject();
   };
   said.push(await outcomeOf(() => writeSecond(store, point, inject)));
   onPhase = () => undefined;
   const acknowledged = said[0] === 'done' ? 2 : 1;
+  say('ACK', acknowledged);
   if (point === 'acknowledged' || point === 'checkpoint') inject();
   if (point === 'checkpoint') said.push(await outcomeOf(() => store.recover()));
   if (point === 'recovery') said.push(await outcomeOf(() => openStore(root, { native })));
@@ -115,7 +119,7 @@ async function runCase({ fault, point }: FaultCase): Promise<DiskFaultOutcome> {
   unmountLazily(mountPoint);
   await disk.discard();
   try {
-    const found = await look(trees, acknowledged, said);
+    const found = await look(await expectedTrees(), acknowledged);
     return { fault, point, said, found, violation: undefined };
   } catch (error) {
     const violation = error instanceof Error ? (error.stack ?? '') : String(error);
@@ -123,15 +127,22 @@ async function runCase({ fault, point }: FaultCase): Promise<DiskFaultOutcome> {
   }
 }
 
-/** What the second transaction makes of the tree, where nothing fails. */
-async function secondTree(): Promise<readonly string[]> {
-  const expected = path.join(directory, 'expected');
-  fs.rmSync(expected, { recursive: true, force: true });
-  fs.mkdirSync(expected);
-  fs.writeFileSync(path.join(expected, 'kept.txt'), 'second');
-  await using store = await openStore(expected, { create: true });
+function writeFirst(at: string): void {
+  fs.mkdirSync(at);
+  fs.writeFileSync(path.join(at, 'kept.txt'), 'first');
+}
+
+/** What the transactions make of the tree, where nothing fails. */
+async function expectedTrees(): Promise<readonly (readonly string[])[]> {
+  const at = path.join(directory, 'expected');
+  fs.rmSync(at, { recursive: true, force: true });
+  writeFirst(at);
+  const trees = [describeTree(at)];
+  await using store = await openStore(at, { create: true });
+  await store.transact({}, (tx) => tx.write('kept.txt', 'second'));
+  trees.push(describeTree(at));
   await writeSecond(store, 'staged', () => undefined);
-  return describeTree(expected);
+  return [...trees, describeTree(at)];
 }
 
 async function writeSecond(
@@ -220,16 +231,16 @@ async function outcomeOf(act: () => Promise<unknown>): Promise<string> {
   }
 }
 
-async function look(
-  trees: readonly (readonly string[])[],
-  acknowledged: number,
-  said: readonly string[],
-): Promise<number> {
+async function look(trees: readonly (readonly string[])[], acknowledged: number): Promise<number> {
   mount(image, mountPoint, variant.mountOptions);
+  fs.rmSync(ballast, { force: true });
   try {
     const { log, tree } = await requireRecovered(root, { native });
     const applied = log.filter(({ state }) => state !== 'rolled-back').length;
-    assert.ok(log.length >= acknowledged, `${said.join()}: found ${String(log.length)}`);
+    assert.ok(
+      log.length >= acknowledged,
+      `${String(log.length)} of ${String(acknowledged)} acknowledged`,
+    );
     assert.deepEqual(tree, trees[applied]);
     return applied;
   } finally {

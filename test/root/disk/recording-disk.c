@@ -18,9 +18,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -32,6 +34,7 @@ static const char *const names[FILE_COUNT] = {"/disk", "/mark", "/fail"};
 static const size_t block_bytes = 4096;
 
 static int image;
+static const char *mount_point;
 static int log_file;
 static char failing[256] = "nothing";
 
@@ -163,7 +166,21 @@ static int sync_file(const char *path, int is_data_only, struct fuse_file_info *
     return -error;
 }
 
+/*
+ * Leaves the namespace that the disk is used in. Were this the last process there, its own end would
+ * take down the file system on the disk, and wait for a disk that is ending: for ever.
+ */
+static void *leave_namespace(struct fuse_conn_info *connection, struct fuse_config *config)
+{
+    (void)connection;
+    (void)config;
+    require(unshare(CLONE_NEWNS) == 0, "unshare");
+    require(umount2(mount_point, MNT_DETACH) == 0, mount_point);
+    return NULL;
+}
+
 static const struct fuse_operations operations = {
+    .init = leave_namespace,
     .getattr = get_attributes,
     .open = open_file,
     .truncate = truncate_file,
@@ -179,6 +196,7 @@ int main(int count, char **arguments)
     require(image >= 0, arguments[1]);
     log_file = open(arguments[2], O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
     require(log_file >= 0, arguments[2]);
+    mount_point = arguments[3];
     /* One thread: the order of the log is the order in which the disk worked. */
     char *fuse_arguments[] = {arguments[0], "-f", "-s", arguments[3], NULL};
     return fuse_main(4, fuse_arguments, &operations, NULL);
