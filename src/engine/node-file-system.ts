@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -108,7 +109,13 @@ export class NodeFileSystem implements FileSystem {
   // --- directories ---------------------------------------------------------------------------
 
   openRoot(path: string): Directory {
-    return openAt(fs.realpathSync(path));
+    const directory = openAt(fs.realpathSync(path));
+    if (this.#native === undefined && this.typeOf(directory).name === 'btrfs') {
+      this.#unsynced.syncAll = (): void => {
+        syncBySpawn(this.pathOf({ directory, name: '.' }));
+      };
+    }
+    return directory;
   }
 
   makeRoot(path: string): void {
@@ -450,6 +457,14 @@ export class NodeFileSystem implements FileSystem {
 
 function inner(directory: Directory): NodeDirectory {
   return directory as NodeDirectory;
+}
+
+/** GNU `sync -f` is `syncfs` in a process of its own. */
+function syncBySpawn(path: string): void {
+  const { status, error, stderr } = spawnSync('sync', ['-f', path], { encoding: 'utf8' });
+  if (status === 0) return;
+  const reason = error?.message ?? stderr.trim();
+  throw Object.assign(new Error(`EIO: sync -f '${path}': ${reason}`), { code: 'EIO' });
 }
 
 function plainCalls(files: NodeFileSystem): PlainCalls {

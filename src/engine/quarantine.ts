@@ -45,6 +45,12 @@ export class Quarantine {
     this.#files.moveNew(place, { directory: this.#directory, name });
   }
 
+  /** Tells whether anything of a transaction lies here, with or without a note. */
+  hasAnyOf(transaction: number): boolean {
+    const prefix = `${String(transaction)}-`;
+    return this.#files.list(this.#directory).some(({ name }) => name.startsWith(prefix));
+  }
+
   /** Tells whether something was set aside for `path` of `transaction`, also by a process that died. */
   holds(path: string, transaction: number): boolean {
     const names = this.#files

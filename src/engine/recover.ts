@@ -341,10 +341,12 @@ class Recovery {
 
   // --- 4. leave out ----------------------------------------------------------------------------
 
-  async #wasNeverFlushed({ flush, id, state, trouble }: TransactionRow): Promise<boolean> {
+  async #wasNeverFlushed(transaction: TransactionRow): Promise<boolean> {
+    const { flush, id, state, trouble } = transaction;
     const { flushedThrough = Number.POSITIVE_INFINITY } = this.#context;
     if (flush === 'before' || id <= flushedThrough) return false;
     if (state !== 'committed' || trouble !== undefined) return false;
+    if (this.#wasActedOn(transaction)) return false;
     const traces: Trace[] = [];
     this.#untouched.clear();
     for (const { move, row } of this.#wishesOf(id)) {
@@ -361,6 +363,14 @@ class Recovery {
       if (isUntouched(trace)) this.#untouched.add(row);
     }
     return wasNeverFlushed(traces);
+  }
+
+  /** An earlier recovery judged it, and has moved what it found in the slots. */
+  #wasActedOn({ id, stage }: TransactionRow): boolean {
+    const { looking, quarantine, stage: places } = this.#context;
+    const spare = slotName(stage, 'spare-');
+    const hasSpare = looking.files.list(places.root).some(({ name }) => name.startsWith(spare));
+    return hasSpare || quarantine.hasAnyOf(id);
   }
 
   /** What a path may be when the last transaction that wants something of it did nothing. */
@@ -380,13 +390,15 @@ class Recovery {
 
   /** Recovers the others; of this one nothing remains but its entry in the log. */
   async #leaveOut(newest: TransactionRow): Promise<Recovered> {
-    const others = this.#transactions.filter(({ id }) => id !== newest.id);
-    const recovered = await new Recovery(others, this.#context).run();
+    const reason = 'the power failed before its contents were on disk';
+    const update: TransactionUpdate = { id: newest.id, state: 'rolled-back', reason };
+    // The verdict first: what it rests on is about to go (I7).
+    this.#context.journal.update([update]);
     for (const move of this.#moves.filter(({ transaction }) => transaction === newest)) {
       await this.#discard(move);
     }
-    const reason = 'the power failed before its contents were on disk';
-    const update: TransactionUpdate = { id: newest.id, state: 'rolled-back', reason };
+    const others = this.#transactions.filter(({ id }) => id !== newest.id);
+    const recovered = await new Recovery(others, this.#context).run();
     return { ...recovered, updates: [...recovered.updates, update] };
   }
 

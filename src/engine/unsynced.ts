@@ -22,6 +22,11 @@ export class Unsynced {
   readonly #directories = new Map<string, number>();
   readonly #touched = new Set<string>();
   #failure: Error | undefined;
+  /**
+   * Syncs the whole file system, for one on which single syncs do not add up: btrfs logs that a name
+   * went from one directory apart from that it came to another, and a power cut may keep the first.
+   */
+  syncAll: (() => void) | undefined;
 
   addFile(descriptor: number): void {
     this.#files.push(descriptor);
@@ -48,15 +53,22 @@ export class Unsynced {
 
   /** Syncs and closes all of it; keeps the first failure for {@link throwFailure}. */
   sync(): void {
-    // Data before the directories that name it: btrfs persists a name without its data.
+    this.#attempt(() => this.syncAll?.());
+    // Data before the directories that name it. After a sync of everything these only tell of failures.
     for (const descriptor of [...this.#files, ...this.#directories.values()]) {
-      try {
+      this.#attempt(() => {
         fs.fsyncSync(descriptor);
-      } catch (error) {
-        this.#failure ??= error instanceof Error ? error : new Error(String(error));
-      }
+      });
     }
     this.close();
+  }
+
+  #attempt(sync: () => void): void {
+    try {
+      sync();
+    } catch (error) {
+      this.#failure ??= error instanceof Error ? error : new Error(String(error));
+    }
   }
 
   throwFailure(): void {
