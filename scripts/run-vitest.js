@@ -9,14 +9,15 @@ import { runTool } from './setup.js';
 /**
  * Runs vitest with one of our configurations, its own report visible, and counts the results.
  * @param {string} config
+ * @param {readonly string[]} [files] only these, by default all of the configuration
  * @returns {Totals}
  */
-export function runVitest(config) {
+export function runVitest(config, files = []) {
   const directory = mkdtempSync(path.join(tmpdir(), 'skillmeat-test-'));
   const report = path.join(directory, 'report.json');
   try {
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-    const status = runTool('vitest', ['run', '--config', config, ...reporters]);
+    const status = runTool('vitest', ['run', '--config', config, ...reporters, ...files]);
     // Without a report vitest did not even start.
     return count(
       status,

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -110,11 +109,7 @@ export class NodeFileSystem implements FileSystem {
 
   openRoot(path: string): Directory {
     const directory = openAt(fs.realpathSync(path));
-    if (this.#native === undefined && this.typeOf(directory).name === 'btrfs') {
-      this.#unsynced.syncAll = (): void => {
-        syncBySpawn(this.pathOf({ directory, name: '.' }));
-      };
-    }
+    this.#unsynced.needsWholeSync ||= this.typeOf(directory).name === 'btrfs';
     return directory;
   }
 
@@ -457,14 +452,6 @@ export class NodeFileSystem implements FileSystem {
 
 function inner(directory: Directory): NodeDirectory {
   return directory as NodeDirectory;
-}
-
-/** GNU `sync -f` is `syncfs` in a process of its own. */
-function syncBySpawn(path: string): void {
-  const { status, error, stderr } = spawnSync('sync', ['-f', path], { encoding: 'utf8' });
-  if (status === 0) return;
-  const reason = error?.message ?? stderr.trim();
-  throw Object.assign(new Error(`EIO: sync -f '${path}': ${reason}`), { code: 'EIO' });
 }
 
 function plainCalls(files: NodeFileSystem): PlainCalls {

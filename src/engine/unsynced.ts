@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import type { Directory } from './file-system.js';
 
@@ -23,10 +24,10 @@ export class Unsynced {
   readonly #touched = new Set<string>();
   #failure: Error | undefined;
   /**
-   * Syncs the whole file system, for one on which single syncs do not add up: btrfs logs that a name
-   * went from one directory apart from that it came to another, and a power cut may keep the first.
+   * Whether single syncs do not add up: btrfs logs that a name went from one directory apart from that
+   * it came to another, and a power cut may keep the first alone.
    */
-  syncAll: (() => void) | undefined;
+  needsWholeSync = false;
 
   addFile(descriptor: number): void {
     this.#files.push(descriptor);
@@ -53,9 +54,16 @@ export class Unsynced {
 
   /** Syncs and closes all of it; keeps the first failure for {@link throwFailure}. */
   sync(): void {
-    this.#attempt(() => this.syncAll?.());
-    // Data before the directories that name it. After a sync of everything these only tell of failures.
-    for (const descriptor of [...this.#files, ...this.#directories.values()]) {
+    // Data before the directories that name it: btrfs persists a name without its data.
+    const descriptors = [...this.#files, ...this.#directories.values()];
+    const [any] = descriptors;
+    if (this.needsWholeSync && any !== undefined) {
+      this.#attempt(() => {
+        syncWhole(any);
+      });
+    }
+    // After a sync of everything these only tell of failures: they heard of those before it.
+    for (const descriptor of descriptors) {
       this.#attempt(() => {
         fs.fsyncSync(descriptor);
       });
@@ -89,4 +97,16 @@ export class Unsynced {
   #bound(): void {
     if (this.#files.length + this.#directories.size >= unsyncedMax) this.sync();
   }
+}
+
+/** What `syncfs` does, by GNU `sync` in a process of its own. */
+function syncWhole(descriptor: number): void {
+  const { status, error, stderr } = spawnSync('sync', ['-f', '/dev/stdin'], {
+    stdio: [descriptor, 'ignore', 'pipe'],
+    encoding: 'utf8',
+  });
+  if (status === 0) return;
+  throw Object.assign(new Error(`EIO: sync -f: ${error?.message ?? stderr.trim()}`), {
+    code: 'EIO',
+  });
 }

@@ -112,9 +112,11 @@ function report(seed: number, reports: ReadonlyMap<string, PowerCutReport>): voi
     const found = reports.get(name);
     return found === undefined ? [] : [{ name, type, mountOptions, native, ...found }];
   });
-  for (const { name, possible, states, secondStates, violations, unmountable } of rows) {
+  for (const row of rows) {
+    const { name, possible, states, secondStates } = row;
+    const { violations, unmountable, tornBeyondMounting } = row;
     console.log(
-      `power cut, ${name}: ${String(states)} of ${String(possible)} states and ${String(secondStates)} of cut recoveries; ${String(violations.length)} violations, ${String(unmountable.length)} not mountable`,
+      `power cut, ${name}: ${String(states)} of ${String(possible)} states and ${String(secondStates)} of cut recoveries; ${String(violations.length)} violations, ${String(unmountable.length)} not mountable, ${String(tornBeyondMounting)} torn so that the file system itself was lost`,
     );
   }
   const file = process.env['SKILLMEAT_POWER_CUT_REPORT'];

@@ -9,7 +9,7 @@ import { describeTree, seededRandom } from '../../support/processes.js';
 import { type ChosenState, chooseStates, type Promised } from '../disk/chosen-states.js';
 import { DiskImage } from '../disk/disk-image.js';
 import { type FileSystemVariant, makeFileSystem, toolsOf } from '../disk/file-systems.js';
-import { describeCut, PowerCutReplay } from '../disk/power-cuts.js';
+import { describeCut, type PowerCut, PowerCutReplay } from '../disk/power-cuts.js';
 import { type LogEntry, readLog } from '../disk/recorded-log.js';
 import { mount, RecordingDisk, unmount, unmountLazily } from '../disk/recording-disk.js';
 import { placesIn, workload, writeBase } from './workload.js';
@@ -52,6 +52,8 @@ export interface PowerCutReport {
   readonly violations: readonly string[];
   /** States that the file system itself could not mount. */
   readonly unmountable: readonly string[];
+  /** The same, where a write was torn within a block: a disk that does that can ruin XFS itself. */
+  readonly tornBeyondMounting: number;
 }
 
 /** A disk before some work, what reached it then, and the trees that the transactions make. */
@@ -79,6 +81,7 @@ const mountPoint = path.join(directory, 'mounted');
 const { root, source } = placesIn(mountPoint);
 const violations: string[] = [];
 const unmountable: string[] = [];
+let tornBeyondMounting = 0;
 
 async function main(): Promise<void> {
   const recording = await recordWorkload(await expectedTrees());
@@ -101,6 +104,7 @@ async function main(): Promise<void> {
     secondStates,
     violations,
     unmountable,
+    tornBeyondMounting,
   };
   fs.writeSync(1, `REPORT ${JSON.stringify(report)}\n`);
 }
@@ -222,7 +226,7 @@ async function lookAt(
   const found: (number | undefined)[] = [];
   for (const { cut, promised } of chosen) {
     replay.imageAfter(cut).save(image);
-    found.push(await lookAtImage(promised, trees, `${promised.during}: ${describeCut(cut)}`));
+    found.push(await lookAtImage(promised, trees, cut));
   }
   return found;
 }
@@ -230,12 +234,14 @@ async function lookAt(
 async function lookAtImage(
   promised: Promised,
   trees: readonly Tree[],
-  where: string,
+  cut: PowerCut,
 ): Promise<number | undefined> {
+  const where = `${promised.during}: ${describeCut(cut)}`;
   try {
     mount(image, mountPoint, variant.mountOptions);
   } catch (error) {
-    unmountable.push(`${where}: ${String(error)}`);
+    if (cut.isTorn) tornBeyondMounting += 1;
+    else unmountable.push(`${where}: ${String(error)}`);
     return undefined;
   }
   try {

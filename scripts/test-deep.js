@@ -1,0 +1,21 @@
+// `npm run test:deep`: everything that is too long for CI. About an hour and a half on two cores.
+import os from 'node:os';
+import { describeTotals, runVitest } from './run-vitest.js';
+import { build, ensureInstalled } from './setup.js';
+
+ensureInstalled();
+if (build() !== 0) throw new Error('the build failed');
+process.env['SKILLMEAT_STATES'] ??= '2000000';
+process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
+process.env['SKILLMEAT_EXHAUSTIVE'] ??= '1';
+process.env['SKILLMEAT_POWER_CUTS'] ??= '4000';
+const suites = [runVitest('vitest.config.ts', ['test/property', 'test/crash'])];
+if (process.getuid?.() === 0) suites.push(runVitest('vitest.root.config.ts'));
+else console.log('Not root: power cuts on real file systems were NOT run.');
+const totals = suites.reduce((sum, one) => ({
+  passed: sum.passed + one.passed,
+  failed: sum.failed + one.failed,
+  skipped: sum.skipped + one.skipped,
+}));
+console.log(describeTotals(totals));
+process.exitCode = totals.failed === 0 ? 0 : 1;

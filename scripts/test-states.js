@@ -1,0 +1,11 @@
+// `npm run test:states`: ten times as many simulated crash states as `npm test` explores.
+import os from 'node:os';
+import { describeTotals, runVitest } from './run-vitest.js';
+import { ensureInstalled } from './setup.js';
+
+ensureInstalled();
+process.env['SKILLMEAT_STATES'] ??= '500000';
+process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
+const totals = runVitest('vitest.config.ts', ['test/property']);
+console.log(describeTotals(totals));
+process.exitCode = totals.failed === 0 ? 0 : 1;

@@ -1,0 +1,123 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Explorer } from '../simulation/explorer.js';
+import { profiles } from '../simulation/profiles.js';
+import type { Action, Operation, Workload } from '../simulation/workload.js';
+
+/*
+ * Workloads in whose crash states a promise was broken once. See test/crash/LEDGER.md.
+ */
+
+const statesEach = 400;
+
+interface Found {
+  readonly what: string;
+  readonly profile: string;
+  readonly actions: readonly Action[];
+  readonly seed: number;
+}
+
+function transaction(
+  operations: readonly Operation[],
+  given: Partial<Extract<Action, { do: 'transact' }>> = {},
+): Action {
+  return { do: 'transact', operations, edits: [], failingSwitch: 0, held: undefined, ...given };
+}
+
+const found: readonly Found[] = [
+  {
+    what: 'a staged directory whose mode was not on disk was switched in',
+    profile: 'ext4',
+    actions: [transaction([{ op: 'replace tree', path: 'e', text: 'replaced' }])],
+    seed: 79_207,
+  },
+  {
+    what: 'an acknowledged removal, cut in its emulated move, was taken for never flushed',
+    profile: 'worst-case POSIX, plain',
+    actions: [
+      transaction([{ op: 'remove', path: 'e/a' }]),
+      transaction([{ op: 'rename', from: 'd/a', to: 'e/a' }]),
+    ],
+    seed: 80_217,
+  },
+  {
+    what: 'a file made anew after an unsettled removal was taken for one that is not there',
+    profile: 'XFS, plain',
+    actions: [
+      transaction([{ op: 'remove', path: 'd' }]),
+      transaction([{ op: 'write', path: 'd/b', text: 'written' }]),
+    ],
+    seed: 79_724,
+  },
+  {
+    what: 'a torn content of our own was reported as a foreign edit',
+    profile: 'ext4',
+    actions: [
+      transaction([{ op: 'replace tree', path: 'd', text: 'one' }], {
+        edits: [{ how: 'in place', path: 'd/a', afterSteps: 4 }],
+      }),
+      transaction([{ op: 'rename', from: 'd/a', to: 'd/a' }]),
+    ],
+    seed: 0,
+  },
+  {
+    what: 'the same, on a path that an earlier transaction had not yet removed',
+    profile: 'worst-case POSIX',
+    actions: [
+      transaction([{ op: 'replace tree', path: 'd', text: 'one' }], {
+        edits: [{ how: 'in place', path: 'd/a', afterSteps: 0 }],
+      }),
+      transaction([
+        { op: 'write', path: 'd/b', text: 'one' },
+        { op: 'rename', from: 'd/a', to: 'd/a' },
+      ]),
+    ],
+    seed: 0,
+  },
+  {
+    what: 'a half-done emulated exchange was taken for never flushed',
+    profile: 'XFS, plain',
+    actions: [
+      transaction([{ op: 'rename', from: 'd/a', to: 'd/a' }], {
+        edits: [{ how: 'in place', path: 'd/a', afterSteps: 0 }],
+      }),
+      transaction([{ op: 'file to directory', path: 'd/a', text: 'one' }]),
+    ],
+    seed: 0,
+  },
+  {
+    what: 'what a first recovery had set aside was missing for the second',
+    profile: 'ext4',
+    actions: [
+      transaction(
+        [
+          { op: 'directory to file', path: 'd', text: 'one' },
+          { op: 'file to directory', path: 'd/a', text: 'one' },
+        ],
+        { edits: [{ how: 'in place', path: 'd/a', afterSteps: 8 }], held: 'd/a' },
+      ),
+      transaction([
+        { op: 'write', path: 'd/a', text: 'one' },
+        { op: 'change case', path: 'd/b' },
+        { op: 'replace tree', path: 'e', text: 'one' },
+      ]),
+      { do: 'recover' },
+    ],
+    seed: 1,
+  },
+];
+
+let explorer: Explorer;
+beforeAll(() => {
+  explorer = new Explorer();
+});
+afterAll(() => {
+  explorer[Symbol.dispose]();
+});
+
+test.each(found)('no longer: $what', async ({ profile: name, actions, seed }) => {
+  const profile = profiles.find((one) => one.name === name);
+  if (profile === undefined) throw new Error(`there is no profile ${name}`);
+  const workload: Workload = { actions, seed };
+  await explorer.explore(profile, workload, statesEach);
+  expect(explorer.seen.size).toBeGreaterThan(0);
+});
