@@ -53,14 +53,22 @@ export class Quarantine {
 
   /** Tells whether something was set aside for `path` of `transaction`, also by a process that died. */
   holds(path: string, transaction: number): boolean {
-    const names = this.#files
+    return this.#itemsOf(transaction).some((name) => this.#noteOf(name)?.path === path);
+  }
+
+  /** What was set aside for `transaction` and has no note, because a power cut took it. */
+  withoutNote(transaction: number): readonly Place[] {
+    return this.#itemsOf(transaction)
+      .filter((name) => this.#noteOf(name) === undefined)
+      .map((name) => ({ directory: this.#directory, name }));
+  }
+
+  #itemsOf(transaction: number): readonly string[] {
+    const prefix = `${String(transaction)}-`;
+    return this.#files
       .list(this.#directory)
       .map(({ name }) => name)
-      .filter((name) => name.startsWith(`${String(transaction)}-`));
-    return names.some((name) => {
-      const isWhole = names.includes(`${name}.json`);
-      return isWhole && this.#noteOf(name)?.path === path;
-    });
+      .filter((name) => name.startsWith(prefix) && !name.endsWith('.json'));
   }
 
   #noteOf(name: string): Partial<QuarantineNote> | undefined {

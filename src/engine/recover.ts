@@ -1,7 +1,7 @@
 import { retryTransient, switchPlaces } from './apply.js';
 import { decide, type Decision, type Evidence, type Hop } from './decide.js';
 import { assert, EngineError, fromSystemError, isEngineError, systemCode } from './errors.js';
-import { displacedSuffix, type Place } from './file-system.js';
+import { displacedSuffix, type FileSystem, type Place } from './file-system.js';
 import {
   absent,
   type DirectoryImage,
@@ -239,16 +239,22 @@ class Recovery {
     state.hops = hops;
     this.#takeTheirs(state);
     state.decision = decide(state.found, state.hops);
-    if (state.decision.do === 'park' && this.#wasSetAside(state)) {
+    if (state.decision.do === 'park' && (await this.#wasSetAside(state))) {
       state.decision = { do: 'supersede', why: 'edited', kept: undefined };
     }
     if (state.decision.do === 'advance') state.next = state.decision.from;
   }
 
   /** I7: a recovery that was cut off before it settled anything had superseded this path. */
-  #wasSetAside({ path, wishes }: PathState): boolean {
+  async #wasSetAside({ path, target, wishes }: PathState): Promise<boolean> {
+    const { looking, quarantine } = this.#context;
     const id = wishes.at(-1)?.move.transaction.id;
-    return id !== undefined && this.#context.quarantine.holds(path, id);
+    if (id === undefined) return false;
+    if (quarantine.holds(path, id)) return true;
+    for (const place of quarantine.withoutNote(id)) {
+      if (isSameImage((await inspect(looking, place, path)).image, target)) return true;
+    }
+    return false;
   }
 
   /**
@@ -402,19 +408,26 @@ class Recovery {
     return { ...recovered, updates: [...recovered.updates, update] };
   }
 
-  /** Where what was at a path is there still, the slot never held anything but our own copy. */
+  /** Where a path is as it would be without the move, its slot never held what was displaced. */
   async #discard(move: Move): Promise<void> {
-    const { looking } = this.#context;
-    const { rows } = move.unit;
-    const inPlace = rows.filter((row) => this.#untouched.has(row));
-    const own =
-      inPlace.length === rows.length
-        ? rows.slice(0, 1)
-        : inPlace.filter(({ after }) => after.kind !== 'directory');
-    for (const row of own) {
+    for (const row of move.unit.rows.toReversed()) {
       this.#trim();
-      const place = this.#placeOf({ move, row });
-      if (place !== undefined) await removeTreeIfPossible(looking, place);
+      const place = this.#untouched.has(row) ? this.#placeOf({ move, row }) : undefined;
+      if (place !== undefined) await this.#discardAt(place, { move, row });
+    }
+  }
+
+  async #discardAt(place: Place, { move, row }: Pick<PathHop, 'move' | 'row'>): Promise<void> {
+    const { looking, quarantine } = this.#context;
+    const { path } = row;
+    const { image } = await inspect(looking, place, path);
+    const isEmpty = image.kind === 'file' && image.size === 0;
+    if (image.kind === 'directory') removeIfEmpty(looking.files, place);
+    else if (isEmpty || isSameImage(image, row.after)) await removeTreeIfPossible(looking, place);
+    else if (image.kind !== 'absent') {
+      // I3: cut off by the power; or it was in place for an instant, and an editor wrote to it.
+      const why = 'neither whole nor empty when the power failed: unfinished, or edited';
+      quarantine.takeIn(place, { path, transaction: move.transaction.id, why });
     }
   }
 
@@ -821,6 +834,15 @@ function indexOf(hop: PathHop | undefined, hops: readonly PathHop[]): number | u
 function needsAct(state: PathState): boolean {
   const { decision } = state;
   return decision.do === 'place' || (decision.do === 'advance' && nextHop(state) !== undefined);
+}
+
+/** What is left in it is looked at when history is pruned. */
+function removeIfEmpty(files: FileSystem, place: Place): void {
+  try {
+    files.removeDirectory(place);
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+  }
 }
 
 function isRemoval(state: PathState): boolean {

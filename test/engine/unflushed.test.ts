@@ -6,7 +6,14 @@ import { absent, type Image } from '../../src/engine/image.js';
 import type { Store, Transaction } from '../../src/engine/index.js';
 import { type Trace, wasNeverFlushed } from '../../src/engine/unflushed.js';
 import { recordCrashes } from '../support/crash.js';
-import { changeJournal, expectError, modes, requireHealthy, useSandbox } from '../support/store.js';
+import {
+  changeJournal,
+  expectError,
+  modes,
+  readQuarantine,
+  requireHealthy,
+  useSandbox,
+} from '../support/store.js';
 import { faultyFileSystem } from '../support/faults.js';
 import { file, readTree } from '../support/tree.js';
 
@@ -147,7 +154,9 @@ describe.each(modes)('recovered with native %s', (mode) => {
         superseded: [],
       });
       expect(readTree(root), lost.join()).toEqual(untouched);
-      expect(readdirSync(join(root, '.skillmeat/quarantine')), lost.join()).toEqual([]);
+      // What is neither whole nor empty might be an editor's, who had the file open.
+      const setAside = name === 'missing' || name === 'empty' ? [] : lost;
+      expect(readQuarantine(root), lost.join()).toHaveLength(setAside.length);
       expect((await store.status()).troubled, lost.join()).toEqual([]);
       await store.transact({}, change);
       expect(readTree(root)).toMatchObject({ a: file('the new a'), 'tree/n/m': {} });

@@ -83,7 +83,10 @@ describe.skipIf(whyNot !== undefined)('a disk that fails', () => {
     '$name: a content that cannot be written back is no success',
     ({ name }) => {
       const content = (outcomes.get(name) ?? []).filter(({ fault }) => fault === 'content');
-      expect(content.map(({ said }) => said)).toEqual(witnesses.map(() => ['IO_FAILED']));
+      expect(content).toHaveLength(witnesses.length);
+      // Where the record was written already and the disk does not let it be taken back, nobody knows.
+      const honest = expect.stringMatching(/^(?:IO_FAILED|COMMIT_UNKNOWN)$/) as unknown;
+      for (const { said } of content) expect(said).toEqual([honest]);
     },
   );
 });
