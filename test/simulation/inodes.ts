@@ -9,7 +9,7 @@ export interface FileInode {
   readonly mode: number;
   readonly modifiedNs: bigint;
 }
-export interface LinkInode {
+interface LinkInode {
   readonly kind: 'symlink';
   readonly target: string;
 }

@@ -11,7 +11,7 @@ import { SimulatedFileSystem } from './simulated-file-system.js';
 import { type Action, type ForeignEdit, run, type Workload } from './workload.js';
 
 /** How a transaction ended for its caller, by the message that it has in the log. */
-export type Outcome = 'acknowledged' | 'refused' | 'unknown';
+type Outcome = 'acknowledged' | 'refused' | 'unknown';
 
 /** A moment of a workload, with what its callers and the other programs knew by then. */
 export interface KnownMoment extends Moment {

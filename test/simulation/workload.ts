@@ -46,8 +46,8 @@ export interface Workload {
   readonly seed: number;
 }
 
-export const directories = ['d', 'e'] as const;
-export const files = ['d/a', 'd/b', 'e/a', 'e/b'] as const;
+const directories = ['d', 'e'] as const;
+const files = ['d/a', 'd/b', 'e/a', 'e/b'] as const;
 
 /** Does what the operation says; what the engine refuses is left out. */
 export async function run(tx: Transaction, operation: Operation): Promise<void> {
