@@ -67,8 +67,14 @@ function isBlockedByOthers(
   { state, reason }: TransactionSummary,
   { edited }: KnownMoment,
 ): boolean {
-  const isOthers = reason?.endsWith('was written by another program during recovery') === true;
-  return state === 'blocked' && isOthers && edited.size > 0;
+  const text = reason ?? '';
+  if (state === 'blocked') {
+    return edited.size > 0 && text.endsWith('was written by another program during recovery');
+  }
+  // It wrote to our only copy while that was in place, and the power took the rename: the bytes that
+  // the transaction needs are nowhere, and whether these are better only people can tell.
+  const isNearby = [...edited].some((path) => text.includes(` ${path} `));
+  return state === 'damaged' && isNearby;
 }
 
 async function changesOf(
