@@ -6,7 +6,7 @@ import { type CrashState, crashStates, identityOf } from './crash-states.js';
 import { type Fixture, makeFixture } from './fixture.js';
 import { type Images, imagesOf } from './images.js';
 import { listenTo } from './journal-disk.js';
-import { type Expectation, forgetTransactions, requirePromises, Violation } from './oracle.js';
+import { type Expectation, forgetTransactions, requirePromises } from './oracle.js';
 import type { Profile } from './profiles.js';
 import { Random } from './random.js';
 import {
@@ -16,6 +16,7 @@ import {
   record,
   startMachine,
 } from './simulation.js';
+import { Violation } from './violation.js';
 import type { Workload } from './workload.js';
 
 /** One of so many recoveries is itself crashed … */

@@ -2,6 +2,7 @@ import type { RecoveryReport, Store, TransactionSummary } from '../../src/engine
 import type { Disk } from './inodes.js';
 import { contentsOf, describe, type Images, imagesOf } from './images.js';
 import { isForeign, type KnownMoment } from './simulation.js';
+import { Violation } from './violation.js';
 
 /*
  * What must hold of a store that was opened after a crash, whatever the crash left:
@@ -12,11 +13,6 @@ import { isForeign, type KnownMoment } from './simulation.js';
  *   program was at work may it be something else.
  * - What another program wrote and the crash left is still somewhere (I3).
  */
-
-/** A promise that was broken. */
-export class Violation extends Error {
-  override readonly name = 'Violation';
-}
 
 export interface Expectation {
   /** What the root was before the first transaction. */

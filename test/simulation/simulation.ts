@@ -1,4 +1,11 @@
-import { isEngineError, openStore, type Receipt, type Store } from '../../src/engine/index.js';
+import {
+  isEngineError,
+  openStore,
+  type Receipt,
+  type Store,
+  type TransactionRecord,
+} from '../../src/engine/index.js';
+import { hashContent } from '../../src/engine/hash.js';
 import { systemError } from '../support/faults.js';
 import type { Moment } from './crash-states.js';
 import { engineName, type Fixture, rootPath } from './fixture.js';
@@ -8,6 +15,7 @@ import { JournalDisk, listenTo } from './journal-disk.js';
 import { Machine } from './machine.js';
 import type { Profile } from './profiles.js';
 import { SimulatedFileSystem } from './simulated-file-system.js';
+import { Violation } from './violation.js';
 import { type Action, type ForeignEdit, run, type Workload } from './workload.js';
 
 /** How a transaction ended for its caller, by the message that it has in the log. */
@@ -80,6 +88,8 @@ class Recording {
   /** Inodes that other programs opened before the transaction. */
   readonly #oldDescriptors = new Map<ForeignEdit, number>();
   #steps = 0;
+  /** What other programs wrote to the root, by its path, since the transaction began. */
+  #editsOfTransaction: string[] = [];
   #editCount = 0;
   /** Whether another program is at work, which may destroy its own bytes. */
   #isEditing = false;
@@ -132,6 +142,7 @@ class Recording {
         for (const operation of action.operations) await run(tx, operation);
       });
       if (receipt.transaction === null) return;
+      this.#requireKnownDisplaced(receipt.transaction);
     } catch (error) {
       if (!isEngineError(error)) throw error;
       outcome = isEngineError(error, 'BLOCKED', 'COMMIT_UNKNOWN') ? 'unknown' : 'refused';
@@ -144,9 +155,25 @@ class Recording {
     this.#step('return');
   }
 
+  /** I3: what a transaction displaced is what it had seen; else it is refused. */
+  #requireKnownDisplaced({ changes }: TransactionRecord): void {
+    const { visible } = this.#simulation.machine;
+    const contents = contentsOf(visible);
+    for (const text of this.#editsOfTransaction) {
+      const found = contents.filter((content) => content.text === text);
+      const isDisplaced = found.length > 0 && !found.some(({ isInRoot }) => isInRoot);
+      const hash = hashContent(text);
+      const isKnown = changes.some(
+        ({ before }) => before.kind === 'file' && before.sha256 === hash,
+      );
+      if (isDisplaced && !isKnown) throw new Violation(`displaced unseen: ${text}`);
+    }
+  }
+
   #begin({ edits, failingSwitch, held }: Action & { readonly do: 'transact' }): void {
     const { machine, fileSystem } = this.#simulation;
     this.#steps = 0;
+    this.#editsOfTransaction = [];
     this.#editsToCome = [...edits];
     for (const edit of edits) {
       const opened = this.#find(edit.path);
@@ -189,7 +216,7 @@ class Recording {
     const lost = [...this.#foreign].filter((text) => !now.has(text));
     this.#foreign = now;
     if (lost.length > 0 && !this.#isEditing) {
-      throw new Error(`${call} lost bytes of another program: ${lost.join(', ')}`);
+      throw new Violation(`${call} lost bytes of another program: ${lost.join(', ')}`);
     }
   }
 
@@ -216,7 +243,9 @@ class Recording {
     const kind = inode === undefined ? undefined : machine.inode(inode).kind;
     if (kind !== undefined && kind !== 'file') return;
     this.#editCount += 1;
-    const bytes = Buffer.from(`foreign ${String(this.#editCount)} of ${edit.path} to the end`);
+    const text = `foreign ${String(this.#editCount)} of ${edit.path} to the end`;
+    const bytes = Buffer.from(text);
+    if (edit.how === 'in place' || edit.how === 'by rename') this.#editsOfTransaction.push(text);
     switch (edit.how) {
       case 'in place':
         this.#write(inode ?? machine.makeFile(at, 0o644), bytes);
