@@ -6,6 +6,8 @@ import { build, ensureInstalled } from './setup.js';
 ensureInstalled();
 if (build() !== 0) throw new Error('the build failed');
 process.env['SKILLMEAT_STATES'] ??= '2000000';
+// States that no run has seen before; the seed is printed.
+process.env['SKILLMEAT_STATES_SEED'] ??= String(Date.now() % 1_000_000_000);
 process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
 process.env['SKILLMEAT_EXHAUSTIVE'] ??= '1';
 process.env['SKILLMEAT_POWER_CUTS'] ??= '4000';

@@ -19,10 +19,14 @@ import {
 import { Violation } from './violation.js';
 import type { Workload } from './workload.js';
 
-/** One of so many recoveries is itself crashed … */
-const secondCrashEvery = 8;
-/** … at so many of the states that it could leave. */
-const secondCrashes = 4;
+/** How often a recovery is itself crashed. */
+export interface SecondCrashes {
+  /** One of so many recoveries … */
+  readonly every: number;
+  /** … at so many of the states that it could leave. */
+  readonly states: number;
+}
+const fewSecondCrashes: SecondCrashes = { every: 8, states: 4 };
 /** One of so many recovered stores is recovered again and worked with. */
 const usedEvery = 4;
 /** One of so many of these is closed and opened before. */
@@ -38,12 +42,14 @@ interface Use {
 /** Explores what crashes leave, and keeps count of the different states that it has seen. */
 export class Explorer implements Disposable {
   readonly #directory: string;
+  readonly #secondCrashes: SecondCrashes;
   readonly #fixtures = new Map<Profile, Fixture>();
   readonly #seen = new Set<string>();
   #recoveriesCrashed = 0;
   #blocked = 0;
 
-  constructor() {
+  constructor(secondCrashes: SecondCrashes = fewSecondCrashes) {
+    this.#secondCrashes = secondCrashes;
     const parent = fs.existsSync(memory) ? memory : tmpdir();
     this.#directory = fs.mkdtempSync(path.join(parent, 'skillmeat-simulation-'));
     for (const name of ['running', 'crashed']) fs.mkdirSync(path.join(this.#directory, name));
@@ -106,7 +112,7 @@ export class Explorer implements Disposable {
   ): Promise<void> {
     const identity = this.#identity(profile, state, expectation);
     if (this.#seen.has(identity)) return;
-    const crashesAgain = depth === 1 && random.below(secondCrashEvery) === 0;
+    const crashesAgain = depth === 1 && random.below(this.#secondCrashes.every) === 0;
     const moments = await this.#recover(profile, state, expectation, {
       recordsMoments: crashesAgain,
       isUsed: random.below(usedEvery) === 0,
@@ -115,7 +121,7 @@ export class Explorer implements Disposable {
     // What fails is looked at anew when fast-check tries it again.
     this.#seen.add(identity);
     if (depth === 2) this.#recoveriesCrashed += 1;
-    for (let n = 0; n < secondCrashes && moments.length > 0; n += 1) {
+    for (let n = 0; n < this.#secondCrashes.states && moments.length > 0; n += 1) {
       const moment = random.pick(moments);
       if (moment === undefined) break;
       const next = random.pick([...crashStates(moment, profile, random)]);
