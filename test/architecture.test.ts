@@ -7,7 +7,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['errors', 'limits', 'path', 'hash', 'image', 'pace', 'similar-name', 'utc-text'],
   ['file-system'],
   ['native', 'file-system-types', 'unsynced'],
-  ['extended-attributes'],
+  ['extended-attributes', 'emulated-exchange'],
   ['node-file-system', 'schema', 'inspect', 'remove-tree', 'root-tree'],
   ['journal', 'writer-lock', 'quarantine'],
   ['units', 'decide', 'unflushed'],
