@@ -3,19 +3,48 @@ import { checksumReady } from '../../src/engine/hash.js';
 import type { Exploration, Explored } from './exploration.js';
 import { Explorer } from './explorer.js';
 import { type Profile, profiles } from './profiles.js';
-import { type Action, everyOperation, type Operation, workload } from './workload.js';
+import { Random } from './random.js';
+import {
+  type Action,
+  everyOperation,
+  type Operation,
+  type Transact,
+  workload,
+} from './workload.js';
 
 /*
  * One process of an exploration: first its part of the small scope (every operation on every
- * profile, then pairs of operations), then random workloads until it has seen enough states.
+ * profile, the same with a sync that fails, pairs of operations, some sequences of three), then
+ * random workloads until it has seen enough states.
  */
 
 /** With as many states as this, every pair of operations is tried; with fewer, a share of them. */
 const statesForEveryPair = 500_000;
+/** With as many, each pair is tried on every profile; with fewer, on one. */
+const statesForEveryProfile = 2_000_000;
+/** For so many states one sequence of three operations. */
+const statesOfTriples = 250;
+/** A transaction syncs that often where single files are synced. */
+const syncsOfOne = 4;
 const statesOfOne = 24;
 const statesOfPair = 12;
 const statesOfWorkload = 600;
 const workloadsAtOnce = 5;
+
+type Arrangement = (operations: readonly Operation[]) => readonly Action[];
+
+/** How operations that follow each other are divided into transactions. */
+const arrangements: readonly Arrangement[] = [
+  (operations) => [transaction(operations)],
+  (operations) => operations.map((one) => transaction([one])),
+  // The second switch fails, so the first is undone in the living process; then all is done again.
+  (operations) => [transaction(operations, { failingSwitch: 2 }), transaction(operations)],
+  // The last one is undone, on top of what is not settled yet.
+  (operations) => [
+    transaction(operations.slice(0, -1)),
+    transaction(operations.slice(-1), { failingSwitch: 1 }),
+  ],
+];
 
 const exploration = JSON.parse(process.argv[2] ?? '') as Exploration;
 const { seed, states, part, parts } = exploration;
@@ -33,41 +62,62 @@ try {
   violation = error instanceof Error ? `${error.message}\n${causes(error)}` : String(error);
 }
 const explored: Explored = {
-  seen: [...explorer.seen],
-  recoveriesCrashed: explorer.recoveriesCrashed,
+  seen: explorer.seenStates.map((states) => ({ ...states, hashes: [...states.hashes] })),
   blocked: explorer.blocked,
   sequences,
   workloads,
+  violatedOn: [...explorer.violatedOn],
   violation,
 };
 process.send?.(explored);
 
 async function exploreSmallScope(): Promise<void> {
   let turn = 0;
-  const isOurs = (): boolean => {
+  const exploreOurs = async (
+    profile: Profile,
+    actions: readonly Action[],
+    statesMax: number,
+  ): Promise<void> => {
     turn += 1;
-    return turn % parts === part;
+    if (turn % parts === part) await exploreSequence(profile, actions, statesMax);
   };
   for (const profile of profiles) {
     for (const one of everyOperation) {
-      if (isOurs()) await exploreSequence(profile, [transaction([one])], statesOfOne);
+      await exploreOurs(profile, [transaction([one])], statesOfOne);
+    }
+    // One after the other: what comes of a failed sync depends on where it is, not on the operation.
+    for (let sync = 1; sync <= syncsOfOne; sync += 1) {
+      for (const [n, one] of everyOperation.entries()) {
+        if (n % syncsOfOne !== sync - 1) continue;
+        const failing = transaction([one], { failingSync: sync });
+        await exploreOurs(profile, [failing, { do: 'reopen' }], statesOfPair);
+      }
     }
   }
   const every = Math.max(1, Math.ceil(statesForEveryPair / states));
   for (const [n, one] of everyOperation.entries()) {
     for (const [m, other] of everyOperation.entries()) {
       const number = n * everyOperation.length + m;
-      if ((number + seed) % every !== 0 || !isOurs()) continue;
-      const profile = profiles[(n + m) % profiles.length];
-      if (profile === undefined) continue;
-      // One transaction or two, in turn: both in the next row of pairs.
-      const isOne = (n + m) % 2 === 0;
-      const actions = isOne
-        ? [transaction([one, other])]
-        : [transaction([one]), transaction([other])];
-      await exploreSequence(profile, actions, statesOfPair);
+      if ((number + seed) % every !== 0) continue;
+      for (const [at, profile] of profiles.entries()) {
+        if (states < statesForEveryProfile && at !== (n + m) % profiles.length) continue;
+        await exploreOurs(profile, arrange([one, other], at + m), statesOfPair);
+      }
     }
   }
+  const random = new Random(seed);
+  for (let n = 0; n < states / statesOfTriples; n += 1) {
+    const [one, other, third] = [1, 2, 3].map(() => random.pick(everyOperation));
+    const profile = random.pick(profiles);
+    const arrangement = random.below(arrangements.length);
+    if (one === undefined || other === undefined || third === undefined) continue;
+    if (profile === undefined) continue;
+    await exploreOurs(profile, arrange([one, other, third], arrangement), statesOfPair);
+  }
+}
+
+function arrange(operations: readonly Operation[], number: number): readonly Action[] {
+  return arrangements[number % arrangements.length]?.(operations) ?? [];
 }
 
 async function exploreSequence(
@@ -103,8 +153,19 @@ function named(profile: Profile): Profile {
   return Object.assign(profile, { [fc.toStringMethod]: () => profile.name });
 }
 
-function transaction(operations: readonly Operation[]): Action {
-  return { do: 'transact', operations, edits: [], failingSwitch: 0, held: undefined };
+function transaction(
+  operations: readonly Operation[],
+  fails: Partial<Pick<Transact, 'failingSwitch' | 'failingSync'>> = {},
+): Action {
+  return {
+    do: 'transact',
+    operations,
+    edits: [],
+    failingSwitch: 0,
+    failingSync: 0,
+    held: undefined,
+    ...fails,
+  };
 }
 
 function causes(error: Error): string {
