@@ -1,6 +1,7 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { describeMachine } from './machine.js';
 import { runTool } from './setup.js';
 
 /** @typedef {{passed: number, failed: number, skipped: number}} Totals */
@@ -10,22 +11,38 @@ import { runTool } from './setup.js';
  * Runs vitest with one of our configurations, its own report visible, and counts the results.
  * @param {string} config
  * @param {readonly string[]} [files] only these, by default all of the configuration
+ * @param {readonly string[]} [options] for vitest
  * @returns {Totals}
  */
-export function runVitest(config, files = []) {
+export function runVitest(config, files = [], options = []) {
   const directory = mkdtempSync(path.join(tmpdir(), 'skillmeat-test-'));
   const report = path.join(directory, 'report.json');
   try {
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-    const status = runTool('vitest', ['run', '--config', config, ...reporters, ...files]);
+    const status = runTool('vitest', ['run', '--config', config, ...reporters, ...options, ...files]);
     // Without a report vitest did not even start.
-    return count(
+    const totals = count(
       status,
       existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : [],
     );
+    leaveEvidence([config, ...files].join(' '), totals);
+    return totals;
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/**
+ * Says how a suite ended, beside what its tests said of themselves (test/support/evidence.ts).
+ * @param {string} suite
+ * @param {Totals} totals
+ */
+function leaveEvidence(suite, totals) {
+  const directory = process.env['SKILLMEAT_EVIDENCE'];
+  if (directory === undefined) return;
+  mkdirSync(directory, { recursive: true });
+  const line = JSON.stringify({ suite, ...totals, machine: describeMachine() });
+  appendFileSync(path.join(directory, 'suites.jsonl'), `${line}\n`);
 }
 
 /**

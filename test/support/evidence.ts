@@ -16,6 +16,8 @@ export interface Evidence {
   /** Different states (or edits, or calls that failed) that were looked at. */
   readonly states: number;
   readonly violations: number;
+  /** Of what was chosen at random. */
+  readonly seed?: number;
   /** What a reader must know to judge the number. */
   readonly note?: string;
 }
@@ -35,4 +37,21 @@ export function testify(...rows: readonly (Evidence | NotRun)[]): void {
   const lines = rows.map((row) => `${JSON.stringify(row)}\n`);
   // One file a process: tests run side by side.
   fs.appendFileSync(path.join(directory, `${String(process.pid)}.jsonl`), lines.join(''));
+}
+
+/**
+ * Tells of what `look` looks at: it returns how many states, and throws at a violation.
+ */
+export async function testifyOf(
+  about: Omit<Evidence, 'states' | 'violations'>,
+  look: () => Promise<number>,
+): Promise<void> {
+  let states;
+  try {
+    states = await look();
+  } catch (error) {
+    testify({ ...about, states: 1, violations: 1 });
+    throw error;
+  }
+  testify({ ...about, states, violations: 0 });
 }
