@@ -48,17 +48,20 @@ function certify(directory: string): Certificate {
 }
 
 function readEvidence(directory: string): CertificateInput {
-  const evidence: Evidence[] = [];
+  const runs = new Map<string, Evidence[]>();
   const notRun: NotRun[] = [];
   const suites: SuiteOutcome[] = [];
-  for (const name of fs.readdirSync(directory).toSorted()) {
-    for (const line of fs.readFileSync(path.join(directory, name), 'utf8').split('\n')) {
-      if (line === '') continue;
+  for (const entry of fs.readdirSync(directory, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const evidence = runs.get(entry.parentPath) ?? [];
+    runs.set(entry.parentPath, evidence);
+    const text = fs.readFileSync(path.join(entry.parentPath, entry.name), 'utf8');
+    for (const line of text.split('\n').filter((one) => one !== '')) {
       const row = JSON.parse(line) as Evidence | NotRun | SuiteOutcome;
       if ('suite' in row) suites.push(row);
       else if ('whyNot' in row) notRun.push(row);
       else evidence.push(row);
     }
   }
-  return { evidence, notRun, suites };
+  return { evidence: [...runs.values()], notRun, suites };
 }

@@ -16,7 +16,8 @@ export interface SuiteOutcome {
 }
 
 export interface CertificateInput {
-  readonly evidence: readonly Evidence[];
+  /** Of each run by itself: two runs may have looked at the same. */
+  readonly evidence: readonly (readonly Evidence[])[];
   readonly notRun: readonly NotRun[];
   readonly suites: readonly SuiteOutcome[];
 }
@@ -66,7 +67,7 @@ const neverTested = [
 ];
 
 export function renderCertificate(input: CertificateInput): Certificate {
-  const rows = mergeRows(input.evidence);
+  const rows = mergeRuns(input.evidence.map(mergeRows));
   const missing = missingKinds(rows, input);
   const failures = failuresOf(rows, input.suites);
   const isClean = failures.length === 0;
@@ -98,22 +99,40 @@ interface Row {
 
 /** Tests of one kind of fault may each tell of a part. */
 function mergeRows(evidence: readonly Evidence[]): readonly Row[] {
-  const rows = new Map<string, Row>();
-  for (const { fault, on, native, states, violations, note, seed } of evidence) {
-    const key = JSON.stringify([fault, on, native]);
-    const found = rows.get(key);
-    const seeded = seed === undefined ? [] : [`seed ${String(seed)}`];
-    const notes = [...(found?.notes ?? []), ...(note === undefined ? [] : [note]), ...seeded];
-    rows.set(key, {
-      fault,
-      on,
-      native,
-      states: (found?.states ?? 0) + states,
-      violations: (found?.violations ?? 0) + violations,
-      notes: [...new Set(notes)],
-    });
+  const rows = evidence.map(({ note, seed, ...row }): Row => {
+    const seeds = seed === undefined ? [] : [`seed ${String(seed)}`];
+    return { ...row, notes: note === undefined ? seeds : [note, ...seeds] };
+  });
+  return mergeEqual(rows, (one, other) => one + other);
+}
+
+/** Of what several runs looked at, the run with the most states counts. */
+function mergeRuns(runs: readonly (readonly Row[])[]): readonly Row[] {
+  const rows = mergeEqual(runs.flat(), Math.max);
+  return rows.toSorted((a, b) => compare(a.fault, b.fault) || compare(a.on, b.on));
+}
+
+function mergeEqual(
+  rows: readonly Row[],
+  merge: (one: number, other: number) => number,
+): readonly Row[] {
+  const merged = new Map<string, Row>();
+  for (const row of rows) {
+    const key = JSON.stringify([row.fault, row.on, row.native]);
+    const found = merged.get(key);
+    const together = found === undefined ? row : mergeTwo(found, row, merge);
+    merged.set(key, together);
   }
-  return [...rows.values()].toSorted((a, b) => compare(a.fault, b.fault) || compare(a.on, b.on));
+  return [...merged.values()];
+}
+
+function mergeTwo(one: Row, other: Row, merge: (one: number, other: number) => number): Row {
+  return {
+    ...one,
+    states: merge(one.states, other.states),
+    violations: merge(one.violations, other.violations),
+    notes: [...new Set([...one.notes, ...other.notes])],
+  };
 }
 
 function missingKinds(
@@ -124,7 +143,8 @@ function missingKinds(
   const empty = rows
     .filter(({ states }) => states === 0)
     .map(({ fault, on }) => ({ fault, on, whyNot: 'it ran and looked at no state' }));
-  const told = [...notRun, ...empty];
+  const whyNots = new Map([...notRun, ...empty].map((one) => [JSON.stringify(one), one]));
+  const told = [...whyNots.values()];
   const silent = expectedFaults
     .filter(({ fault, on }) => {
       const isMeant = (one: { readonly fault: string; readonly on: string }): boolean =>

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describeMachine } from './machine.js';
@@ -19,13 +19,15 @@ export function runVitest(config, files = [], options = []) {
   const report = path.join(directory, 'report.json');
   try {
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-    const status = runTool('vitest', ['run', '--config', config, ...reporters, ...options, ...files]);
+    const args = ['run', '--config', config, ...reporters, ...options, ...files];
+    const evidence = makeEvidenceDirectory();
+    const status = runTool('vitest', args, { ...process.env, SKILLMEAT_EVIDENCE: evidence });
     // Without a report vitest did not even start.
     const totals = count(
       status,
       existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : [],
     );
-    leaveEvidence([config, ...files].join(' '), totals);
+    if (evidence !== undefined) noteTotals(evidence, [config, ...files].join(' '), totals);
     return totals;
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -33,16 +35,25 @@ export function runVitest(config, files = [], options = []) {
 }
 
 /**
- * Says how a suite ended, beside what its tests said of themselves (test/support/evidence.ts).
+ * A place of its own for what the tests of this run say (test/support/evidence.ts): the next run may
+ * look at the same again, and that must not count twice.
+ */
+function makeEvidenceDirectory() {
+  const evidence = process.env['SKILLMEAT_EVIDENCE'];
+  if (evidence === undefined) return undefined;
+  mkdirSync(evidence, { recursive: true });
+  return mkdtempSync(path.join(evidence, 'run-'));
+}
+
+/**
+ * Says how a suite ended, beside what its tests said.
+ * @param {string} evidence
  * @param {string} suite
  * @param {Totals} totals
  */
-function leaveEvidence(suite, totals) {
-  const directory = process.env['SKILLMEAT_EVIDENCE'];
-  if (directory === undefined) return;
-  mkdirSync(directory, { recursive: true });
+function noteTotals(evidence, suite, totals) {
   const line = JSON.stringify({ suite, ...totals, machine: describeMachine() });
-  appendFileSync(path.join(directory, 'suites.jsonl'), `${line}\n`);
+  writeFileSync(path.join(evidence, 'suite.jsonl'), `${line}\n`);
 }
 
 /**

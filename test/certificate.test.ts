@@ -13,11 +13,8 @@ function row(given: Partial<Evidence>): Evidence {
 }
 
 /** Evidence of everything that a full run tries. */
-const full: CertificateInput = {
-  evidence: expectedFaults.map(({ fault, on = 'ext4' }) => row({ fault, on })),
-  notRun: [],
-  suites: [suite],
-};
+const everything = expectedFaults.map(({ fault, on = 'ext4' }) => row({ fault, on }));
+const full: CertificateInput = { evidence: [everything], notRun: [], suites: [suite] };
 
 function firstLine({ text }: { readonly text: string }): string {
   return text.split('\n')[0] ?? '';
@@ -36,7 +33,7 @@ describe('the certificate', () => {
 
   test('begins with a violation, and fails', () => {
     const broken = row({ fault: 'power cut', on: 'xfs', violations: 2 });
-    const certificate = renderCertificate({ ...full, evidence: [...full.evidence, broken] });
+    const certificate = renderCertificate({ ...full, evidence: [[...everything, broken]] });
     expect(certificate.isClean).toBe(false);
     expect(firstLine(certificate)).toBe('**FAILED: 2 violations by power cut on xfs.**');
     expect(certificate.text).toContain('| power cut | xfs | both | 2 000 | **2** |');
@@ -55,45 +52,43 @@ describe('the certificate', () => {
   });
 
   test('lists an expected kind of fault without evidence as not run', () => {
-    const evidence = full.evidence.filter(({ fault }) => fault !== 'corruption');
-    const certificate = renderCertificate({ ...full, evidence });
+    const evidence = everything.filter(({ fault }) => fault !== 'corruption');
+    const certificate = renderCertificate({ ...full, evidence: [evidence] });
     expect(firstLine(certificate)).toContain('1 kinds of fault were NOT RUN');
     expect(certificate.text).toContain('| corruption | any | nothing says that it ran |');
   });
 
   test('asks for every file system by itself', () => {
-    const evidence = full.evidence.map((one) =>
+    const evidence = everything.map((one) =>
       one.fault === 'power cut' && one.on === 'btrfs' ? { ...one, on: 'btrfs2' } : one,
     );
-    const certificate = renderCertificate({ ...full, evidence });
+    const certificate = renderCertificate({ ...full, evidence: [evidence] });
     expect(certificate.text).toContain('| power cut | btrfs | nothing says that it ran |');
   });
 
   test('takes a variant of a file system for it', () => {
-    const evidence = full.evidence.map((one) =>
+    const evidence = everything.map((one) =>
       one.fault === 'power cut' ? { ...one, on: `${one.on}, commit=1` } : one,
     );
-    expect(renderCertificate({ ...full, evidence }).text).not.toContain('nothing says');
+    expect(renderCertificate({ ...full, evidence: [evidence] }).text).not.toContain('nothing says');
   });
 
   test('gives the reason of what could not be tried, and never shows it among what ran', () => {
-    const evidence = full.evidence.filter(({ fault }) => fault !== 'power cut');
+    const evidence = everything.filter(({ fault }) => fault !== 'power cut');
     const notRun = ['ext4', 'xfs', 'btrfs'].map((on) => ({
       fault: 'power cut',
       on,
       whyNot: 'this is not root',
     }));
-    const { text } = renderCertificate({ ...full, evidence, notRun });
+    const { text } = renderCertificate({ ...full, evidence: [evidence], notRun });
     expect(text).toContain('| power cut | xfs | this is not root |');
     const [, ran] = text.split('## What ran');
     expect(ran).not.toContain('| power cut |');
   });
 
   test('does not count a kind that looked at nothing as run', () => {
-    const evidence = full.evidence.map((one) =>
-      one.fault === 'race' ? { ...one, states: 0 } : one,
-    );
-    const { text } = renderCertificate({ ...full, evidence });
+    const evidence = everything.map((one) => (one.fault === 'race' ? { ...one, states: 0 } : one));
+    const { text } = renderCertificate({ ...full, evidence: [evidence] });
     expect(text).toContain('| race | ext4 | it ran and looked at no state |');
     expect(text.split('## What ran')[1]).not.toContain('| race |');
   });
@@ -103,7 +98,17 @@ describe('the certificate', () => {
       row({ on: 'tmpfs', states: 40, note: 'a', seed: 5 }),
       row({ on: 'tmpfs', states: 2, note: 'b', seed: 5 }),
     ];
-    const { text } = renderCertificate({ ...full, evidence: [...full.evidence, ...more] });
+    const { text } = renderCertificate({ ...full, evidence: [[...everything, ...more]] });
     expect(text).toContain('| race | tmpfs | both | 42 | 0 | a; seed 5; b |');
+  });
+
+  test('does not add up runs: they may have looked at the same', () => {
+    const again = [row({ on: 'tmpfs', states: 40 }), row({ fault: 'race', on: 'ext4' })];
+    const { text } = renderCertificate({ ...full, evidence: [everything, again] });
+    expect(text).toContain('| race | tmpfs | both | 40 | 0 |');
+    expect(text).toContain('| race | ext4 | both | 1 000 | 0 |');
+    const broken = [row({ fault: 'race', on: 'ext4', states: 1, violations: 1 })];
+    const failed = renderCertificate({ ...full, evidence: [everything, broken] });
+    expect(firstLine(failed)).toContain('FAILED: 1 violations by race on ext4');
   });
 });
