@@ -55,8 +55,8 @@ function readEvidence(directory: string): CertificateInput {
     if (!entry.isFile()) continue;
     const evidence = runs.get(entry.parentPath) ?? [];
     runs.set(entry.parentPath, evidence);
-    const text = fs.readFileSync(path.join(entry.parentPath, entry.name), 'utf8');
-    for (const line of text.split('\n').filter((one) => one !== '')) {
+    const lines = fs.readFileSync(path.join(entry.parentPath, entry.name), 'utf8').split('\n');
+    for (const line of lines.filter((one) => one !== '')) {
       const row = JSON.parse(line) as Evidence | NotRun | SuiteOutcome;
       if ('suite' in row) suites.push(row);
       else if ('whyNot' in row) notRun.push(row);

@@ -62,7 +62,7 @@ try {
   violation = error instanceof Error ? `${error.message}\n${causes(error)}` : String(error);
 }
 const explored: Explored = {
-  seen: explorer.seenStates.map((states) => ({ ...states, hashes: [...states.hashes] })),
+  seen: explorer.seenStates.map((seen) => ({ ...seen, hashes: [...seen.hashes] })),
   blocked: explorer.blocked,
   sequences,
   workloads,
