@@ -13,7 +13,7 @@ import { testify } from '../support/evidence.js';
 /** The same states in every run, so that a commit is judged by what it changed; the deep run takes new ones. */
 const seed = Number(process.env['SKILLMEAT_STATES_SEED'] ?? 79_191);
 const states = Number(process.env['SKILLMEAT_STATES'] ?? 50_000);
-const parts = Number(process.env['SKILLMEAT_STATES_PROCESSES'] ?? 1);
+const processes = Number(process.env['SKILLMEAT_STATES_PROCESSES'] ?? 1);
 
 const faultOf: Record<CrashKind, string> = {
   workload: 'crash after any step',
@@ -22,7 +22,7 @@ const faultOf: Record<CrashKind, string> = {
 };
 
 test('whatever a crash leaves, recovery keeps every promise', async () => {
-  const explored = await explore({ seed, states, parts });
+  const explored = await explore({ seed, states }, processes);
   const { count, countOf, sequences, workloads, blocked, violation, violatedOn } = explored;
   for (const { name, calls } of profiles) {
     for (const kind of crashKinds) {

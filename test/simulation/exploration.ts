@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { CrashKind, SeenStates } from './explorer.js';
+import { explorePart } from './part.js';
 
 /** What one process explores; it does its part of the sequences, and its share of the states. */
 export interface Exploration {
@@ -32,12 +33,18 @@ interface SeenHashes extends Omit<SeenStates, 'hashes'> {
   readonly hashes: readonly string[];
 }
 
-/** Explores in as many processes as there are parts. */
+/** Explores in so many processes, or, with none, in this one, where a coverage tool sees it. */
 export async function explore(
-  given: Omit<Exploration, 'part'>,
+  given: Pick<Exploration, 'seed' | 'states'>,
+  processes: number,
 ): Promise<Explored & { readonly count: number; readonly countOf: CountOf }> {
-  const parts = Array.from({ length: given.parts }, (_, part) => exploreIn({ ...given, part }));
-  const explored = await Promise.all(parts);
+  const parts = Array.from({ length: processes }, (_, part) =>
+    exploreIn({ ...given, part, parts: processes }),
+  );
+  const explored =
+    processes === 0
+      ? [await explorePart({ ...given, part: 0, parts: 1 })]
+      : await Promise.all(parts);
   const sum = (of: (one: Explored) => number): number =>
     explored.reduce((total, one) => total + of(one), 0);
   const seen = explored.flatMap((one) => one.seen);
