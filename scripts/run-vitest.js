@@ -1,6 +1,7 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { describeMachine } from './machine.js';
 import { runTool } from './setup.js';
 
 /** @typedef {{passed: number, failed: number, skipped: number}} Totals */
@@ -10,22 +11,49 @@ import { runTool } from './setup.js';
  * Runs vitest with one of our configurations, its own report visible, and counts the results.
  * @param {string} config
  * @param {readonly string[]} [files] only these, by default all of the configuration
+ * @param {readonly string[]} [options] for vitest
  * @returns {Totals}
  */
-export function runVitest(config, files = []) {
+export function runVitest(config, files = [], options = []) {
   const directory = mkdtempSync(path.join(tmpdir(), 'skillmeat-test-'));
   const report = path.join(directory, 'report.json');
   try {
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-    const status = runTool('vitest', ['run', '--config', config, ...reporters, ...files]);
+    const args = ['run', '--config', config, ...reporters, ...options, ...files];
+    const evidence = makeEvidenceDirectory();
+    const status = runTool('vitest', args, { ...process.env, SKILLMEAT_EVIDENCE: evidence });
     // Without a report vitest did not even start.
-    return count(
+    const totals = count(
       status,
       existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : [],
     );
+    if (evidence !== undefined) noteTotals(evidence, [config, ...files].join(' '), totals);
+    return totals;
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/**
+ * A place of its own for what the tests of this run say (test/support/evidence.ts): the next run may
+ * look at the same again, and that must not count twice.
+ */
+function makeEvidenceDirectory() {
+  const evidence = process.env['SKILLMEAT_EVIDENCE'];
+  if (evidence === undefined) return undefined;
+  mkdirSync(evidence, { recursive: true });
+  return mkdtempSync(path.join(evidence, 'run-'));
+}
+
+/**
+ * Says how a suite ended, beside what its tests said.
+ * @param {string} evidence
+ * @param {string} suite
+ * @param {Totals} totals
+ */
+function noteTotals(evidence, suite, totals) {
+  const line = JSON.stringify({ suite, ...totals, machine: describeMachine() });
+  writeFileSync(path.join(evidence, 'suite.jsonl'), `${line}\n`);
 }
 
 /**

@@ -27,10 +27,11 @@ export function run(program, args, environment = process.env) {
  * Runs a tool out of node_modules and returns its exit code.
  * @param {string} name
  * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} [environment]
  * @returns {number}
  */
-export function runTool(name, args) {
-  return run(path.join(root, 'node_modules', '.bin', name), args);
+export function runTool(name, args, environment) {
+  return run(path.join(root, 'node_modules', '.bin', name), args, environment);
 }
 
 /** Installs what package-lock.json asks for, unless it is installed already and works on this Node. */

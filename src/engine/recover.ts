@@ -594,7 +594,9 @@ class Recovery {
     while (state.next < hops.length) {
       const hop = hops[state.next];
       assert(hop !== undefined, 'the next hop is there');
-      if (isSameImage(hop.from, hop.to)) {
+      // Hops need not follow on each other: another program may have been there in between, and its
+      // edit be lost with the power. Then the path can be where the hop leads already.
+      if (isSameImage(hop.from, hop.to) || isSameImage(state.found, hop.to)) {
         state.next += 1;
         continue;
       }

@@ -295,6 +295,7 @@ function isOwner(value: unknown): value is OwnerRecord {
     typeof pid === 'number' &&
     typeof isReleased === 'boolean' &&
     typeof head === 'object' &&
+    head !== null &&
     typeof head.id === 'number' &&
     typeof head.chain === 'string'
   );

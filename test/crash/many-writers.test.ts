@@ -3,6 +3,7 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { openStore } from '../../src/engine/index.js';
+import { type Evidence, testifyOf } from '../support/evidence.js';
 import { Child, cleanUp, makeDirectory, seededRandom, sha256 } from '../support/processes.js';
 import type { CommitInput } from './children/commit-in-turn.mjs';
 import { type NativeMode, requireChain } from './recovered-state.js';
@@ -15,19 +16,13 @@ import { type NativeMode, requireChain } from './recovered-state.js';
 afterEach(cleanUp);
 
 test('8 processes with 200 transactions each leave all 1600, one after the other', async () => {
-  const { root, writers } = await startWriters(repeat(8, 'auto'), 200);
-  for (const { child } of writers) await child.succeeded();
-  const committed = await requireSerial(root);
-  expect(committed).toEqual(new Set(writers.flatMap(({ all }) => all)));
-  console.log(`many writers: ${String(committed.size)} transactions of 8 processes, all there`);
+  const committed = await commitAtOnce(repeat(8, 'auto'), 200);
+  console.log(`many writers: ${String(committed)} transactions of 8 processes, all there`);
 });
 
 test('processes with and without the native part exclude each other', async () => {
   const modes = [...repeat(4, 'auto'), ...repeat(4, 'off')];
-  const { root, writers } = await startWriters(modes, 25);
-  for (const { child } of writers) await child.succeeded();
-  const committed = await requireSerial(root);
-  expect(committed).toEqual(new Set(writers.flatMap(({ all }) => all)));
+  await commitAtOnce(modes, 25);
 });
 
 test.each<[string, readonly NativeMode[], number]>([
@@ -36,41 +31,74 @@ test.each<[string, readonly NativeMode[], number]>([
 ])(
   'killing a third of %s loses nothing acknowledged and blocks nobody',
   async (_, modes, count) => {
-    const random = seededRandom(`killing a third of ${String(modes.length)} writers`);
-    const { root, writers } = await startWriters(modes, count);
-    const shuffled = writers
-      .map((writer) => ({ writer, order: random.below(1_000_000) }))
-      .toSorted((a, b) => a.order - b.order)
-      .map(({ writer }) => writer);
-    const victims = shuffled.slice(0, Math.round(writers.length / 3));
-    // Most die with the lock in their hands, some while they wait for it.
-    const moments = victims.map((writer) => ({
-      writer,
-      transaction: 1 + random.below(count - 1),
-      laterMs: random.below(5),
-    }));
-    await Promise.all(
-      moments.map(async ({ writer, transaction, laterMs }) => {
-        await writer.child.hears('HOLDING', transaction);
-        if (laterMs > 0) await setTimeout(laterMs - 1);
-        writer.child.signal('SIGKILL');
-      }),
-    );
-    for (const { child } of writers) {
-      if (!victims.some((victim) => victim.child === child)) await child.succeeded();
-    }
-    const ends = await Promise.all(victims.map(({ child }) => child.ended));
-    const killed = ends.filter(({ signal }) => signal === 'SIGKILL').length;
-    const committed = await requireSerial(root);
-    const acknowledged = writers.flatMap(({ child }) => child.said('ACK'));
-    for (const line of acknowledged) expect(committed).toContain(line.split(' ')[1]);
-    // Each victim may have had one more on its way.
-    expect(committed.size - acknowledged.length).toBeLessThanOrEqual(killed);
-    console.log(
-      `killed ${String(killed)} of ${String(writers.length)} writers: ${String(acknowledged.length)} transactions acknowledged, ${String(committed.size)} there`,
-    );
+    await testifyOf(about('killed among other writers', modes), () => killAThird(modes, count));
   },
 );
+
+/** @returns how many transactions there are afterwards. */
+async function commitAtOnce(modes: readonly NativeMode[], count: number): Promise<number> {
+  let size = 0;
+  await testifyOf(about('many writers at once', modes), async () => {
+    const { root, writers } = await startWriters(modes, count);
+    for (const { child } of writers) await child.succeeded();
+    const committed = await requireSerial(root);
+    expect(committed).toEqual(new Set(writers.flatMap(({ all }) => all)));
+    ({ size } = committed);
+    return size;
+  });
+  return size;
+}
+
+function about(
+  fault: string,
+  modes: readonly NativeMode[],
+): Omit<Evidence, 'states' | 'violations'> {
+  const [native = 'auto'] = modes;
+  return {
+    fault,
+    on: 'the test machine',
+    native: new Set(modes).size > 1 ? 'both' : native,
+    note: 'states are transactions',
+  };
+}
+
+/** @returns how many transactions there are afterwards. */
+async function killAThird(modes: readonly NativeMode[], count: number): Promise<number> {
+  const random = seededRandom(`killing a third of ${String(modes.length)} writers`);
+  const { root, writers } = await startWriters(modes, count);
+  const shuffled = writers
+    .map((writer) => ({ writer, order: random.below(1_000_000) }))
+    .toSorted((a, b) => a.order - b.order)
+    .map(({ writer }) => writer);
+  const victims = shuffled.slice(0, Math.round(writers.length / 3));
+  // Most die with the lock in their hands, some while they wait for it.
+  const moments = victims.map((writer) => ({
+    writer,
+    transaction: 1 + random.below(count - 1),
+    laterMs: random.below(5),
+  }));
+  await Promise.all(
+    moments.map(async ({ writer, transaction, laterMs }) => {
+      await writer.child.hears('HOLDING', transaction);
+      if (laterMs > 0) await setTimeout(laterMs - 1);
+      writer.child.signal('SIGKILL');
+    }),
+  );
+  for (const { child } of writers) {
+    if (!victims.some((victim) => victim.child === child)) await child.succeeded();
+  }
+  const ends = await Promise.all(victims.map(({ child }) => child.ended));
+  const killed = ends.filter(({ signal }) => signal === 'SIGKILL').length;
+  const committed = await requireSerial(root);
+  const acknowledged = writers.flatMap(({ child }) => child.said('ACK'));
+  for (const line of acknowledged) expect(committed).toContain(line.split(' ')[1]);
+  // Each victim may have had one more on its way.
+  expect(committed.size - acknowledged.length).toBeLessThanOrEqual(killed);
+  console.log(
+    `killed ${String(killed)} of ${String(writers.length)} writers: ${String(acknowledged.length)} transactions acknowledged, ${String(committed.size)} there`,
+  );
+  return committed.size;
+}
 
 interface Writer {
   readonly child: Child;

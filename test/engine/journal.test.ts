@@ -7,6 +7,7 @@ import { hashContent } from '../../src/engine/hash.js';
 import { absent } from '../../src/engine/image.js';
 import { type ChangeRow, type Head, Journal } from '../../src/engine/journal.js';
 import { parsePath } from '../../src/engine/path.js';
+import { whileSqliteFails } from '../support/failing-sqlite.js';
 import { prepareConnection, requireDurability, requireOurSchema } from '../../src/engine/schema.js';
 import { openDatabase, type SqliteDatabase } from '../../src/engine/sqlite.js';
 
@@ -172,6 +173,109 @@ test('a writer with a past epoch cannot commit', () => {
   expect(codeOf(() => journal.bumpEpoch(1))).toBe('FENCED');
   expect(codeOf(() => journal.commit(transaction as never, [], { epoch: 2, head }))).toBe('FENCED');
   expect(journal.head()).toEqual(head);
+});
+
+describe('when SQLite fails', () => {
+  test.each([
+    ['SQLITE_FULL', 'DISK_FULL'],
+    ['SQLITE_READONLY', 'READ_ONLY'],
+    ['SQLITE_READONLY_DBMOVED', 'READ_ONLY'],
+    ['SQLITE_CANTOPEN', 'PERMISSION_DENIED'],
+    ['SQLITE_PERM', 'PERMISSION_DENIED'],
+    ['SQLITE_AUTH', 'PERMISSION_DENIED'],
+    ['SQLITE_BUSY', 'STORE_LOCKED'],
+    ['SQLITE_LOCKED', 'STORE_LOCKED'],
+    ['SQLITE_IOERR_WRITE', 'IO_FAILED'],
+  ])('with %s, that is %s, and nothing was written', (sqliteCode, code) => {
+    using journal = Journal.open(path);
+    for (const statement of ['BEGIN IMMEDIATE', 'COMMIT']) {
+      whileSqliteFails(sqliteCode, statement, () => {
+        expect(codeOf(() => journal.setMeta({ epoch: 9 }))).toBe(code);
+      });
+      expect(journal.epoch()).toBe(1);
+    }
+    expect(
+      codeOf(() => commit(journal, 1)),
+      'it goes on',
+    ).toBe('fine');
+  });
+
+  test.each([
+    ['before its commit', 'SQLITE_IOERR_WRITE', 'BEGIN IMMEDIATE', 'IO_FAILED'],
+    ['for want of room in its commit', 'SQLITE_FULL', 'COMMIT', 'DISK_FULL'],
+  ])('a transaction that fails %s is not there', (_when, sqliteCode, statement, code) => {
+    using journal = Journal.open(path);
+    whileSqliteFails(sqliteCode, statement, () => {
+      expect(codeOf(() => commit(journal, 1))).toBe(code);
+    });
+    expect(journal.head().id).toBe(0);
+    expect(codeOf(() => commit(journal, 1))).toBe('fine');
+  });
+
+  test('in a commit in any other way, nobody knows, and nothing is written after it', () => {
+    using journal = Journal.open(path);
+    const flushed = { ...journal.head() };
+    const given = { epoch: 1, head: flushed };
+    const transaction = {
+      uuid: '00000001-rest',
+      stage: '1-00000001',
+      message: '',
+      committedAt: 0,
+      bootId: '',
+      changeCount: 2,
+      displacedBytes: 0,
+      flush: 'with' as const,
+    };
+    whileSqliteFails('SQLITE_IOERR_FSYNC', 'COMMIT', () => {
+      expect(codeOf(() => journal.commit(transaction, rowsOf(1), given))).toBe('COMMIT_UNKNOWN');
+      // SQLite may still be within it: a second transaction cannot even begin.
+      expect(codeOf(() => journal.commit(transaction, rowsOf(1), given))).toMatch(/^(?!fine)/);
+    });
+  });
+
+  test('its own check tells of a row that breaks the rules of its table', () => {
+    const database = openDatabase(path);
+    database.unsafeMode();
+    const swap = (from: string, to: string): void => {
+      database.exec(`
+        PRAGMA writable_schema = ON;
+        UPDATE sqlite_schema SET sql = replace(sql, '${from}', '${to}') WHERE name = 'meta';
+        PRAGMA writable_schema = RESET;
+      `);
+    };
+    const { sql } = database
+      .prepare<[], { sql: string }>("SELECT sql FROM sqlite_schema WHERE name = 'meta'")
+      .get() ?? { sql: '' };
+    const column = /value[^,\n]*/.exec(sql)?.[0] ?? '';
+    swap(column, 'value ANY');
+    database.exec("INSERT INTO meta (key, value) VALUES ('odd', NULL)");
+    swap('value ANY', column);
+    database.close();
+    using journal = Journal.open(path);
+    expect(codeOf(() => journal.quickCheck())).toBe('JOURNAL_DAMAGED');
+  });
+
+  test.each([
+    ['a file without its hash', "after_kind = 'file', after_sha256 = NULL"],
+    [
+      'a link without its target',
+      "after_kind = 'symlink', after_sha256 = NULL, after_size = NULL, after_mode = NULL, after_target = NULL",
+    ],
+  ])('%s is damage', (_name, columns) => {
+    {
+      using journal = Journal.open(path);
+      commit(journal, 1);
+    }
+    change(`PRAGMA ignore_check_constraints = ON; UPDATE journal_change SET ${columns}`);
+    using journal = Journal.open(path);
+    expect(codeOf(() => journal.changes(1))).toBe('JOURNAL_DAMAGED');
+  });
+
+  test('a journal that does not say how far it was pruned was not pruned', () => {
+    change("DELETE FROM meta WHERE key = 'pruned_through'");
+    using journal = Journal.open(path);
+    expect(journal.prunedThrough()).toBe(0);
+  });
 });
 
 describe('a connection', () => {

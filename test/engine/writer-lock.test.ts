@@ -217,7 +217,10 @@ describe.each(modes)('native %s', (mode) => {
     const store = await sandbox.open();
     await store.transact({}, (tx) => tx.write('a', 'a'));
     await store.close();
-    for (const text of ['', '{"pid":', '[]', 'null', '{"pid":"x"}', '\0'.repeat(1_024)]) {
+    const texts = ['host', 'command', 'bootId', 'since'].map((name) => `"${name}":"x"`);
+    const withoutHead = `{${texts.join(',')},"pid":1,"isReleased":true,"head":null}`;
+    const plain = ['', '{"pid":', '[]', 'null', '{"pid":"x"}', '\0'.repeat(1_024)];
+    for (const text of [...plain, withoutHead]) {
       writeFileSync(sandbox.at('.skillmeat/owner'), text);
       const again = await sandbox.open();
       await again.transact({}, (tx) => tx.write('b', text.length.toString()));

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { Explorer, type SecondCrashes } from '../simulation/explorer.js';
 import { profiles } from '../simulation/profiles.js';
+import { testify } from '../support/evidence.js';
 import type { Action, Operation, Workload } from '../simulation/workload.js';
 
 /*
@@ -22,7 +23,15 @@ function transaction(
   operations: readonly Operation[],
   given: Partial<Extract<Action, { do: 'transact' }>> = {},
 ): Action {
-  return { do: 'transact', operations, edits: [], failingSwitch: 0, held: undefined, ...given };
+  return {
+    do: 'transact',
+    operations,
+    edits: [],
+    failingSwitch: 0,
+    failingSync: 0,
+    held: undefined,
+    ...given,
+  };
 }
 
 const found: readonly Found[] = [
@@ -153,6 +162,16 @@ test.each(found)('no longer: $what', async ({ profile: name, actions, seed, seco
   if (profile === undefined) throw new Error(`there is no profile ${name}`);
   const workload: Workload = { actions, seed };
   using explorer = new Explorer(secondCrashes);
-  await explorer.explore(profile, workload, secondCrashes === undefined ? statesEach : 80);
+  try {
+    await explorer.explore(profile, workload, secondCrashes === undefined ? statesEach : 80);
+  } finally {
+    testify({
+      fault: 'crash states that broke a promise once',
+      on: `simulated ${profile.name.replace(', plain', '')}`,
+      native: profile.calls === 'native' ? 'auto' : 'off',
+      states: explorer.seen.size,
+      violations: explorer.violatedOn.size,
+    });
+  }
   expect(explorer.seen.size).toBeGreaterThan(0);
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { testify } from '../support/evidence.js';
 import { Child, cleanUp, inParallel, makeDirectory } from '../support/processes.js';
 import type {
   DiskFaultInput,
@@ -43,6 +44,9 @@ function casesOf({ type }: FileSystemVariant): readonly FaultCase[] {
 const whyNot = whyNoDisk(['mkfs.ext4', 'mkfs.xfs', 'mkfs.btrfs', 'xfs_io', 'findmnt']);
 if (whyNot !== undefined) {
   console.warn(`\n!!! NOT RUN: failing disks under real file systems; ${whyNot}.\n`);
+  for (const on of new Set(fileSystems.map(({ type }) => type))) {
+    testify({ fault: 'failing disk', on, whyNot });
+  }
 }
 
 describe.skipIf(whyNot !== undefined)('a disk that fails', () => {
@@ -53,6 +57,7 @@ describe.skipIf(whyNot !== undefined)('a disk that fails', () => {
     await inParallel(fileSystems, async (variant) => {
       outcomes.set(variant.name, await runFaults(variant, program));
     });
+    report(outcomes);
   });
   afterAll(cleanUp);
 
@@ -90,6 +95,21 @@ describe.skipIf(whyNot !== undefined)('a disk that fails', () => {
     },
   );
 });
+
+function report(outcomes: ReadonlyMap<string, readonly DiskFaultOutcome[]>): void {
+  for (const { name, type, native } of fileSystems) {
+    const found = outcomes.get(name) ?? [];
+    const killed = found.filter(({ said }) => said.includes('SIGBUS')).length;
+    testify({
+      fault: 'failing disk',
+      on: type,
+      native,
+      states: found.length,
+      violations: found.filter(({ violation }) => violation !== undefined).length,
+      note: `failed write-backs, writes, flushes, full, stopped; SQLite ended by SIGBUS in ${String(killed)}`,
+    });
+  }
+}
 
 /**
  * A child for all of the cases; one that the kernel kills is followed by another, which first looks

@@ -1,12 +1,9 @@
-import { spawnSync } from 'node:child_process';
-import fs from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { firstFew } from '../crash/recovered-state.js';
+import { testify } from '../support/evidence.js';
 import { Child, cleanUp, inParallel, makeDirectory, seededRandom } from '../support/processes.js';
 import type { PowerCutInput, PowerCutReport } from './children/power-cut-child.js';
-import { type FileSystemVariant, toolsOf } from './disk/file-systems.js';
+import type { FileSystemVariant } from './disk/file-systems.js';
 import { compileDisk, inOwnNamespace, whyNoDisk } from './disk/recording-disk.js';
 
 /*
@@ -17,7 +14,6 @@ import { compileDisk, inOwnNamespace, whyNoDisk } from './disk/recording-disk.js
  *
  * SKILLMEAT_POWER_CUTS: how many states of each file system, by all of its variants; more in the
  * deep run.
- * SKILLMEAT_POWER_CUT_REPORT: where to write the counts as JSON.
  */
 
 const statesPerFileSystem = Number(process.env['SKILLMEAT_POWER_CUTS'] ?? 400);
@@ -47,6 +43,10 @@ const programs = ['mkfs.ext4', 'mkfs.xfs', 'mkfs.btrfs', 'e2fsck', 'xfs_repair',
 const whyNot = whyNoDisk(programs);
 if (whyNot !== undefined) {
   console.warn(`\n!!! NOT RUN: power cuts on real file systems; ${whyNot}.\n`);
+  for (const on of new Set(variants.map(({ type }) => type))) {
+    testify({ fault: 'power cut', on, whyNot });
+    testify({ fault: 'power cut while recovering', on, whyNot });
+  }
 }
 
 describe.skipIf(whyNot !== undefined)('after a power cut at any write', () => {
@@ -108,29 +108,24 @@ async function cutPower(
 }
 
 function report(seed: number, reports: ReadonlyMap<string, PowerCutReport>): void {
-  const rows = variants.flatMap(({ name, type, mountOptions, native }) => {
+  for (const { name, type, mountOptions, native } of variants) {
     const found = reports.get(name);
-    return found === undefined ? [] : [{ name, type, mountOptions, native, ...found }];
-  });
-  for (const row of rows) {
-    const { name, possible, states, secondStates } = row;
-    const { violations, unmountable, tornBeyondMounting } = row;
+    if (found === undefined) continue;
+    const { possible, states, secondStates, violations, unmountable, tornBeyondMounting } = found;
     console.log(
       `power cut, ${name}: ${String(states)} of ${String(possible)} states and ${String(secondStates)} of cut recoveries; ${String(violations.length)} violations, ${String(unmountable.length)} not mountable, ${String(tornBeyondMounting)} torn so that the file system itself was lost`,
     );
+    const at = { on: [type, ...mountOptions].join(', '), native, seed };
+    testify(
+      {
+        ...at,
+        fault: 'power cut',
+        states,
+        violations: violations.length + unmountable.length,
+        note: `of ${String(possible)} that the recorded writes allow; ${String(tornBeyondMounting)} torn so that the file system itself was lost`,
+      },
+      // What one of these breaks is among the violations above.
+      { ...at, fault: 'power cut while recovering', states: secondStates, violations: 0 },
+    );
   }
-  const file = process.env['SKILLMEAT_POWER_CUT_REPORT'];
-  if (file === undefined) return;
-  const versions = {
-    kernel: os.release(),
-    node: process.version,
-    tools: Object.values(toolsOf).map(({ version }) => versionOf(version)),
-  };
-  fs.writeFileSync(path.resolve(file), `${JSON.stringify({ seed, versions, rows }, null, 2)}\n`);
-}
-
-/** The first line that says a number; some write it to standard error. */
-function versionOf([program, ...rest]: readonly [string, ...string[]]): string {
-  const { stdout, stderr } = spawnSync(program, rest, { encoding: 'utf8' });
-  return `${stdout}${stderr}`.split('\n').find((line) => /\d/.test(line)) ?? program;
 }

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { CrashKind, SeenStates } from './explorer.js';
+import { explorePart } from './part.js';
 
 /** What one process explores; it does its part of the sequences, and its share of the states. */
 export interface Exploration {
@@ -12,35 +14,56 @@ export interface Exploration {
 }
 
 export interface Explored {
-  /** Hashes of the different states. */
-  readonly seen: readonly string[];
-  readonly recoveriesCrashed: number;
+  readonly seen: readonly SeenHashes[];
   readonly blocked: number;
-  /** Sequences of one and of two operations, and random workloads. */
+  /** Sequences of one, two and three operations, and random workloads. */
   readonly sequences: number;
   readonly workloads: number;
+  /** Names of the profiles on which something was violated. */
+  readonly violatedOn: readonly string[];
   /** What was violated, with what is needed to see it again. */
   readonly violation: string | undefined;
 }
 
-/** Explores in as many processes as there are parts. */
+/** How many different states crashes of one kind left on a profile. */
+type CountOf = (profile: string, crashed: CrashKind) => number;
+
+/** {@link SeenStates}, as it goes from process to process. */
+interface SeenHashes extends Omit<SeenStates, 'hashes'> {
+  readonly hashes: readonly string[];
+}
+
+/** Explores in so many processes, or, with none, in this one, where a coverage tool sees it. */
 export async function explore(
-  given: Omit<Exploration, 'part'>,
-): Promise<Explored & { readonly count: number }> {
-  const parts = Array.from({ length: given.parts }, (_, part) => exploreIn({ ...given, part }));
-  const explored = await Promise.all(parts);
+  given: Pick<Exploration, 'seed' | 'states'>,
+  processes: number,
+): Promise<Explored & { readonly count: number; readonly countOf: CountOf }> {
+  const parts = Array.from({ length: processes }, (_, part) =>
+    exploreIn({ ...given, part, parts: processes }),
+  );
+  const explored =
+    processes === 0
+      ? [await explorePart({ ...given, part: 0, parts: 1 })]
+      : await Promise.all(parts);
   const sum = (of: (one: Explored) => number): number =>
     explored.reduce((total, one) => total + of(one), 0);
-  const seen = new Set(explored.flatMap((one) => one.seen));
+  const seen = explored.flatMap((one) => one.seen);
   return {
-    seen: [...seen],
-    count: seen.size,
-    recoveriesCrashed: sum((one) => one.recoveriesCrashed),
+    seen,
+    count: countDifferent(seen),
+    countOf: (profile, crashed) =>
+      countDifferent(seen.filter((one) => one.profile === profile && one.crashed === crashed)),
     blocked: sum((one) => one.blocked),
     sequences: sum((one) => one.sequences),
     workloads: sum((one) => one.workloads),
+    violatedOn: explored.flatMap((one) => one.violatedOn),
     violation: explored.find((one) => one.violation !== undefined)?.violation,
   };
+}
+
+/** Two processes may come to the same state. */
+function countDifferent(seen: readonly SeenHashes[]): number {
+  return new Set(seen.flatMap(({ hashes }) => hashes)).size;
 }
 
 async function exploreIn(exploration: Exploration): Promise<Explored> {

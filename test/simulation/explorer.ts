@@ -39,13 +39,25 @@ interface Use {
   readonly opensAgain: boolean;
 }
 
+/** What was crashed: a workload, one whose disk had failed a sync before, or a recovery. */
+export const crashKinds = ['workload', 'failed sync', 'recovery'] as const;
+export type CrashKind = (typeof crashKinds)[number];
+
+/** Hashes of the different states that crashes of one kind left on one profile. */
+export interface SeenStates {
+  readonly profile: string;
+  readonly crashed: CrashKind;
+  readonly hashes: Set<string>;
+}
+
 /** Explores what crashes leave, and keeps count of the different states that it has seen. */
 export class Explorer implements Disposable {
   readonly #directory: string;
   readonly #secondCrashes: SecondCrashes;
   readonly #fixtures = new Map<Profile, Fixture>();
   readonly #seen = new Set<string>();
-  #recoveriesCrashed = 0;
+  readonly #seenStates = new Map<string, SeenStates>();
+  readonly #violatedOn = new Set<string>();
   #blocked = 0;
 
   constructor(secondCrashes: SecondCrashes = fewSecondCrashes) {
@@ -64,9 +76,14 @@ export class Explorer implements Disposable {
     return this.#seen;
   }
 
-  /** How many of them were left by a crash of a recovery. */
-  get recoveriesCrashed(): number {
-    return this.#recoveriesCrashed;
+  /** The same, by profile and by what was crashed. */
+  get seenStates(): readonly SeenStates[] {
+    return [...this.#seenStates.values()];
+  }
+
+  /** Names of the profiles on which a promise was broken. */
+  get violatedOn(): ReadonlySet<string> {
+    return this.#violatedOn;
   }
 
   /** How many left a transaction that another program's edit blocks. */
@@ -85,6 +102,15 @@ export class Explorer implements Disposable {
     workload: Workload,
     statesMax = Number.POSITIVE_INFINITY,
   ): Promise<void> {
+    try {
+      await this.#explore(profile, workload, statesMax);
+    } catch (error) {
+      this.#violatedOn.add(profile.name);
+      throw error;
+    }
+  }
+
+  async #explore(profile: Profile, workload: Workload, statesMax: number): Promise<void> {
     const fixture = this.#fixture(profile);
     forgetTransactions();
     const directory = path.join(this.#directory, 'running');
@@ -120,7 +146,8 @@ export class Explorer implements Disposable {
     });
     // What fails is looked at anew when fast-check tries it again.
     this.#seen.add(identity);
-    if (depth === 2) this.#recoveriesCrashed += 1;
+    const crashed = expectation.moment.hasFailedSync ? 'failed sync' : 'workload';
+    this.#note(profile, depth === 2 ? 'recovery' : crashed, identity);
     for (let n = 0; n < this.#secondCrashes.states && moments.length > 0; n += 1) {
       const moment = random.pick(moments);
       if (moment === undefined) break;
@@ -129,6 +156,16 @@ export class Explorer implements Disposable {
       const description = `${state.description}; in recovery, ${next.description}`;
       await this.#check(profile, { ...next, description }, expectation, random, 2);
     }
+  }
+
+  #note({ name }: Profile, crashed: CrashKind, identity: string): void {
+    const key = `${name}, ${crashed}`;
+    let states = this.#seenStates.get(key);
+    if (states === undefined) {
+      states = { profile: name, crashed, hashes: new Set() };
+      this.#seenStates.set(key, states);
+    }
+    states.hashes.add(identity);
   }
 
   #identity(profile: Profile, state: CrashState, { moment }: Expectation): string {

@@ -29,6 +29,10 @@ export class JournalDisk {
   /** Called when SQLite has synced its log. */
   onSync: () => void = () => undefined;
   #state: JournalState;
+  /** Whether SQLite's next sync tells of a log that the disk did not take. */
+  #isFailing = false;
+  /** Whether parts of the log count as written and are not on disk: no sync of the log helps. */
+  #hasHole = false;
 
   /** @param directory a real one, for this journal alone. */
   constructor(directory: string, bytes: JournalBytes) {
@@ -50,15 +54,32 @@ export class JournalDisk {
     return this.#state.visible;
   }
 
+  /** The disk takes nothing of the log that is on its way. */
+  failWriteBack(): void {
+    const { visible, durable } = this.#state;
+    if (visible.log.equals(durable.log)) return;
+    this.#isFailing = true;
+    this.#hasHole = true;
+  }
+
+  /** Throws in the place of SQLite when its sync hears of a failure; it does so once. */
+  refuseFailedSync(): void {
+    if (!this.#isFailing) return;
+    this.#isFailing = false;
+    throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR_FSYNC' });
+  }
+
   /** A barrier of the whole file system. */
   syncAll(): void {
+    if (this.#hasHole) return;
     this.#state = { visible: this.#state.visible, durable: this.#state.visible };
   }
 
   noteCommit(isSynced: boolean): void {
     const visible = this.#read();
     const { durable } = this.#state;
-    this.#state = { visible, durable: isSynced ? visible : { ...visible, log: durable.log } };
+    const isDurable = isSynced && !this.#hasHole;
+    this.#state = { visible, durable: isDurable ? visible : { ...visible, log: durable.log } };
     if (isSynced) this.onSync();
     this.onStep('journal commit');
   }
@@ -73,6 +94,8 @@ export class JournalDisk {
     const cut = { database: mixed, log: before.log };
     this.#state = { visible: cut, durable: cut };
     this.onStep('journal checkpoint, cut');
+    // What the log said is read from memory: the database has all of it, and the log begins anew.
+    this.#hasHole = false;
     this.#state = { visible: { database, log }, durable: { database, log: before.log } };
     this.onStep('journal checkpoint');
   }
@@ -124,15 +147,19 @@ const { exec, pragma, close } = prototype as {
 
 Object.assign(prototype, {
   exec(this: Database, source: string): unknown {
-    const result = exec.call(this, source);
     const journal = source === 'COMMIT' ? listening.get(this.name) : undefined;
-    if (journal === undefined) return result;
-    journal.noteCommit(Number(pragma.call(this, 'synchronous', { simple: true })) >= fullSync);
+    if (journal === undefined) return exec.call(this, source);
+    const isSynced = Number(pragma.call(this, 'synchronous', { simple: true })) >= fullSync;
+    if (isSynced) journal.refuseFailedSync();
+    const result = exec.call(this, source);
+    journal.noteCommit(isSynced);
     return result;
   },
   pragma(this: Database, source: string, options?: PragmaOptions): unknown {
+    const journal = source.startsWith('wal_checkpoint') ? listening.get(this.name) : undefined;
+    journal?.refuseFailedSync();
     const result = pragma.call(this, source, options);
-    if (source.startsWith('wal_checkpoint')) listening.get(this.name)?.noteCheckpoint();
+    journal?.noteCheckpoint();
     return result;
   },
   close(this: Database): unknown {

@@ -37,6 +37,11 @@ export class Machine {
   readonly held = new Set<number>();
   readonly #visible: Map<number, Inode>;
   readonly #pending: PendingChanges;
+  /** Called before every sync. */
+  beforeSync: () => void = () => undefined;
+  #failureCount = 0;
+  /** The newest failed write-back of each inode. */
+  readonly #failureOf = new Map<number, number>();
   #clockNs: bigint;
   #newestInode: number;
 
@@ -174,17 +179,38 @@ export class Machine {
 
   // --- durability --------------------------------------------------------------------------
 
+  /**
+   * How many write-backs have failed. A descriptor hears once of those since it was opened, and never
+   * of those before: its inode may have been evicted in between.
+   */
+  get failureCount(): number {
+    return this.#failureCount;
+  }
+
+  failureOf(inode: number): number {
+    return this.#failureOf.get(inode) ?? 0;
+  }
+
+  /** The disk takes none of the data that is on its way. */
+  failWriteBack(): void {
+    this.#failureCount += 1;
+    for (const inode of this.#pending.loseData()) this.#failureOf.set(inode, this.#failureCount);
+  }
+
   syncAll(): void {
+    this.beforeSync();
     this.#pending.syncAll();
     this.onStep('syncfs');
   }
 
   syncFile(inode: number): void {
+    this.beforeSync();
     this.#pending.syncFile(inode);
     this.onStep('fsync');
   }
 
   syncDirectory(inode: number): void {
+    this.beforeSync();
     this.#pending.syncDirectory(inode);
     this.onStep('fsync directory');
   }

@@ -39,6 +39,20 @@ export class PendingChanges {
     this.#pending = [...this.#pending, pending];
   }
 
+  /**
+   * Forgets the data that is on its way, as a kernel does whose disk did not take it: the pages count
+   * as written, and no later sync writes them. @returns the inodes that it was of.
+   */
+  loseData(): ReadonlySet<number> {
+    const inodes = new Set<number>();
+    this.#pending = this.#pending.filter(({ change }) => {
+      if (change.kind === 'data') inodes.add(change.inode);
+      return change.kind !== 'data';
+    });
+    for (const inode of inodes) this.#newest.delete(`data ${String(inode)}`);
+    return inodes;
+  }
+
   /** syncfs. */
   syncAll(): void {
     this.#makeDurable(new Set(this.#pending));

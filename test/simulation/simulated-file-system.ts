@@ -32,6 +32,8 @@ const firstJournalInode = 1_000_000n;
 interface OpenState {
   readonly inode: number;
   position: number;
+  /** Failed write-backs until it was opened; see `Machine.failureCount`. */
+  readonly heardThrough: number;
 }
 
 /** The engine's seam over a simulated machine and a real SQLite journal. */
@@ -43,8 +45,10 @@ export class SimulatedFileSystem implements FileSystem {
   readonly #open = new Map<number, OpenState>();
   #newestDescriptor = 2;
   /** Plain Node only: what the next barrier must sync; see `Unsynced`. */
-  readonly #unsyncedFiles = new Set<number>();
+  readonly #unsyncedFiles = new Map<number, OpenState['heardThrough']>();
   readonly #unsyncedDirectories = new Set<number>();
+  /** Failed write-backs that an open directory has told of. */
+  readonly #heardThrough = new WeakMap<Directory, number>();
   /** Asked before each change of names between the engine's directory and the root; may throw. */
   beforeSwitch: (place: Place) => void = () => undefined;
 
@@ -102,7 +106,9 @@ export class SimulatedFileSystem implements FileSystem {
       if (kind !== 'directory') return kind;
       ({ inode } = found);
     }
-    return { device, inode: BigInt(inode) };
+    const opened: Directory = { device, inode: BigInt(inode) };
+    this.#heardThrough.set(opened, this.#machine.failureCount);
+    return opened;
   }
 
   resolveLinks(at: string): string {
@@ -196,7 +202,12 @@ export class SimulatedFileSystem implements FileSystem {
   }
 
   closeWritten(file: OpenFile): void {
-    this.#unsyncedFiles.add(this.#state(file).inode);
+    // The descriptor that wrote it stays open for the barrier.
+    const { inode, heardThrough } = this.#state(file);
+    this.#unsyncedFiles.set(
+      inode,
+      Math.min(heardThrough, this.#unsyncedFiles.get(inode) ?? heardThrough),
+    );
     this.closeFile(file);
   }
 
@@ -259,15 +270,24 @@ export class SimulatedFileSystem implements FileSystem {
 
   // --- durability --------------------------------------------------------------------------
 
-  async barrier(): Promise<void> {
+  async barrier(directory: Directory): Promise<void> {
     if (!this.#isPlain) {
-      this.#journal.syncAll();
       this.#machine.syncAll();
+      this.#journal.syncAll();
+      const failures = this.#machine.failureCount;
+      const hears = failures > (this.#heardThrough.get(directory) ?? 0);
+      this.#heardThrough.set(directory, failures);
+      if (hears) throw systemError('EIO');
       return;
     }
-    for (const inode of this.#unsyncedFiles) this.#machine.syncFile(inode);
+    let hasFailed = false;
+    for (const [inode, heardThrough] of this.#unsyncedFiles) {
+      this.#machine.syncFile(inode);
+      hasFailed ||= this.#machine.failureOf(inode) > heardThrough;
+    }
     for (const inode of this.#unsyncedDirectories) this.#machine.syncDirectory(inode);
     this.close();
+    if (hasFailed) throw systemError('EIO');
   }
 
   mustReachDisk(place: Place): void {
@@ -286,7 +306,8 @@ export class SimulatedFileSystem implements FileSystem {
   }
 
   #touched(inode: number): void {
-    if (this.#machine.inode(inode).kind !== 'symlink') this.#unsyncedFiles.add(inode);
+    if (this.#machine.inode(inode).kind === 'symlink' || this.#unsyncedFiles.has(inode)) return;
+    this.#unsyncedFiles.set(inode, this.#machine.failureCount);
   }
 
   // --- the machine -------------------------------------------------------------------------
@@ -358,7 +379,11 @@ export class SimulatedFileSystem implements FileSystem {
 
   #openInode(inode: number): OpenFile {
     this.#newestDescriptor += 1;
-    this.#open.set(this.#newestDescriptor, { inode, position: 0 });
+    this.#open.set(this.#newestDescriptor, {
+      inode,
+      position: 0,
+      heardThrough: this.#machine.failureCount,
+    });
     return { descriptor: this.#newestDescriptor };
   }
 

@@ -16,7 +16,7 @@ import { Machine } from './machine.js';
 import type { Profile } from './profiles.js';
 import { SimulatedFileSystem } from './simulated-file-system.js';
 import { Violation } from './violation.js';
-import { type Action, type ForeignEdit, run, type Workload } from './workload.js';
+import { type Action, type ForeignEdit, run, type Transact, type Workload } from './workload.js';
 
 /** How a transaction ended for its caller, by the message that it has in the log. */
 type Outcome = 'acknowledged' | 'refused' | 'unknown';
@@ -28,6 +28,8 @@ export interface KnownMoment extends Moment {
   readonly edited: ReadonlySet<string>;
   /** Inodes that other programs have written to so far. */
   readonly foreignInodes: ReadonlySet<number>;
+  /** Whether the disk has failed to write something. */
+  readonly hasFailedSync: boolean;
 }
 
 /** Tells whether a content is what another program wrote, and all of it. */
@@ -129,11 +131,7 @@ class Recording {
     return this.#moments;
   }
 
-  async #transact(
-    store: Store,
-    action: Action & { readonly do: 'transact' },
-    message: string,
-  ): Promise<void> {
+  async #transact(store: Store, action: Transact, message: string): Promise<void> {
     const { machine, fileSystem } = this.#simulation;
     this.#begin(action);
     let outcome: Outcome = 'acknowledged';
@@ -149,6 +147,7 @@ class Recording {
     } finally {
       this.#editsToCome = [];
       fileSystem.beforeSwitch = () => undefined;
+      machine.beforeSync = () => undefined;
       machine.held.clear();
     }
     this.#outcomes = new Map([...this.#outcomes, [message, outcome]]);
@@ -170,8 +169,8 @@ class Recording {
     }
   }
 
-  #begin({ edits, failingSwitch, held }: Action & { readonly do: 'transact' }): void {
-    const { machine, fileSystem } = this.#simulation;
+  #begin({ edits, failingSwitch, failingSync, held }: Transact): void {
+    const { machine, fileSystem, journal } = this.#simulation;
     this.#steps = 0;
     this.#editsOfTransaction = [];
     this.#editsToCome = [...edits];
@@ -187,6 +186,13 @@ class Recording {
       switches += 1;
       if (switches === failingSwitch) throw systemError('EACCES');
     };
+    let syncs = 0;
+    machine.beforeSync = () => {
+      syncs += 1;
+      if (syncs !== failingSync) return;
+      machine.failWriteBack();
+      journal.failWriteBack();
+    };
   }
 
   #step(call: string): void {
@@ -200,6 +206,7 @@ class Recording {
       outcomes: this.#outcomes,
       edited: new Set(this.#edited),
       foreignInodes: new Set(this.#foreignInodes),
+      hasFailedSync: machine.failureCount > 0,
     });
     if (this.#isEditing) return;
     this.#steps += 1;

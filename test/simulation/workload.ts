@@ -26,16 +26,20 @@ export interface ForeignEdit {
   readonly afterSteps: number;
 }
 
+export interface Transact {
+  readonly do: 'transact';
+  readonly operations: readonly Operation[];
+  readonly edits: readonly ForeignEdit[];
+  /** Which change of names in the root fails, counted from 1, so that the engine undoes; 0 for none. */
+  readonly failingSwitch: number;
+  /** Before which sync the disk fails to write what that is to cover, counted from 1; 0 for none. */
+  readonly failingSync: number;
+  /** A file that another program holds open meanwhile. */
+  readonly held: string | undefined;
+}
+
 export type Action =
-  | {
-      readonly do: 'transact';
-      readonly operations: readonly Operation[];
-      readonly edits: readonly ForeignEdit[];
-      /** Which change of names in the root fails, counted from 1; 0 for none. */
-      readonly failingSwitch: number;
-      /** A file that another program holds open meanwhile. */
-      readonly held: string | undefined;
-    }
+  | Transact
   | { readonly do: 'edit'; readonly edit: ForeignEdit }
   | { readonly do: 'reopen' }
   | { readonly do: 'recover' };
@@ -148,6 +152,10 @@ const transact = fc.record({
     { weight: 4, arbitrary: fc.constant(0) },
     { weight: 1, arbitrary: fc.integer({ min: 1, max: 5 }) },
   ),
+  failingSync: fc.oneof(
+    { weight: 7, arbitrary: fc.constant(0) },
+    { weight: 1, arbitrary: fc.integer({ min: 1, max: 6 }) },
+  ),
   held: fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: file }),
 });
 
@@ -165,8 +173,12 @@ export const workload: fc.Arbitrary<Workload> = fc.record({
 
 // --- small scope ---------------------------------------------------------------------------------
 
-/** Every operation over the two directories and their files, each kind with each path. */
+/**
+ * Every operation over the two directories and their files, each kind with each path. `e/b` is not
+ * there at first: it is created; so is a file in a directory of its own.
+ */
 export const everyOperation: readonly Operation[] = [
+  { op: 'write', path: 'e/new/a', text: 'created' },
   ...files.flatMap((path): Operation[] => [
     { op: 'write', path, text: 'written' },
     { op: 'symlink', path, target: 'd/a' },

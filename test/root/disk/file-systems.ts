@@ -14,7 +14,6 @@ interface FileSystemTools {
   readonly make: readonly [string, ...string[]];
   /** Looks for damage and repairs nothing. */
   readonly check: readonly [string, ...string[]];
-  readonly version: readonly [string, ...string[]];
 }
 
 const mebibyte = 1_048_576;
@@ -25,19 +24,16 @@ export const toolsOf: Readonly<Record<FileSystemVariant['type'], FileSystemTools
     imageBytes: 64 * mebibyte,
     make: ['mkfs.ext4', '-q', '-F', '-b', '4096'],
     check: ['e2fsck', '-f', '-n'],
-    version: ['mkfs.ext4', '-V'],
   },
   xfs: {
     imageBytes: 300 * mebibyte,
     make: ['mkfs.xfs', '-q', '-f'],
     check: ['xfs_repair', '-n', '-f'],
-    version: ['mkfs.xfs', '-V'],
   },
   btrfs: {
     imageBytes: 112 * mebibyte,
     make: ['mkfs.btrfs', '-q', '-f'],
     check: ['btrfs', 'check', '--readonly'],
-    version: ['mkfs.btrfs', '--version'],
   },
 };
 

@@ -1,0 +1,231 @@
+import type { Evidence, NotRun } from '../test/support/evidence.js';
+
+/*
+ * docs/certificate.md, from what the suites left in SKILLMEAT_EVIDENCE. What did not say that it ran
+ * is listed as not run, and what failed comes first.
+ */
+
+/** How a suite ended, as scripts/run-vitest.js says it. */
+export interface SuiteOutcome {
+  readonly suite: string;
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  /** Versions, by what they are of. */
+  readonly machine: Readonly<Record<string, string>>;
+}
+
+export interface CertificateInput {
+  /** Of each run by itself: two runs may have looked at the same. */
+  readonly evidence: readonly (readonly Evidence[])[];
+  readonly notRun: readonly NotRun[];
+  readonly suites: readonly SuiteOutcome[];
+}
+
+export interface Certificate {
+  readonly text: string;
+  readonly isClean: boolean;
+}
+
+/** Kinds of faults that a full run tries; where `on` is given, each of these by itself. */
+export const expectedFaults: readonly { readonly fault: string; readonly on?: string }[] = [
+  ...['ext4', 'ext4 noauto_da_alloc', 'XFS', 'btrfs', 'worst-case POSIX', 'APFS-like', 'NTFS-like']
+    .map((profile) => `simulated ${profile}`)
+    .flatMap((on) => [
+      { fault: 'crash after any step', on },
+      { fault: 'crash of a recovery', on },
+      { fault: 'failed sync, then a crash', on },
+    ]),
+  { fault: 'crash states that broke a promise once' },
+  { fault: 'killed at a call' },
+  { fault: 'killed at a system call' },
+  { fault: 'killed among other writers' },
+  { fault: 'first initialisation at once' },
+  { fault: 'edits of other programs' },
+  { fault: 'error at a call' },
+  { fault: 'race' },
+  { fault: 'lock torture' },
+  { fault: 'corruption' },
+  { fault: 'odd place' },
+  { fault: 'guard removed' },
+  ...['ext4', 'xfs', 'btrfs'].flatMap((on) => [
+    { fault: 'power cut', on },
+    { fault: 'power cut while recovering', on },
+    { fault: 'failing disk', on },
+  ]),
+];
+
+/** What no suite tries, however it is run. */
+const neverTested = [
+  'macOS and Windows: the plain-Node part is simulated over models of APFS and NTFS; no test has run on either.',
+  'Real disks that lose their power: what is cut is a log of the block writes of a real file system, and a model of one.',
+  'Disks that lie, that say a flush is done when it is not; bytes that rot on a disk without an error beyond what the corruption suite flips.',
+  'Network and cluster file systems, FUSE file systems, overlayfs on anything but the test machine.',
+  'A failed sync, then a killed process before that is recorded, then a power cut (docs/design.md, "One flush").',
+  'Kernels, architectures, SQLite and Node versions other than those named here.',
+  'Machines with faulty memory.',
+];
+
+export function renderCertificate(input: CertificateInput): Certificate {
+  const rows = mergeRuns(input.evidence.map(mergeRows));
+  const missing = missingKinds(rows, input);
+  const failures = failuresOf(rows, input.suites);
+  const isClean = failures.length === 0;
+  const states = rows.reduce((sum, row) => sum + row.states, 0);
+  const verdict = isClean
+    ? `No promise was broken in ${spaced(states)} states` +
+      (missing.length === 0 ? '.' : `; ${String(missing.length)} kinds of fault were NOT RUN.`)
+    : `FAILED: ${failures.join('; ')}.`;
+  const text = [
+    `**${verdict}**`,
+    '# Certificate\n\nWhat the crash and fault suites looked at, written by `npm run certificate` from what they said themselves.',
+    `## Not tested at all\n\n${neverTested.map((line) => `- ${line}`).join('\n')}`,
+    `## Not run this time\n\n${renderMissing(missing)}`,
+    `## What ran\n\n${renderRows(rows)}`,
+    `## Suites\n\n${renderSuites(input.suites)}`,
+    `## Versions\n\n${renderVersions(input.suites)}`,
+  ].join('\n\n');
+  return { text: `${text}\n`, isClean };
+}
+
+interface Row {
+  readonly fault: string;
+  readonly on: string;
+  readonly native: Evidence['native'];
+  readonly states: number;
+  readonly violations: number;
+  readonly notes: readonly string[];
+}
+
+/** Tests of one kind of fault may each tell of a part. */
+function mergeRows(evidence: readonly Evidence[]): readonly Row[] {
+  const rows = evidence.map(({ note, seed, ...row }): Row => {
+    const seeds = seed === undefined ? [] : [`seed ${String(seed)}`];
+    return { ...row, notes: note === undefined ? seeds : [note, ...seeds] };
+  });
+  return mergeEqual(rows, (one, other) => one + other);
+}
+
+/** Of what several runs looked at, the run with the most states counts. */
+function mergeRuns(runs: readonly (readonly Row[])[]): readonly Row[] {
+  const rows = mergeEqual(runs.flat(), Math.max);
+  return rows.toSorted((a, b) => compare(a.fault, b.fault) || compare(a.on, b.on));
+}
+
+function mergeEqual(
+  rows: readonly Row[],
+  merge: (one: number, other: number) => number,
+): readonly Row[] {
+  const merged = new Map<string, Row>();
+  for (const row of rows) {
+    const key = JSON.stringify([row.fault, row.on, row.native]);
+    const found = merged.get(key);
+    const together = found === undefined ? row : mergeTwo(found, row, merge);
+    merged.set(key, together);
+  }
+  return [...merged.values()];
+}
+
+function mergeTwo(one: Row, other: Row, merge: (one: number, other: number) => number): Row {
+  return {
+    ...one,
+    states: merge(one.states, other.states),
+    violations: merge(one.violations, other.violations),
+    notes: [...new Set([...one.notes, ...other.notes])],
+  };
+}
+
+function missingKinds(
+  rows: readonly Row[],
+  { notRun }: Pick<CertificateInput, 'notRun'>,
+): readonly NotRun[] {
+  const ran = rows.filter(({ states }) => states > 0);
+  const empty = rows
+    .filter(({ states }) => states === 0)
+    .map(({ fault, on }) => ({ fault, on, whyNot: 'it ran and looked at no state' }));
+  const whyNots = new Map([...notRun, ...empty].map((one) => [JSON.stringify(one), one]));
+  const told = [...whyNots.values()];
+  const silent = expectedFaults
+    .filter(({ fault, on }) => {
+      const isMeant = (one: { readonly fault: string; readonly on: string }): boolean =>
+        one.fault === fault && (on === undefined || isOn(one.on, on));
+      return !ran.some(isMeant) && !told.some(isMeant);
+    })
+    .map(({ fault, on }) => ({ fault, on: on ?? 'any', whyNot: 'nothing says that it ran' }));
+  return [...told, ...silent].toSorted((a, b) => compare(a.fault, b.fault));
+}
+
+/** `ext4, commit=1` is on `ext4`; `simulated ext4 noauto_da_alloc` is not on `simulated ext4`. */
+function isOn(place: string, expected: string): boolean {
+  return place === expected || place.startsWith(`${expected}, `);
+}
+
+function failuresOf(rows: readonly Row[], suites: readonly SuiteOutcome[]): readonly string[] {
+  const failed = suites.filter((suite) => suite.failed > 0);
+  const broken = rows.filter(({ violations }) => violations > 0);
+  return [
+    ...(suites.length === 0 ? ['no suite said how it ended'] : []),
+    ...failed.map((suite) => `${String(suite.failed)} tests failed in ${suite.suite}`),
+    ...broken.map(
+      ({ fault, on, violations }) => `${String(violations)} violations by ${fault} on ${on}`,
+    ),
+  ];
+}
+
+// --- rendering -----------------------------------------------------------------------------------
+
+function renderRows(rows: readonly Row[]): string {
+  const cells = rows
+    .filter(({ states, violations }) => states > 0 || violations > 0)
+    .map(({ fault, on, native, states, violations, notes }) => [
+      fault,
+      on,
+      native,
+      spaced(states),
+      violations === 0 ? '0' : `**${String(violations)}**`,
+      notes.join('; '),
+    ]);
+  const heads = ['fault', 'file system', 'native part', 'states', 'violations', 'notes'];
+  return cells.length === 0 ? 'Nothing.' : renderTable(heads, cells);
+}
+
+function renderMissing(missing: readonly NotRun[]): string {
+  if (missing.length === 0) return 'Everything that a full run tries was run.';
+  const cells = missing.map(({ fault, on, whyNot }) => [fault, on, whyNot]);
+  return renderTable(['fault', 'file system', 'why not'], cells);
+}
+
+function renderSuites(suites: readonly SuiteOutcome[]): string {
+  if (suites.length === 0) return 'None.';
+  const cells = suites.map(({ suite, passed, failed, skipped }) => [
+    suite,
+    ...[passed, failed, skipped].map(String),
+  ]);
+  return renderTable(['suite', 'passed', 'failed', 'skipped'], cells);
+}
+
+/** Suites that ran on different machines each have a value of their own. */
+function renderVersions(suites: readonly SuiteOutcome[]): string {
+  const names = [...new Set(suites.flatMap(({ machine }) => Object.keys(machine)))];
+  const cells = names.map((name) => {
+    const values = new Set(suites.map(({ machine }) => machine[name] ?? 'not known'));
+    return [name, [...values].join('; ')];
+  });
+  return cells.length === 0 ? 'Not known.' : renderTable(['of', 'version'], cells);
+}
+
+function renderTable(heads: readonly string[], cells: readonly (readonly string[])[]): string {
+  const line = (values: readonly string[]): string =>
+    `| ${values.map((value) => value.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`;
+  return [line(heads), line(heads.map(() => '---')), ...cells.map(line)].join('\n');
+}
+
+function compare(one: string, other: string): number {
+  if (one === other) return 0;
+  return one < other ? -1 : 1;
+}
+
+/** 1234567 as `1 234 567`. */
+function spaced(count: number): string {
+  return String(count).replaceAll(/(?<=\d)(?=(?:\d{3})+$)/g, ' ');
+}

@@ -1,0 +1,191 @@
+import * as fc from 'fast-check';
+import type { Exploration, Explored } from './exploration.js';
+import { Explorer } from './explorer.js';
+import { type Profile, profiles } from './profiles.js';
+import { Random } from './random.js';
+import {
+  type Action,
+  everyOperation,
+  type Operation,
+  type Transact,
+  workload,
+} from './workload.js';
+
+/*
+ * What one process explores: first its part of the small scope (every operation on every
+ * profile, the same with a sync that fails, pairs of operations, some sequences of three), then
+ * random workloads until it has seen enough states.
+ */
+
+/** With as many states as this, every pair of operations is tried; with fewer, a share of them. */
+const statesForEveryPair = 500_000;
+/** With as many as this, every operation is tried on every profile; with fewer, a share of them. */
+const statesForEverySingle = 50_000;
+/** With as many as this, each pair is tried on every profile; with fewer, on one. */
+const statesForEveryProfile = 2_000_000;
+/** For so many states one sequence of three operations. */
+const statesOfTriples = 250;
+/** A transaction syncs that often where single files are synced. */
+const syncsOfOne = 4;
+const statesOfOne = 24;
+const statesOfPair = 12;
+const statesOfWorkload = 600;
+const workloadsAtOnce = 5;
+
+type Arrangement = (operations: readonly Operation[]) => readonly Action[];
+
+/** How operations that follow each other are divided into transactions. */
+const arrangements: readonly Arrangement[] = [
+  (operations) => [transaction(operations)],
+  (operations) => operations.map((one) => transaction([one])),
+  // The second switch fails, so the first is undone in the living process; then all is done again.
+  (operations) => [transaction(operations, { failingSwitch: 2 }), transaction(operations)],
+  // The last one is undone, on top of what is not settled yet.
+  (operations) => [
+    transaction(operations.slice(0, -1)),
+    transaction(operations.slice(-1), { failingSwitch: 1 }),
+  ],
+];
+
+/** @returns what was seen, also when something was violated. */
+export async function explorePart(exploration: Exploration): Promise<Explored> {
+  using explorer = new Explorer();
+  return await new Part(exploration, explorer).run();
+}
+
+class Part {
+  readonly #exploration: Exploration;
+  readonly #explorer: Explorer;
+  #sequences = 0;
+  #workloads = 0;
+
+  constructor(exploration: Exploration, explorer: Explorer) {
+    this.#exploration = exploration;
+    this.#explorer = explorer;
+  }
+
+  async run(): Promise<Explored> {
+    let violation: string | undefined;
+    try {
+      await this.#exploreSmallScope();
+      await this.#exploreRandomly();
+    } catch (error) {
+      violation = error instanceof Error ? `${error.message}\n${causes(error)}` : String(error);
+    }
+    const { seenStates, blocked, violatedOn } = this.#explorer;
+    return {
+      seen: seenStates.map((seen) => ({ ...seen, hashes: [...seen.hashes] })),
+      blocked,
+      sequences: this.#sequences,
+      workloads: this.#workloads,
+      violatedOn: [...violatedOn],
+      violation,
+    };
+  }
+
+  async #exploreSmallScope(): Promise<void> {
+    const { seed, states, part, parts } = this.#exploration;
+    let turn = 0;
+    const exploreOurs = async (
+      profile: Profile,
+      actions: readonly Action[],
+      statesMax: number,
+    ): Promise<void> => {
+      turn += 1;
+      if (turn % parts === part) await this.#exploreSequence(profile, actions, statesMax);
+    };
+    const everySingle = Math.max(1, Math.ceil(statesForEverySingle / states));
+    for (const [at, profile] of profiles.entries()) {
+      for (const [n, one] of everyOperation.entries()) {
+        if ((n + at) % everySingle !== 0) continue;
+        await exploreOurs(profile, [transaction([one])], statesOfOne);
+      }
+      // One after the other: what comes of a failed sync depends on where it is, not on the operation.
+      for (let sync = 1; sync <= syncsOfOne; sync += 1) {
+        for (const [n, one] of everyOperation.entries()) {
+          if (n % (syncsOfOne * everySingle) !== sync - 1) continue;
+          const failing = transaction([one], { failingSync: sync });
+          await exploreOurs(profile, [failing, { do: 'reopen' }], statesOfPair);
+        }
+      }
+    }
+    const every = Math.max(1, Math.ceil(statesForEveryPair / states));
+    for (const [n, one] of everyOperation.entries()) {
+      for (const [m, other] of everyOperation.entries()) {
+        const number = n * everyOperation.length + m;
+        if ((number + seed) % every !== 0) continue;
+        for (const [at, profile] of profiles.entries()) {
+          if (states < statesForEveryProfile && at !== (n + m) % profiles.length) continue;
+          await exploreOurs(profile, arrange([one, other], at + m), statesOfPair);
+        }
+      }
+    }
+    const random = new Random(seed);
+    for (let n = 0; n < states / statesOfTriples; n += 1) {
+      const [one, other, third] = [1, 2, 3].map(() => random.pick(everyOperation));
+      const profile = random.pick(profiles);
+      const arrangement = random.below(arrangements.length);
+      if (one === undefined || other === undefined || third === undefined) continue;
+      if (profile === undefined) continue;
+      await exploreOurs(profile, arrange([one, other, third], arrangement), statesOfPair);
+    }
+  }
+
+  async #exploreSequence(
+    profile: Profile,
+    actions: readonly Action[],
+    statesMax: number,
+  ): Promise<void> {
+    this.#sequences += 1;
+    const given = { actions, seed: this.#exploration.seed + this.#sequences };
+    try {
+      await this.#explorer.explore(profile, given, statesMax);
+    } catch (error) {
+      const message = `after ${JSON.stringify({ profile: profile.name, ...given })}`;
+      throw new Error(message, { cause: error });
+    }
+  }
+
+  async #exploreRandomly(): Promise<void> {
+    const { seed, states, part, parts } = this.#exploration;
+    const profile = fc.constantFrom(...profiles).map(named);
+    for (let round = 0; this.#explorer.seen.size < states / parts; round += 1) {
+      await fc.assert(
+        fc.asyncProperty(profile, workload, async (on, given) => {
+          this.#workloads += 1;
+          await this.#explorer.explore(on, given, statesOfWorkload);
+        }),
+        { numRuns: workloadsAtOnce, seed: seed + part + round * parts },
+      );
+    }
+  }
+}
+
+function arrange(operations: readonly Operation[], number: number): readonly Action[] {
+  return arrangements[number % arrangements.length]?.(operations) ?? [];
+}
+
+/** As fast-check shall print it. */
+function named(profile: Profile): Profile {
+  return Object.assign(profile, { [fc.toStringMethod]: () => profile.name });
+}
+
+function transaction(
+  operations: readonly Operation[],
+  fails: Partial<Pick<Transact, 'failingSwitch' | 'failingSync'>> = {},
+): Action {
+  return {
+    do: 'transact',
+    operations,
+    edits: [],
+    failingSwitch: 0,
+    failingSync: 0,
+    held: undefined,
+    ...fails,
+  };
+}
+
+function causes(error: Error): string {
+  const { cause } = error;
+  return cause instanceof Error ? `because ${cause.stack ?? ''}\n${causes(cause)}` : '';
+}
