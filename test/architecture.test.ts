@@ -4,13 +4,14 @@ import { expect, test } from 'vitest';
 
 /** The engine's modules, lowest row first: a module may import from its own row and from the rows above it here. */
 const engineRows: readonly (readonly string[])[] = [
-  ['errors', 'limits', 'path', 'hash', 'image', 'pace', 'similar-name', 'utc-text'],
+  ['errors', 'limits', 'path', 'hash', 'image', 'pace', 'annotations', 'similar-name', 'utc-text'],
   ['file-system'],
   ['native', 'file-system-types', 'unsynced'],
   ['extended-attributes', 'emulated-exchange'],
   ['node-file-system', 'schema', 'inspect', 'remove-tree', 'root-tree'],
   ['journal', 'writer-lock', 'quarantine'],
-  ['units', 'decide', 'unflushed'],
+  ['units', 'decide', 'unflushed', 'text', 'undo-decision', 'undo-order', 'undo-choice'],
+  ['history', 'text-merge'],
   ['plan-operation', 'plan-problem', 'plan-schema', 'plan-shape', 'plan-stream', 'json-syntax'],
   ['plan-document'],
   ['staged-content'],
@@ -21,8 +22,10 @@ const engineRows: readonly (readonly string[])[] = [
   ['apply', 'store-directory'],
   ['recover'],
   ['receipt', 'events', 'checkpoint'],
+  ['removal-size'],
   ['rules', 'run-operations', 'writer'],
   ['commit'],
+  ['undo'],
   ['store'],
   ['index'],
 ];
@@ -36,6 +39,7 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
   'better-sqlite3': ['journal', 'schema', 'writer-lock'],
   koffi: ['native'],
   'smol-toml': ['plan-document'],
+  'node-diff3': ['text-merge', 'text-diff'],
 };
 
 /** What the modules of a layer may import from outside: a layer's index, packages, and Node where `node:` is listed. */

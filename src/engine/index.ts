@@ -1,8 +1,10 @@
+export type { Annotations } from './annotations.js';
 export {
   EngineError,
   type EngineErrorCode,
   type EngineErrorDetails,
   isEngineError,
+  type PathConflict,
 } from './errors.js';
 export type { EngineEvents } from './events.js';
 export type { Capabilities } from './file-system.js';
@@ -37,5 +39,8 @@ export {
   type StoreDiagnosis,
   type StoreStatus,
   type TransactOptions,
+  type UndoOptions,
+  type UndoReceipt,
 } from './store.js';
+export type { UndonePath } from './undo.js';
 export type { ModeOption, PathEntry, PathStat, ReadableView, Transaction } from './transaction.js';

@@ -2,6 +2,7 @@ import Database from 'better-sqlite3';
 import { assert, EngineError, systemCode } from './errors.js';
 import { checksumOf, ContentHasher, type ContentHash } from './hash.js';
 import { absent, type Image } from './image.js';
+import { keptPlacesMax } from './limits.js';
 import { isInnerPath, type RelativePath } from './path.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
 
@@ -43,6 +44,8 @@ export interface TransactionRow {
   readonly displacedBytes: number;
   /** Whether its contents were on disk before its record was written, or came with it. */
   readonly flush: 'before' | 'with';
+  /** JSON, made and read by `annotations.ts`. */
+  readonly annotations: string;
   readonly chain: ChainHash;
   readonly state: JournalState;
   readonly trouble: Trouble | undefined;
@@ -64,6 +67,7 @@ export type NewTransaction = Pick<
   | 'changeCount'
   | 'displacedBytes'
   | 'flush'
+  | 'annotations'
 >;
 
 /** The newest transaction, or number 0 of an empty journal. */
@@ -266,6 +270,7 @@ export class Journal implements Disposable {
       rows.length,
       transaction.displacedBytes,
       transaction.flush,
+      transaction.annotations,
       fromHex(previous),
       fromHex(chain),
     );
@@ -353,6 +358,18 @@ export class Journal implements Disposable {
         );
       }),
     );
+  }
+
+  /**
+   * Yields rows whose before-image is a file with this content and that moved it, those of `path`
+   * first, then newest first. The slots of pruned transactions are gone.
+   */
+  displaced(
+    content: ContentHash,
+    path: RelativePath,
+  ): readonly { readonly id: number; readonly sequence: number }[] {
+    const sought = { content: fromHex(content), path, pruned: this.prunedThrough() };
+    return this.#reading(() => this.#statements.displaced.all(sought));
   }
 
   /**
@@ -453,8 +470,8 @@ function chainText(
   rowCount: number,
 ): string {
   const { uuid, stage, message, committedAt, bootId, changeCount } = transaction;
-  const { displacedBytes, flush } = transaction;
-  return `${JSON.stringify([previous, id, uuid, stage, message, committedAt, bootId, changeCount, rowCount, displacedBytes, flush])}\n`;
+  const { displacedBytes, flush, annotations } = transaction;
+  return `${JSON.stringify([previous, id, uuid, stage, message, committedAt, bootId, changeCount, rowCount, displacedBytes, flush, annotations])}\n`;
 }
 
 type ImageValues = readonly [
@@ -502,6 +519,7 @@ interface StoredTransaction {
   row_count: number;
   displaced_bytes: number;
   flush: 'before' | 'with';
+  annotations: string;
   previous_chain: Buffer;
   chain: Buffer;
   state: JournalState;
@@ -550,6 +568,7 @@ function toTransaction(row: StoredTransaction): TransactionRow {
     rowCount: row.row_count,
     displacedBytes: row.displaced_bytes,
     flush: row.flush,
+    annotations: row.annotations,
     chain: toHex(row.chain) as ChainHash,
     state: row.state,
     trouble: row.trouble ?? undefined,
@@ -630,6 +649,10 @@ interface Statements {
   readonly history: Database.Statement<[number], StoredTransaction>;
   readonly transaction: Database.Statement<[number], StoredTransaction>;
   readonly log: Database.Statement<[number, number], StoredTransaction>;
+  readonly displaced: Database.Statement<
+    [{ content: Buffer; path: string; pruned: number }],
+    { id: number; sequence: number }
+  >;
   readonly changes: Database.Statement<[number], StoredChange>;
 }
 
@@ -650,8 +673,8 @@ function prepareStatements(database: Database.Database): Statements {
     ),
     insertTransaction: database.prepare(
       `INSERT INTO journal_transaction (id, uuid, stage, message, committed_at, boot_id, change_count,
-        row_count, displaced_bytes, flush, previous_chain, chain, state)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'committed')`,
+        row_count, displaced_bytes, flush, annotations, previous_chain, chain, state)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'committed')`,
     ),
     insertChange: database.prepare(
       `INSERT INTO journal_change (transaction_id, sequence, unit, act, slot, path,
@@ -697,6 +720,15 @@ function prepareStatements(database: Database.Database): Statements {
     log: database.prepare(
       'SELECT * FROM journal_transaction WHERE id < ? ORDER BY id DESC LIMIT ?',
     ),
+    displaced: database.prepare(
+      `SELECT changed.transaction_id AS id, changed.sequence FROM journal_change AS changed
+       JOIN journal_change AS head ON head.transaction_id = changed.transaction_id
+         AND head.sequence = changed.unit AND head.slot IS NOT NULL
+       JOIN journal_transaction ON id = changed.transaction_id
+         AND (id > :pruned OR state = 'committed') AND state IN ('committed', 'settled')
+       WHERE changed.before_sha256 = :content
+       ORDER BY changed.path = :path DESC, id DESC LIMIT ${String(keptPlacesMax)}`,
+    ),
     changes: database
       .prepare<[number], StoredChange>(
         'SELECT * FROM journal_change WHERE transaction_id = ? ORDER BY sequence',
@@ -706,6 +738,12 @@ function prepareStatements(database: Database.Database): Statements {
 }
 
 // --- errors --------------------------------------------------------------------------------------
+
+export function notFound(id: number): EngineError {
+  return new EngineError('TRANSACTION_NOT_FOUND', `there is no transaction ${String(id)}`, {
+    hint: 'List them with: skillmeat txn log',
+  });
+}
 
 function damaged(path: string, found: string): EngineError {
   return new EngineError('JOURNAL_DAMAGED', `${path} is damaged: ${found}`, {

@@ -1,14 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { commit, type CommitOptions, type Committing } from './commit.js';
-import { EngineError, fromSystemError } from './errors.js';
+import { type Collect, commit, type CommitOptions, type Committing } from './commit.js';
+import { assert, EngineError, fromSystemError } from './errors.js';
 import { publish } from './events.js';
 import type { Capabilities, FileSystem } from './file-system.js';
 import { checksumReady, randomId } from './hash.js';
-import { Journal, type TransactionRow } from './journal.js';
+import { Journal, notFound, type TransactionRow } from './journal.js';
 import { lockWaitMsDefault } from './limits.js';
 import { NodeFileSystem } from './node-file-system.js';
+import { parsePath } from './path.js';
 import type { OpenPlan, PlanFormat, PlanSource } from './plan-document.js';
 import { Quarantine } from './quarantine.js';
 import {
@@ -31,7 +32,8 @@ import {
   rootIdentity,
   type StoreDirectory,
 } from './store-directory.js';
-import type { Transaction, TransactionCalls } from './transaction.js';
+import type { Transaction } from './transaction.js';
+import type { UndonePath } from './undo.js';
 import { type OwnerRecord, readOwner, WriterLock } from './writer-lock.js';
 import { Writer } from './writer.js';
 
@@ -60,6 +62,8 @@ export interface OpenStoreOptions {
   readonly directoryMode?: number;
   /** What this program calls itself to those who wait for its lock. Default: `node`. */
   readonly command?: string;
+  /** Who works with the store, for the log, as in `me@desk`. Default: nobody is named. */
+  readonly by?: string;
   readonly signal?: AbortSignal;
   /** Milliseconds since 1970; a seam for tests. */
   readonly now?: () => number;
@@ -90,6 +94,32 @@ export interface ApplyOptions extends TransactOptions {
   readonly name?: string;
   /** Absolute directory that relative `from` paths start at. Needed when the plan has such. */
   readonly baseDirectory?: string;
+}
+
+/** What to undo, and how. */
+export interface UndoOptions extends TransactOptions {
+  /**
+   * Number of the transaction. Default: for `undo` the newest that is neither an undo nor undone;
+   * for `redo` the newest undo that no other change came after.
+   */
+  readonly transaction?: number;
+  /** Only these paths and what is below them. Default: all that it changed. */
+  readonly paths?: readonly string[];
+  /** Merge, line by line, what was changed since. Default: false. */
+  readonly merge?: boolean;
+  /**
+   * Overwrite what was changed since and cannot be merged, and remove as much as it takes. What is
+   * there now stays in history. Default: false.
+   */
+  readonly force?: boolean;
+}
+
+/** The answer to `undo` and `redo`. */
+export interface UndoReceipt extends Receipt {
+  /** Number of the transaction that was undone. */
+  readonly undone: number;
+  /** What became of each path that it changed. */
+  readonly paths: readonly UndonePath[];
 }
 
 export interface RecoverOptions {
@@ -249,6 +279,7 @@ export class Store implements AsyncDisposable {
       bootId,
       now,
       newId,
+      by: options.by === undefined ? undefined : plainText(options.by),
       fileMode: options.fileMode ?? 0o644,
       directoryMode: options.directoryMode ?? 0o755,
     };
@@ -300,6 +331,30 @@ export class Store implements AsyncDisposable {
     return this.#commit({ ...options, message }, opened.expectations, (tx) =>
       runOperations(opened.operations, tx, baseDirectory),
     );
+  }
+
+  /**
+   * Undoes a transaction, as a transaction of its own: each path that is as that one left it gets
+   * back what was there before.
+   *
+   * @throws {EngineError} `UNDO_CONFLICT` (`conflicts` names each path and why), `NOTHING_TO_UNDO`,
+   * `TRANSACTION_NOT_FOUND`, `HISTORY_PRUNED`, `HISTORY_DAMAGED`, `REMOVAL_TOO_LARGE`, and what
+   * {@link transact} throws.
+   */
+  async undo(options: UndoOptions = {}): Promise<UndoReceipt> {
+    const { chooseUndo } = await import('./undo-choice.js');
+    return this.#undo(options, chooseUndo);
+  }
+
+  /**
+   * Undoes an undo: brings back what it took away. A number may be that of the undo or of the
+   * transaction that was undone.
+   *
+   * @throws {EngineError} as {@link undo}.
+   */
+  async redo(options: UndoOptions = {}): Promise<UndoReceipt> {
+    const { chooseRedo } = await import('./undo-choice.js');
+    return this.#undo(options, chooseRedo);
   }
 
   /**
@@ -391,10 +446,33 @@ export class Store implements AsyncDisposable {
     });
   }
 
+  async #undo(
+    options: UndoOptions,
+    choose: (journal: Journal, id: number | undefined) => TransactionRow,
+  ): Promise<UndoReceipt> {
+    const { collectUndo, stageUndo } = await import('./undo.js');
+    const { merge = false, force = false } = options;
+    const paths = options.paths?.map(parsePath);
+    const journal = this.#journal;
+    let undone: Pick<UndoReceipt, 'undone' | 'paths'> | undefined;
+    const receipt = await this.#commit(options, new Map(), async (tx) => {
+      const transaction = choose(journal, options.transaction);
+      const request = { transaction, paths, merges: merge, forces: force };
+      const outcomes = await tx.act((view, reading) =>
+        stageUndo(request, view, { journal, reading }),
+      );
+      undone = { undone: transaction.id, paths: outcomes };
+      const { message, ...collected } = collectUndo(request, outcomes);
+      return { ...collected, message: options.message ?? message };
+    });
+    assert(undone !== undefined, 'a receipt comes after the operations');
+    return { ...receipt, ...undone };
+  }
+
   async #commit(
     options: TransactOptions,
     expectations: CommitOptions['expectations'],
-    collect: (tx: TransactionCalls) => Promise<void>,
+    collect: Collect,
   ): Promise<Receipt> {
     const { signal, lockWaitMs } = options;
     const rules = [...(this.#options.rules ?? []), ...(options.rules ?? [])];
@@ -529,12 +607,6 @@ function toWriter(owner: OwnerRecord | undefined): StoreStatus['writer'] {
   if (owner === undefined) return null;
   const { pid, host, command, since, isReleased } = owner;
   return { pid, host, command, since, isDone: isReleased };
-}
-
-function notFound(id: number): EngineError {
-  return new EngineError('TRANSACTION_NOT_FOUND', `there is no transaction ${String(id)}`, {
-    hint: 'List them with: skillmeat txn log',
-  });
 }
 
 /** Short and printable: it goes into a record of fixed size. */

@@ -109,6 +109,7 @@ test('a long list of changes is cut after 50 lines', () => {
     committedAt: '2026-01-01T00:00:00.000Z',
     changeCount: 60,
     reason: null,
+    annotations: {},
     changes,
     superseded: [],
   };

@@ -48,6 +48,7 @@ function commit(journal: Journal, count: number): readonly Head[] {
       changeCount: 2,
       displacedBytes: 0,
       flush: 'before' as const,
+      annotations: '{}',
     };
     return journal.commit(transaction, rowsOf(id), {
       epoch: journal.epoch(),
