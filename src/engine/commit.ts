@@ -87,7 +87,16 @@ export async function commit(
   using history = new RootTree(files, stage);
   const prefix = stagePrefix(session.head.id + 1, uuid);
   const contents = new StagedContents({ files, pace, directory: stage, prefix });
-  const attempt = new Attempt({ options, committing, session, contents, tree, history, pace, uuid });
+  const attempt = new Attempt({
+    options,
+    committing,
+    session,
+    contents,
+    tree,
+    history,
+    pace,
+    uuid,
+  });
   try {
     return await attempt.run(collect);
   } catch (error) {

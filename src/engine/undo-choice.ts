@@ -97,4 +97,3 @@ function toUndoneOrNot({ id, state, trouble, annotations }: TransactionRow): Und
 function nothing(message: string, hint: string): EngineError {
   return new EngineError('NOTHING_TO_UNDO', message, { hint });
 }
-

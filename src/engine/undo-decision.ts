@@ -1,4 +1,11 @@
-import { describeImage, type FileImage, type FoundImage, type Image, isSameContent, isSameImage } from './image.js';
+import {
+  describeImage,
+  type FileImage,
+  type FoundImage,
+  type Image,
+  isSameContent,
+  isSameImage,
+} from './image.js';
 
 /** One path of a transaction that is being undone. */
 export interface UndoneState {
@@ -19,9 +26,22 @@ export interface UndoTerms {
 
 export type UndoDecision =
   | { readonly do: 'nothing' }
-  | { readonly do: 'restore'; readonly image: Image; readonly why: 'witnessed' | 'merged' | 'forced' }
-  | { readonly do: 'set-mode'; readonly mode: number; readonly why: 'witnessed' | 'merged' | 'forced' }
-  | { readonly do: 'merge'; readonly base: FileImage; readonly theirs: FileImage; readonly mode: number }
+  | {
+      readonly do: 'restore';
+      readonly image: Image;
+      readonly why: 'witnessed' | 'merged' | 'forced';
+    }
+  | {
+      readonly do: 'set-mode';
+      readonly mode: number;
+      readonly why: 'witnessed' | 'merged' | 'forced';
+    }
+  | {
+      readonly do: 'merge';
+      readonly base: FileImage;
+      readonly theirs: FileImage;
+      readonly mode: number;
+    }
   | { readonly do: 'conflict'; readonly why: string };
 
 /** Says what undoing does to one path. Pure. */
@@ -51,12 +71,15 @@ function merge(state: UndoneState): UndoDecision {
     const mode = mergeMode(base.mode, ours.mode, theirs.mode);
     return mode === undefined ? conflict(state) : reach({ ...theirs, mode }, ours, 'merged');
   }
-  if (base.kind !== 'file' || theirs.kind !== 'file' || ours.kind !== 'file') return conflict(state);
+  if (base.kind !== 'file' || theirs.kind !== 'file' || ours.kind !== 'file')
+    return conflict(state);
   const mode = mergeMode(base.mode, ours.mode, theirs.mode);
   if (mode === undefined) return conflict(state);
   if (isSameContent(ours, base)) return reach({ ...theirs, mode }, ours, 'merged');
   const isOnlyOurs = isSameContent(theirs, base) || isSameContent(ours, theirs);
-  return isOnlyOurs ? reach({ ...ours, mode }, ours, 'merged') : { do: 'merge', base, theirs, mode };
+  return isOnlyOurs
+    ? reach({ ...ours, mode }, ours, 'merged')
+    : { do: 'merge', base, theirs, mode };
 }
 
 function mergeMode(base: number, ours: number, theirs: number): number | undefined {

@@ -1,7 +1,13 @@
 import { parseAnnotations } from './annotations.js';
 import type { Collected } from './commit.js';
 import { EngineError, type PathConflict } from './errors.js';
-import { type DisplacedRow, displacedRows, type HistoryReading, placesOf, readKept } from './history.js';
+import {
+  type DisplacedRow,
+  displacedRows,
+  type HistoryReading,
+  placesOf,
+  readKept,
+} from './history.js';
 import { type FoundImage, isSameImage } from './image.js';
 import type { Journal, TransactionRow } from './journal.js';
 import { comparePaths, isBelow, quote, type RelativePath } from './path.js';
@@ -186,7 +192,11 @@ class Undo {
   ): ReturnType<typeof mergeTexts> {
     const own = keptAt === undefined ? [] : [keptAt];
     const [before, after] = [
-      await readKept(theirs, chain(own, placesOf(theirs.sha256, path, this.#journal)), this.#reading),
+      await readKept(
+        theirs,
+        chain(own, placesOf(theirs.sha256, path, this.#journal)),
+        this.#reading,
+      ),
       await readKept(base, placesOf(base.sha256, path, this.#journal), this.#reading),
     ];
     const ours = await this.#view.read(path);
