@@ -494,7 +494,6 @@ describe.each(modes)('native %s', (mode) => {
   });
 
   describe('history that is not whole', () => {
-
     test.each([
       ['was written to', (slot: string) => writeFileSync(slot, 'OLD')],
       ['is gone', (slot: string) => rmSync(slot)],
