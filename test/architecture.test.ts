@@ -10,8 +10,9 @@ const engineRows: readonly (readonly string[])[] = [
   ['extended-attributes', 'emulated-exchange'],
   ['node-file-system', 'schema', 'inspect', 'remove-tree', 'root-tree'],
   ['journal', 'writer-lock', 'quarantine'],
-  ['units', 'decide', 'unflushed', 'text', 'undo-decision', 'undo-order', 'undo-choice'],
-  ['history', 'text-merge'],
+  ['units', 'decide', 'unflushed', 'text', 'undo-decision', 'undo-order'],
+  ['history', 'text-merge', 'unified-diff', 'undo-choice', 'known-path', 'drift'],
+  ['diff'],
   ['plan-operation', 'plan-problem', 'plan-schema', 'plan-shape', 'plan-stream', 'json-syntax'],
   ['plan-document'],
   ['staged-content'],
@@ -25,7 +26,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['removal-size'],
   ['rules', 'run-operations', 'writer'],
   ['commit'],
-  ['undo'],
+  ['undo', 'adopt'],
   ['store'],
   ['index'],
 ];
@@ -39,7 +40,7 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
   'better-sqlite3': ['journal', 'schema', 'writer-lock'],
   koffi: ['native'],
   'smol-toml': ['plan-document'],
-  'node-diff3': ['text-merge', 'text-diff'],
+  diff: ['text'],
 };
 
 /** What the modules of a layer may import from outside: a layer's index, packages, and Node where `node:` is listed. */

@@ -1,3 +1,4 @@
+import type { Moment } from '../engine/index.js';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 /** Options that every command takes, before and after its name. */
@@ -79,6 +80,14 @@ export function parsePositive(text: string): number {
   const number = Number(text);
   if (/^\d+$/.test(text) && number > 0 && Number.isSafeInteger(number)) return number;
   throw new InvalidArgumentError('Expected a whole number from 1 on.');
+}
+
+/** Parses a moment: the number of a transaction, 0 for before the first, or `now`. */
+export function parseMoment(text: string): Moment {
+  if (text === 'now') return { kind: 'now' };
+  const id = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(id)) return { kind: 'transaction', id };
+  throw new InvalidArgumentError('Expected the number of a transaction, or "now".');
 }
 
 function parseDirectory(text: string): string {

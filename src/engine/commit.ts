@@ -410,7 +410,8 @@ function overlaps(path: RelativePath, others: readonly RelativePath[]): boolean 
   return others.some((other) => other === path || isBelow(other, path) || isBelow(path, other));
 }
 
-function requireMessage(message: string): void {
+/** @throws {EngineError} `LIMIT_EXCEEDED`. */
+export function requireMessage(message: string): void {
   if (typeof message !== 'string') throw new TypeError('message must be a string');
   if (message.length <= messageLengthMax && !message.includes('\0')) return;
   throw new EngineError(

@@ -68,7 +68,10 @@ export type NewTransaction = Pick<
   | 'displacedBytes'
   | 'flush'
   | 'annotations'
->;
+> & {
+  /** `settled`: nothing is to be applied, the rows only record what other programs did. */
+  readonly state?: 'committed' | 'settled';
+};
 
 /** The newest transaction, or number 0 of an empty journal. */
 export interface Head {
@@ -82,6 +85,12 @@ export interface Position {
   readonly epoch: number;
   /** Whether a transaction is blocked or damaged. */
   readonly isTroubled: boolean;
+}
+
+/** A row of the journal, by its transaction. */
+export interface RowPosition {
+  readonly id: number;
+  readonly sequence: number;
 }
 
 /** What {@link Journal.commit} relies on. */
@@ -273,6 +282,7 @@ export class Journal implements Disposable {
       transaction.annotations,
       fromHex(previous),
       fromHex(chain),
+      transaction.state ?? 'committed',
     );
     return chain;
   }
@@ -339,24 +349,51 @@ export class Journal implements Disposable {
     return this.#reading(() => this.#statements.log.all(before, limit).map(toTransaction));
   }
 
+  /** As {@link log}, of the transactions that changed `path` or something below it. */
+  logOf(path: RelativePath, limit: number, before: number): readonly TransactionRow[] {
+    return this.#reading(() =>
+      this.#statements.logOf.all({ ...range(path), before, limit }).map(toTransaction),
+    );
+  }
+
   /** Rows of one transaction, in order, each checked. @throws {EngineError} `JOURNAL_DAMAGED`. */
   changes(id: number): readonly ChangeRow[] {
     return this.#reading(() =>
-      this.#statements.changes.all(id).map((row) => {
-        const change = toChange(row);
-        // I8: a checksum keeps nobody from writing "../x" with a good one.
-        if (!isInnerPath(row.path) || (row.slot !== null && !/^[0-9]+$/.test(row.slot))) {
-          throw damaged(
-            this.#path,
-            `row ${String(row.sequence)} of transaction ${String(id)} names a place outside of the store`,
-          );
-        }
-        if (checksumOf(rowText(id, change)) === row.checksum) return change;
-        throw damaged(
-          this.#path,
-          `row ${String(row.sequence)} of transaction ${String(id)} does not match its checksum`,
-        );
+      this.#statements.changes.all(id).map((row) => this.#checked(id, row)),
+    );
+  }
+
+  /**
+   * Rows of the transactions that took effect, oldest first, of `within` and what is below it
+   * (`undefined`: all), following the row `after`, at most `limit`.
+   */
+  changesAfter(
+    { id, sequence }: RowPosition,
+    limit: number,
+    within: RelativePath | undefined,
+  ): readonly (ChangeRow & RowPosition)[] {
+    const from = { ...range(within), id, sequence, limit };
+    return this.#reading(() =>
+      this.#statements.changesAfter.all(from).map((row) => {
+        const at = Number(row.transaction_id);
+        return { ...this.#checked(at, row), id: at };
       }),
+    );
+  }
+
+  #checked(id: number, row: StoredChange): ChangeRow {
+    const change = toChange(row);
+    // I8: a checksum keeps nobody from writing "../x" with a good one.
+    if (!isInnerPath(row.path) || (row.slot !== null && !/^[0-9]+$/.test(row.slot))) {
+      throw damaged(
+        this.#path,
+        `row ${String(row.sequence)} of transaction ${String(id)} names a place outside of the store`,
+      );
+    }
+    if (checksumOf(rowText(id, change)) === row.checksum) return change;
+    throw damaged(
+      this.#path,
+      `row ${String(row.sequence)} of transaction ${String(id)} does not match its checksum`,
     );
   }
 
@@ -466,7 +503,7 @@ function rowText(id: number, row: ChangeRow): string {
 function chainText(
   previous: ChainHash,
   id: number,
-  transaction: NewTransaction,
+  transaction: Omit<NewTransaction, 'state'>,
   rowCount: number,
 ): string {
   const { uuid, stage, message, committedAt, bootId, changeCount } = transaction;
@@ -537,6 +574,7 @@ interface StoredImage {
 
 /** Read with 64-bit integers, for the checksum's sake. */
 interface StoredChange {
+  transaction_id: bigint;
   sequence: bigint;
   unit: bigint;
   act: Act;
@@ -630,6 +668,19 @@ function fromHex(text: string): Buffer {
 
 // --- statements ----------------------------------------------------------------------------------
 
+/** A path and what is below it: `/` comes right before `0`. */
+interface PathRange {
+  path: string | null;
+  first: string;
+  end: string;
+}
+
+function range(path: RelativePath | undefined): PathRange {
+  return { path: path ?? null, first: `${path ?? ''}/`, end: `${path ?? ''}0` };
+}
+
+const isInRange = '(:path IS NULL OR path = :path OR (path >= :first AND path < :end))';
+
 interface Statements {
   readonly meta: Database.Statement<[string], { value: MetaValue }>;
   readonly setMeta: Database.Statement<[string, MetaValue]>;
@@ -649,6 +700,14 @@ interface Statements {
   readonly history: Database.Statement<[number], StoredTransaction>;
   readonly transaction: Database.Statement<[number], StoredTransaction>;
   readonly log: Database.Statement<[number, number], StoredTransaction>;
+  readonly logOf: Database.Statement<
+    [PathRange & { before: number; limit: number }],
+    StoredTransaction
+  >;
+  readonly changesAfter: Database.Statement<
+    [PathRange & RowPosition & { limit: number }],
+    StoredChange
+  >;
   readonly displaced: Database.Statement<
     [{ content: Buffer; path: string; pruned: number }],
     { id: number; sequence: number }
@@ -674,7 +733,7 @@ function prepareStatements(database: Database.Database): Statements {
     insertTransaction: database.prepare(
       `INSERT INTO journal_transaction (id, uuid, stage, message, committed_at, boot_id, change_count,
         row_count, displaced_bytes, flush, annotations, previous_chain, chain, state)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'committed')`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     insertChange: database.prepare(
       `INSERT INTO journal_change (transaction_id, sequence, unit, act, slot, path,
@@ -720,6 +779,22 @@ function prepareStatements(database: Database.Database): Statements {
     log: database.prepare(
       'SELECT * FROM journal_transaction WHERE id < ? ORDER BY id DESC LIMIT ?',
     ),
+    logOf: database.prepare(
+      `SELECT * FROM journal_transaction WHERE id < :before AND EXISTS (
+         SELECT 1 FROM journal_change WHERE transaction_id = id AND ${isInRange}
+           AND (before_kind IS NOT after_kind OR before_sha256 IS NOT after_sha256
+             OR before_mode IS NOT after_mode OR before_target IS NOT after_target))
+       ORDER BY id DESC LIMIT :limit`,
+    ),
+    changesAfter: database
+      .prepare<[PathRange & RowPosition & { limit: number }], StoredChange>(
+        `SELECT journal_change.* FROM journal_change
+         JOIN journal_transaction ON id = transaction_id
+           AND state IN ('committed', 'settled') AND trouble IS NULL
+         WHERE (transaction_id, sequence) > (:id, :sequence) AND ${isInRange}
+         ORDER BY transaction_id, sequence LIMIT :limit`,
+      )
+      .safeIntegers(true),
     displaced: database.prepare(
       `SELECT changed.transaction_id AS id, changed.sequence FROM journal_change AS changed
        JOIN journal_change AS head ON head.transaction_id = changed.transaction_id

@@ -14,7 +14,7 @@ import { comparePaths, isBelow, quote, type RelativePath } from './path.js';
 import type { Change } from './receipt.js';
 import { refuseLargeRemoval } from './removal-size.js';
 import type { StagedView } from './staged-view.js';
-import { mergeTexts } from './text-merge.js';
+import { mergeTexts, type TextMerge } from './text-merge.js';
 import { decideUndo, type UndoDecision, type UndoTerms } from './undo-decision.js';
 
 /*
@@ -189,7 +189,7 @@ class Undo {
   async #mergeContents(
     { path, keptAt }: DisplacedRow,
     { base, theirs }: Extract<UndoDecision, { do: 'merge' }>,
-  ): ReturnType<typeof mergeTexts> {
+  ): Promise<TextMerge> {
     const own = keptAt === undefined ? [] : [keptAt];
     const [before, after] = [
       await readKept(
