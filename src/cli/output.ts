@@ -76,8 +76,11 @@ export class Output {
       return;
     }
     const { alarming, faint } = this.#errorStyle;
+    // A single one is in the message.
+    const listed =
+      conflicts === undefined || conflicts.length < 2 ? [] : conflicts.slice(0, conflictsShown);
     stderr.write(`${alarming('skillmeat:')} ${printableLines(message)} ${faint(`[${code}]`)}\n`);
-    for (const { path: at, why } of conflicts?.slice(0, conflictsShown) ?? []) {
+    for (const { path: at, why } of listed) {
       stderr.write(`  ${printable(at)}: ${printable(why)}\n`);
     }
     if (hint !== null) stderr.write(`  hint: ${printable(hint)}\n`);

@@ -47,6 +47,9 @@ export interface UndoRequest extends UndoTerms {
   readonly paths: readonly RelativePath[] | undefined;
 }
 
+/** Conflicts for which the log is searched. */
+const reasonsMax = 20;
+
 interface Step {
   readonly row: DisplacedRow;
   readonly found: FoundImage;
@@ -142,9 +145,21 @@ class Undo {
     }
     this.#keepUnknown(steps);
     for (const { row, decision } of steps) {
-      if (decision.do === 'conflict') this.#conflicts.push({ path: row.path, why: decision.why });
+      if (decision.do !== 'conflict') continue;
+      const why = `${decision.why} (${this.#changedSince(row.path)})`;
+      this.#conflicts.push({ path: row.path, why });
     }
     return steps;
+  }
+
+  #changedSince(path: RelativePath): string {
+    // Looking for it costs a search of the log; nobody reads hundreds of reasons.
+    if (this.#conflicts.length >= reasonsMax) return 'changed since';
+    const [newest] = this.#journal.logOf(path, 1, Number.MAX_SAFE_INTEGER);
+    const isLater = newest !== undefined && newest.id > this.#request.transaction.id;
+    return isLater
+      ? `transaction ${String(newest.id)} changed it since`
+      : 'another program changed it since';
   }
 
   /** Rows that change something, parents first, with the directories that chosen paths need. */

@@ -156,7 +156,7 @@ const status: StoreStatus = {
 };
 
 test('the status of a store that nobody has written to', () => {
-  expect(describeStatus({ ...status, isLocked: false }, plainStyle)).toBe(
+  expect(describeStatus({ ...status, isLocked: false, drift: null }, plainStyle)).toBe(
     [
       'Root:       /r',
       'Newest:     no transaction yet',
@@ -217,7 +217,7 @@ describe('progress', () => {
   });
 
   test('nothing is drawn in the first second', () => {
-    const written: string[] = [];
+    const written: unknown[] = [];
     const line = new ProgressLine({ write: (text) => written.push(text) });
     line.clear();
     line[Symbol.dispose]();
