@@ -14,25 +14,27 @@ export interface GlobalOptions {
 /** Longest `--lock-timeout`. */
 const lockTimeoutMsMax = 24 * 60 * 60 * 1_000;
 
+/** Made once: there are many commands. */
+const globalOptionList: readonly Option[] = [
+  new Option(
+    '-C, --root <dir>',
+    'the directory with the store (default: the nearest one with a .skillmeat, going up)',
+  ).argParser(parseDirectory),
+  new Option('--json', 'print one JSON document instead of text'),
+  new Option('-q, --quiet', 'print the result only: no lists of paths, notices or progress'),
+  new Option('--no-color', 'print without colours'),
+  new Option(
+    '--lock-timeout <duration>',
+    'how long to wait for another writer: 500ms, 10s, 2m (default: 10s)',
+  ).argParser(parseDuration),
+  new Option(
+    '--accept-file-system',
+    'use the store on a file system that is not known to keep the promises',
+  ),
+].map((option) => option.helpGroup('Global options:'));
+
 export function addGlobalOptions(command: Command): Command {
-  const options = [
-    new Option(
-      '-C, --root <dir>',
-      'the directory with the store (default: the nearest one with a .skillmeat, going up)',
-    ).argParser(parseDirectory),
-    new Option('--json', 'print one JSON document instead of text'),
-    new Option('-q, --quiet', 'print the result only: no lists of paths, notices or progress'),
-    new Option('--no-color', 'print without colours'),
-    new Option(
-      '--lock-timeout <duration>',
-      'how long to wait for another writer: 500ms, 10s, 2m (default: 10s)',
-    ).argParser(parseDuration),
-    new Option(
-      '--accept-file-system',
-      'use the store on a file system that is not known to keep the promises',
-    ),
-  ];
-  for (const option of options) command.addOption(option.helpGroup('Global options:'));
+  for (const option of globalOptionList) command.addOption(option);
   return command;
 }
 

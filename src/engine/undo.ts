@@ -122,7 +122,7 @@ class Undo {
         if (row.before.kind === 'absent') continue;
       } else replaced = undefined;
       if (!(await this.#act(row, decision))) {
-        damaged.push({ path: row.path, why: 'history no longer holds what was there' });
+        damaged.push({ path: row.path, why: 'history does not hold what was there' });
       }
       const isReplaced = decision.do === 'restore' && decision.image.kind !== 'directory';
       if (isReplaced) replaced = row.path;
@@ -296,7 +296,7 @@ class Undo {
     const id = String(this.#request.transaction.id);
     throw new EngineError(
       'HISTORY_DAMAGED',
-      `transaction ${id} cannot be undone: what was at ${quote(first.path)} before it is no longer in history, or no longer what it was (${String(damaged.length)} such paths)`,
+      `transaction ${id} cannot be undone: what was at ${quote(first.path)} before it is not in history, or no longer what it was (${String(damaged.length)} such paths)`,
       {
         path: first.path,
         conflicts: damaged,
