@@ -152,7 +152,8 @@ function notAFile(path: RelativePath, { kind }: FoundImage): EngineError {
         path,
         hint: 'Name a file.',
       });
-    default:
+    case 'absent':
+    case 'file':
       return new EngineError('PATH_NOT_FOUND', `${quote(path)} did not exist then`, {
         path,
         hint: 'See when it did: skillmeat txn log PATH',

@@ -71,8 +71,9 @@ function merge(state: UndoneState): UndoDecision {
     const mode = mergeMode(base.mode, ours.mode, theirs.mode);
     return mode === undefined ? conflict(state) : reach({ ...theirs, mode }, ours, 'merged');
   }
-  if (base.kind !== 'file' || theirs.kind !== 'file' || ours.kind !== 'file')
+  if (base.kind !== 'file' || theirs.kind !== 'file' || ours.kind !== 'file') {
     return conflict(state);
+  }
   const mode = mergeMode(base.mode, ours.mode, theirs.mode);
   if (mode === undefined) return conflict(state);
   if (isSameContent(ours, base)) return reach({ ...theirs, mode }, ours, 'merged');

@@ -24,13 +24,12 @@ export function unifiedDiff(path: string, from: DiffContent, to: DiffContent): D
   const names = { from: quoted(`a/${path}`), to: quoted(`b/${path}`) };
   const header = [`diff --git ${names.from} ${names.to}`, ...modeLines(old?.mode, now?.mode)];
   const [before, after] = [linesOfFile(old), linesOfFile(now)];
-  if (typeof before === 'string' || typeof after === 'string') {
-    const omitted =
-      typeof before === 'string' ? before : (after as Exclude<typeof after, string[]>);
-    const why = omitted === 'not kept' ? 'contents differ, not kept any more' : 'contents differ';
-    const line = `# ${names.to}: ${why}`;
-    return { text: text([...header, line]), omitted: omitted as DiffText['omitted'] };
-  }
+  const omit = (omitted: NotText | 'not kept'): DiffText => ({
+    text: text([...header, `# ${names.to}: contents differ (${omitted})`]),
+    omitted,
+  });
+  if (typeof before === 'string') return omit(before);
+  if (typeof after === 'string') return omit(after);
   const edits = compareLines(before, after) ?? [{ start: 0, end: before.length, lines: after }];
   if (edits.length > 0) {
     header.push(`--- ${old === null ? '/dev/null' : names.from}`);

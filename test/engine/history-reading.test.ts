@@ -55,8 +55,8 @@ describe.each(modes)('native %s', (mode) => {
   test('a slot that was written to is never shown as history', async () => {
     const store = await openWithHistory();
     for (const name of listOwn(sandbox.root, 'stage')) {
-      if (name.startsWith('1-'))
-        writeFileSync(join(sandbox.root, '.skillmeat/stage', name), 'XX\n');
+      if (!name.startsWith('1-')) continue;
+      writeFileSync(join(sandbox.root, '.skillmeat/stage', name), 'XX\n');
     }
     await expectError(store.read('d/a', after(0)), 'HISTORY_PRUNED');
     expect(await read(store, 'd/a', after(1))).toBe('a1\n');

@@ -18,6 +18,11 @@ import { SimulatedFileSystem } from './simulated-file-system.js';
 import { Violation } from './violation.js';
 import { type Action, type ForeignEdit, run, type Workload } from './workload.js';
 
+/** What happens while a transaction runs. */
+type Trouble = Pick<Action & { readonly do: 'transact' }, 'edits' | 'failingSwitch'> & {
+  readonly held?: string | undefined;
+};
+
 /** How a transaction ended for its caller, by the message that it has in the log. */
 type Outcome = 'acknowledged' | 'refused' | 'unknown';
 
@@ -110,8 +115,20 @@ class Recording {
       for (const [n, action] of actions.entries()) {
         switch (action.do) {
           case 'transact':
-            await this.#transact(store, action, `transaction ${String(n)}`);
+            await this.#commit(action, `transaction ${String(n)}`, (message) =>
+              store.transact({ message }, async (tx) => {
+                for (const operation of action.operations) await run(tx, operation);
+              }),
+            );
             break;
+          case 'undo':
+          case 'redo': {
+            const { do: kind, edits } = action;
+            await this.#commit({ edits, failingSwitch: 0 }, `${kind} ${String(n)}`, (message) =>
+              store[kind]({ message, force: true }),
+            );
+            break;
+          }
           case 'edit':
             this.#edit(action.edit);
             break;
@@ -129,18 +146,16 @@ class Recording {
     return this.#moments;
   }
 
-  async #transact(
-    store: Store,
-    action: Action & { readonly do: 'transact' },
+  async #commit(
+    trouble: Trouble,
     message: string,
+    act: (message: string) => Promise<Receipt>,
   ): Promise<void> {
     const { machine, fileSystem } = this.#simulation;
-    this.#begin(action);
+    this.#begin(trouble);
     let outcome: Outcome = 'acknowledged';
     try {
-      const receipt: Receipt = await store.transact({ message }, async (tx) => {
-        for (const operation of action.operations) await run(tx, operation);
-      });
+      const receipt = await act(message);
       if (receipt.transaction === null) return;
       this.#requireKnownDisplaced(receipt.transaction);
     } catch (error) {
@@ -170,7 +185,7 @@ class Recording {
     }
   }
 
-  #begin({ edits, failingSwitch, held }: Action & { readonly do: 'transact' }): void {
+  #begin({ edits, failingSwitch, held }: Trouble): void {
     const { machine, fileSystem } = this.#simulation;
     this.#steps = 0;
     this.#editsOfTransaction = [];
