@@ -8,9 +8,11 @@ import {
   expectRefused,
   listOwn,
   modes,
+  plant,
   type Seed,
   useSandbox,
 } from '../support/store.js';
+import { watchedFileSystem } from '../support/faults.js';
 import { mkfifoSync } from '../support/sources.js';
 import { directory, file, symlink } from '../support/tree.js';
 
@@ -369,6 +371,23 @@ describe.each(modes)('native %s', (mode) => {
       });
     });
 
+    test('is not taken with what came into it while the undo was prepared', async () => {
+      sandbox.seed({ a: 'old' });
+      let isUndoing = false;
+      const files = watchedFileSystem(mode, ({ method }) => {
+        if (isUndoing && method === 'createFile') writeFileSync(sandbox.at('skill/late'), 'late');
+      });
+      const store = await sandbox.open({ fileSystem: files });
+      await store.transact({}, async (tx) => {
+        await tx.write('a', 'new');
+        await tx.write('skill/SKILL.md', '1');
+      });
+      isUndoing = true;
+      await expectError(store.undo(), 'DRIFT_DETECTED', { path: 'skill/late' });
+      isUndoing = false;
+      expect(sandbox.tree()).toMatchObject({ a: file('new'), 'skill/late': file('late') });
+    });
+
     test('goes by force, and what was in it is history', async () => {
       sandbox.seed({ other: 'o' });
       const store = await sandbox.open();
@@ -529,6 +548,31 @@ describe.each(modes)('native %s', (mode) => {
       await store.undo({ transaction: 1, force: true });
       expect(sandbox.tree()).toEqual({ a: file('old') });
     });
+  });
+
+  test('what an undo costs does not depend on what else is in the directory', async () => {
+    const costs: number[] = [];
+    for (const count of [3, 300]) {
+      const root = join(sandbox.directory, `with-${String(count)}`);
+      const others = Array.from({ length: count }, (_, i) => [`f${String(i)}`, 'x'] as const);
+      plant(root, Object.fromEntries([...others, ['gone', 'g'], ['d/a', 'a']]));
+      const isCounted = new Set<string>(['list', 'stat', 'openForReading', 'openDirectory']);
+      let calls = 0;
+      const files = watchedFileSystem(mode, ({ method }) => {
+        if (isCounted.has(method)) calls += 1;
+      });
+      const store = await sandbox.openAt(root, { fileSystem: files });
+      await store.transact({}, async (tx) => {
+        await tx.write('d/a', 'a2');
+        await tx.remove('gone');
+        for (const name of ['1', '2', '3']) await tx.write(`made${name}`, name);
+      });
+      calls = 0;
+      await store.undo();
+      costs.push(calls);
+    }
+    expect(costs[0]).toBeGreaterThan(0);
+    expect(costs[1]).toBe(costs[0]);
   });
 
   test('inside of a transaction of the same store it is refused', async () => {
