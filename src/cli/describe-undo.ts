@@ -11,7 +11,7 @@ export function describeUndo(
 ): string {
   const number = String(undone);
   if (transaction === null) {
-    return `Nothing to change: what transaction ${number} changed is as it was before it.`;
+    return `Nothing to change: what transaction ${number} changed is as it was before it. An older one: skillmeat undo ID`;
   }
   const { id, changes } = transaction;
   const counts = describeCounts(changes);

@@ -7,13 +7,14 @@ import { type Action, everyOperation, type Operation, workload } from './workloa
 
 /*
  * One process of an exploration: first its part of the small scope (every operation on every
- * profile, then pairs of operations), then random workloads until it has seen enough states.
+ * profile, each undone and redone, then pairs of operations), then random workloads until it has seen enough states.
  */
 
 /** With as many states as this, every pair of operations is tried; with fewer, a share of them. */
 const statesForEveryPair = 500_000;
 const statesOfOne = 24;
 const statesOfPair = 12;
+const statesOfUndo = 24;
 const statesOfWorkload = 600;
 const workloadsAtOnce = 5;
 
@@ -52,6 +53,13 @@ async function exploreSmallScope(): Promise<void> {
     for (const one of everyOperation) {
       if (isOurs()) await exploreSequence(profile, [transaction([one])], statesOfOne);
     }
+  }
+  for (const [n, one] of everyOperation.entries()) {
+    const profile = profiles[n % profiles.length];
+    if (profile === undefined || !isOurs()) continue;
+    const undo = { do: 'undo', edits: [] } as const;
+    const redo = { do: 'redo', edits: [] } as const;
+    await exploreSequence(profile, [transaction([one]), undo, redo], statesOfUndo);
   }
   const every = Math.max(1, Math.ceil(statesForEveryPair / states));
   for (const [n, one] of everyOperation.entries()) {
