@@ -118,6 +118,18 @@ const found: readonly Found[] = [
     secondCrashes: { every: 1, states: 40 },
   },
   {
+    what: 'a directory whose mode had not reached the disk was kept although it was removed since',
+    profile: 'ext4',
+    actions: [
+      transaction([
+        { op: 'chmod', path: 'd', mode: 0o700 },
+        { op: 'symlink', path: 'd/a', target: 'd/a' },
+      ]),
+      transaction([{ op: 'remove', path: 'd' }]),
+    ],
+    seed: 0,
+  },
+  {
     what: 'a move into a spare place, cut between link and unlink, was not taken up again',
     profile: 'btrfs, plain',
     actions: [
