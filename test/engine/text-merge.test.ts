@@ -83,13 +83,15 @@ function applyDiff(from: string, diff: string): string {
   let at = 0;
   const body = diff.split('\n').slice(0, -1);
   for (const [i, line] of body.entries()) {
-    const heading = /^@@ -(\d+)(?:,(\d+))? \+/.exec(line);
+    const heading = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@$/.exec(line);
     const isCut = body[i + 1] === '\\ No newline at end of file';
     const content = `${line.slice(1)}${isCut ? '' : '\n'}`;
     if (heading !== null) {
       const start = heading[2] === '0' ? Number(heading[1]) : Number(heading[1]) - 1;
       result.push(...lines.slice(at, start));
       at = start;
+      const place = Number(heading[3]) - (heading[4] === '0' ? 0 : 1);
+      expect(place, 'where the hunk is in the other text').toBe(result.length);
     } else if (
       /^(?:diff|---|\+\+\+|old|new|deleted|\\) /.test(line) &&
       result.length === 0 &&
@@ -124,6 +126,22 @@ describe('a unified diff', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  test('finds its places also after hunks that made the text longer or shorter', () => {
+    const lines = Array.from({ length: 40 }, (_, i) => `line ${String(i)}\n`);
+    const from = lines.join('');
+    const to = [
+      'new\n',
+      'new\n',
+      ...lines.slice(0, 15),
+      ...lines.slice(18, 30),
+      'x\n',
+      ...lines.slice(31),
+    ].join('');
+    const { text: diff } = unifiedDiff('p', side(from), side(to));
+    expect(diff.match(/^@@/gm)).toHaveLength(3);
+    expect(applyDiff(from, diff)).toBe(to);
   });
 
   test('counts lines as patch does', () => {
