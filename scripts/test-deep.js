@@ -9,6 +9,7 @@ process.env['SKILLMEAT_STATES'] ??= '2000000';
 // States that no run has seen before; the seed is printed.
 process.env['SKILLMEAT_STATES_SEED'] ??= String(Date.now() % 1_000_000_000);
 process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
+process.env['SKILLMEAT_UNDO_RUNS'] ??= '3000';
 process.env['SKILLMEAT_EXHAUSTIVE'] ??= '1';
 process.env['SKILLMEAT_POWER_CUTS'] ??= '4000';
 const suites = [runVitest('vitest.config.ts', ['test/property', 'test/crash'])];

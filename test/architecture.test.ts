@@ -4,13 +4,15 @@ import { expect, test } from 'vitest';
 
 /** The engine's modules, lowest row first: a module may import from its own row and from the rows above it here. */
 const engineRows: readonly (readonly string[])[] = [
-  ['errors', 'limits', 'path', 'hash', 'image', 'pace', 'similar-name', 'utc-text'],
+  ['errors', 'limits', 'path', 'hash', 'image', 'pace', 'annotations', 'similar-name', 'utc-text'],
   ['file-system'],
   ['native', 'sqlite', 'file-system-types', 'unsynced'],
   ['extended-attributes', 'emulated-exchange'],
   ['node-file-system', 'schema', 'inspect', 'remove-tree', 'root-tree'],
   ['journal', 'writer-lock', 'quarantine'],
-  ['units', 'decide', 'unflushed'],
+  ['units', 'decide', 'unflushed', 'text', 'undo-decision', 'undo-order'],
+  ['history', 'text-merge', 'unified-diff', 'undo-choice', 'known-path', 'drift'],
+  ['diff'],
   ['plan-operation', 'plan-problem', 'plan-schema', 'plan-shape', 'plan-stream', 'json-syntax'],
   ['plan-document'],
   ['staged-content'],
@@ -21,8 +23,10 @@ const engineRows: readonly (readonly string[])[] = [
   ['apply', 'store-directory'],
   ['recover'],
   ['receipt', 'events', 'checkpoint'],
+  ['removal-size'],
   ['rules', 'run-operations', 'writer'],
   ['commit'],
+  ['undo', 'adopt'],
   ['store'],
   ['index'],
 ];
@@ -37,6 +41,7 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
   'better-sqlite3-node20': ['sqlite'],
   koffi: ['native'],
   'smol-toml': ['plan-document'],
+  diff: ['text'],
 };
 
 /** What the modules of a layer may import from outside: a layer's index, packages, and Node where `node:` is listed. */

@@ -1,16 +1,23 @@
-import type { Change, Image, TransactionState } from '../engine/index.js';
+import type { FoundImage, TransactionState } from '../engine/index.js';
 import { counted, printable } from './printable.js';
+
+/** A path of a transaction, or one that differs. */
+interface Difference {
+  readonly path: string;
+  readonly before: FoundImage;
+  readonly after: FoundImage;
+}
 
 /** `A` for what appears, `D` for what goes away, `M` for everything else. */
 type ChangeLetter = 'A' | 'M' | 'D';
 
-function letterOf({ before, after }: Change): ChangeLetter {
+function letterOf({ before, after }: Difference): ChangeLetter {
   if (before.kind === 'absent') return 'A';
   return after.kind === 'absent' ? 'D' : 'M';
 }
 
 /** `3 changed (1 created, 1 replaced, 1 removed)` */
-export function describeCounts(changes: readonly Change[]): string {
+export function describeCounts(changes: readonly Difference[]): string {
   const counts: Record<ChangeLetter, number> = { A: 0, M: 0, D: 0 };
   for (const change of changes) counts[letterOf(change)] += 1;
   const kinds: readonly (readonly [number, string])[] = [
@@ -25,7 +32,7 @@ export function describeCounts(changes: readonly Change[]): string {
 }
 
 /** One line for each changed path, at most `linesMax` of them and a line that counts the rest. */
-export function listChanges(changes: readonly Change[], linesMax: number): readonly string[] {
+export function listChanges(changes: readonly Difference[], linesMax: number): readonly string[] {
   const lines = changes
     .slice(0, linesMax)
     .map((change) => `${letterOf(change)} ${printable(change.path)}`);
@@ -34,7 +41,7 @@ export function listChanges(changes: readonly Change[], linesMax: number): reado
 }
 
 /** `A skills/a.md  file 0644, 12 bytes` */
-export function describeChange(change: Change): string {
+export function describeChange(change: Difference): string {
   const { before, after } = change;
   const letter = letterOf(change);
   const images: Readonly<Record<ChangeLetter, string>> = {
@@ -45,7 +52,7 @@ export function describeChange(change: Change): string {
   return `${letter} ${printable(change.path)}  ${images[letter]}`;
 }
 
-function describeImage(image: Image): string {
+function describeImage(image: FoundImage): string {
   switch (image.kind) {
     case 'absent':
       return 'nothing';
@@ -55,6 +62,8 @@ function describeImage(image: Image): string {
       return `directory ${octal(image.mode)}`;
     case 'symlink':
       return `link to ${printable(image.target)}`;
+    case 'special':
+      return 'special file';
   }
 }
 

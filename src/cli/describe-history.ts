@@ -1,4 +1,4 @@
-import type { TransactionRecord, TransactionSummary } from '../engine/index.js';
+import type { LastChange, TransactionRecord, TransactionSummary } from '../engine/index.js';
 import { describeChange, describeCounts, stateRemark } from './describe-change.js';
 import { counted, printable, printableLines } from './printable.js';
 import type { Style } from './style.js';
@@ -6,7 +6,15 @@ import type { Style } from './style.js';
 /** What `log` tells people: one line for each transaction, newest first. */
 export function describeLog(
   transactions: readonly TransactionSummary[],
-  { hasMore, style }: { readonly hasMore: boolean; readonly style: Style },
+  {
+    path,
+    hasMore,
+    style,
+  }: {
+    readonly path?: string | undefined;
+    readonly hasMore: boolean;
+    readonly style: Style;
+  },
 ): string {
   if (transactions.length === 0) return 'No transactions.';
   const width = String(transactions[0]?.id ?? '').length;
@@ -26,19 +34,25 @@ export function describeLog(
       .trimEnd();
   });
   const last = transactions.at(-1)?.id;
-  if (hasMore) lines.push(`Older ones: skillmeat txn log --before ${String(last)}`);
+  const rest = path === undefined ? '' : ` ${printable(path)}`;
+  if (hasMore) lines.push(`Older ones: skillmeat txn log --before ${String(last)}${rest}`);
   return lines.join('\n');
 }
 
 /** What `show` tells people. */
 export function describeTransaction(transaction: TransactionRecord, style: Style): string {
-  const { id, uuid, state, message, committedAt, reason, changes, superseded } = transaction;
+  const { id, uuid, state, message, committedAt, reason, annotations } = transaction;
+  const { changes, superseded } = transaction;
   const remark = stateRemark[state] === '' ? state : stateRemark[state];
   const lines = [
     style.strong(`Transaction ${String(id)} (${remark})`),
     `Committed: ${committedAt ?? ''}`,
     `UUID:      ${uuid ?? ''}`,
   ];
+  const { by, undoes, adopts } = annotations;
+  if (by !== undefined) lines.push(`By:        ${printable(by)}`);
+  if (undoes !== undefined) lines.push(`Undoes:    transaction ${String(undoes)}`);
+  if (adopts === true) lines.push('Adopts what other programs did');
   if (reason !== null) lines.push(style.alarming(`Reason:    ${printable(reason)}`));
   if (message !== '') lines.push('', indent(printableLines(message)));
   lines.push('', `${describeCounts(changes)}:`, ...changes.map(describeChange));
@@ -46,6 +60,24 @@ export function describeTransaction(transaction: TransactionRecord, style: Style
     lines.push(`superseded: ${printable(path)} (${printable(why)})`);
   }
   return lines.join('\n');
+}
+
+/** What `blame` tells people: one line for each path. */
+export function describeBlame(changes: readonly LastChange[], style: Style): string {
+  if (changes.length === 0) return 'No transaction has changed anything there.';
+  const width = Math.max(...changes.map(({ transaction }) => String(transaction.id).length));
+  return changes
+    .map(({ path, image, transaction: { id, committedAt, message } }) => {
+      const [subject = ''] = message.split('\n', 1);
+      const words = [
+        style.strong(String(id).padStart(width)),
+        style.faint(timeOf(committedAt)),
+        `${printable(path)}${image.kind === 'absent' ? ' (removed)' : ''}`,
+        printable(subject),
+      ];
+      return words.join('  ').trimEnd();
+    })
+    .join('\n');
 }
 
 /** ISO 8601 to the second, UTC. */

@@ -3,7 +3,7 @@ import { describeCounts, listChanges } from './describe-change.js';
 import type { Style } from './style.js';
 
 /** More changed paths than these are counted, not listed. */
-const listedMax = 50;
+export const listedMax = 50;
 
 export interface ReceiptWording {
   readonly isDryRun: boolean;

@@ -1,10 +1,13 @@
-import type { StoreStatus } from '../engine/index.js';
+import type { DriftedPath, StoreStatus } from '../engine/index.js';
+import { describeChange } from './describe-change.js';
 import { counted, printable } from './printable.js';
 import type { Style } from './style.js';
 
 export interface StatusReport extends StoreStatus {
   /** Whether somebody holds the lock right now. */
   readonly isLocked: boolean;
+  /** What other programs changed; `null` when that was not asked for. */
+  readonly drift: readonly DriftedPath[] | null;
 }
 
 /** What `status` tells people. */
@@ -36,7 +39,18 @@ export function describeStatus(status: StatusReport, style: Style): string {
     );
   }
   if (troubled.length > 0) lines.push('Try: skillmeat txn recover');
+  if (status.drift !== null) lines.push(...describeDrift(status.drift));
   return lines.join('\n');
+}
+
+function describeDrift(drift: readonly DriftedPath[]): readonly string[] {
+  if (drift.length === 0) return ['Drift:      none'];
+  return [
+    `Drift:      ${counted(drift.length, 'path')} changed by other programs (record them: skillmeat txn adopt)`,
+    ...drift.map(({ path, expected, found }) =>
+      describeChange({ path, before: expected, after: found }),
+    ),
+  ];
 }
 
 function describeLock({ isLocked, writer }: StatusReport): string {

@@ -37,10 +37,14 @@ export const exitCodes: Readonly<Record<EngineErrorCode, ExitCode>> = {
   LIMIT_EXCEEDED: 4,
   METADATA_NOT_KEPT: 4,
   TRANSACTION_NOT_FOUND: 4,
+  NOTHING_TO_UNDO: 4,
+  HISTORY_PRUNED: 4,
   // The directory is not what the plan takes for granted: make the plan anew.
   EXPECTATION_FAILED: 5,
   RULE_VIOLATED: 5,
   DRIFT_DETECTED: 5,
+  UNDO_CONFLICT: 5,
+  REMOVAL_TOO_LARGE: 5,
   // Somebody else writes: wait.
   STORE_LOCKED: 6,
   STORE_NOT_FOUND: 7,
@@ -55,6 +59,7 @@ export const exitCodes: Readonly<Record<EngineErrorCode, ExitCode>> = {
   JOURNAL_DAMAGED: 8,
   SQLITE_UNSUITABLE: 8,
   FILE_SYSTEM_UNSUPPORTED: 8,
+  HISTORY_DAMAGED: 8,
   // The machine is in the way.
   DISK_FULL: 9,
   QUOTA_EXCEEDED: 9,

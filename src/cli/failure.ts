@@ -1,4 +1,4 @@
-import type { EngineErrorCode } from '../engine/index.js';
+import type { EngineErrorCode, PathConflict } from '../engine/index.js';
 import { exitCodes, type ExitCode, unexpectedFailure, wrongUsage } from './exit-codes.js';
 
 /** A command line that makes no sense; what to do about it is in the hint. */
@@ -19,6 +19,8 @@ export interface Failure {
   readonly path: string | null;
   readonly hint: string | null;
   readonly exitCode: ExitCode;
+  /** Every path that is in the way, when the error is about several. */
+  readonly conflicts?: readonly PathConflict[];
   /** For a report of a bug. */
   readonly details?: string;
 }
@@ -29,8 +31,9 @@ export async function toFailure(error: unknown): Promise<Failure> {
   // Loaded only now: a command line that is refused needs no engine.
   const { isEngineError } = await import('../engine/index.js');
   if (isEngineError(error)) {
-    const { code, message, path = null, hint = null } = error;
-    return { code, message, path, hint, exitCode: exitCodes[code] };
+    const { code, message, path = null, hint = null, conflicts } = error;
+    const failure = { code, message, path, hint, exitCode: exitCodes[code] };
+    return conflicts.length === 0 ? failure : { ...failure, conflicts };
   }
   if (error instanceof Error && 'code' in error && error.code === 'ABORT_ERR') {
     return abortedFailure;

@@ -1,3 +1,4 @@
+import type { Moment } from '../engine/index.js';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 /** Options that every command takes, before and after its name. */
@@ -13,25 +14,27 @@ export interface GlobalOptions {
 /** Longest `--lock-timeout`. */
 const lockTimeoutMsMax = 24 * 60 * 60 * 1_000;
 
+/** Made once: there are many commands. */
+const globalOptionList: readonly Option[] = [
+  new Option(
+    '-C, --root <dir>',
+    'the directory with the store (default: the nearest one with a .skillmeat, going up)',
+  ).argParser(parseDirectory),
+  new Option('--json', 'print one JSON document instead of text'),
+  new Option('-q, --quiet', 'print the result only: no lists of paths, notices or progress'),
+  new Option('--no-color', 'print without colours'),
+  new Option(
+    '--lock-timeout <duration>',
+    'how long to wait for another writer: 500ms, 10s, 2m (default: 10s)',
+  ).argParser(parseDuration),
+  new Option(
+    '--accept-file-system',
+    'use the store on a file system that is not known to keep the promises',
+  ),
+].map((option) => option.helpGroup('Global options:'));
+
 export function addGlobalOptions(command: Command): Command {
-  const options = [
-    new Option(
-      '-C, --root <dir>',
-      'the directory with the store (default: the nearest one with a .skillmeat, going up)',
-    ).argParser(parseDirectory),
-    new Option('--json', 'print one JSON document instead of text'),
-    new Option('-q, --quiet', 'print the result only: no lists of paths, notices or progress'),
-    new Option('--no-color', 'print without colours'),
-    new Option(
-      '--lock-timeout <duration>',
-      'how long to wait for another writer: 500ms, 10s, 2m (default: 10s)',
-    ).argParser(parseDuration),
-    new Option(
-      '--accept-file-system',
-      'use the store on a file system that is not known to keep the promises',
-    ),
-  ];
-  for (const option of options) command.addOption(option.helpGroup('Global options:'));
+  for (const option of globalOptionList) command.addOption(option);
   return command;
 }
 
@@ -79,6 +82,14 @@ export function parsePositive(text: string): number {
   const number = Number(text);
   if (/^\d+$/.test(text) && number > 0 && Number.isSafeInteger(number)) return number;
   throw new InvalidArgumentError('Expected a whole number from 1 on.');
+}
+
+/** Parses a moment: the number of a transaction, 0 for before the first, or `now`. */
+export function parseMoment(text: string): Moment {
+  if (text === 'now') return { kind: 'now' };
+  const id = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(id)) return { kind: 'transaction', id };
+  throw new InvalidArgumentError('Expected the number of a transaction, or "now".');
 }
 
 function parseDirectory(text: string): string {

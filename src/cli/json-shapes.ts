@@ -1,9 +1,9 @@
-import type { Image, Receipt, TransactionRecord } from '../engine/index.js';
+import type { FoundImage, Receipt, TransactionRecord } from '../engine/index.js';
 import { octal } from './describe-change.js';
 
 /** An image in `--json`: every key is always there. docs/cli.md is the contract. */
-interface JsonImage {
-  readonly kind: Image['kind'];
+export interface JsonImage {
+  readonly kind: FoundImage['kind'];
   readonly sha256: string | null;
   readonly size: number | null;
   /** Four octal digits, as plans have them. */
@@ -32,7 +32,7 @@ export function toJsonTransaction(transaction: TransactionRecord): JsonTransacti
   return { ...transaction, changes };
 }
 
-function toJsonImage(image: Image): JsonImage {
+export function toJsonImage(image: FoundImage): JsonImage {
   const { kind } = image;
   return {
     kind,

@@ -1,3 +1,4 @@
+import { hostname, userInfo } from 'node:os';
 import { EngineError, isEngineError, openStore, type Store } from '../engine/index.js';
 import type { Context } from './context.js';
 import { describeRecoveryNotice } from './describe-recovery.js';
@@ -27,6 +28,7 @@ export async function openForCommand(context: Context, options: OpenOptions = {}
   const store = await openStore(root, {
     signal,
     command: commandLine,
+    ...byOption(),
     native: process.env['SKILLMEAT_NATIVE'] === 'off' ? 'off' : 'auto',
     create: options.create ?? false,
     adopt: options.adopt ?? false,
@@ -43,6 +45,15 @@ export async function openForCommand(context: Context, options: OpenOptions = {}
     else output.notice(describeRecoveryNotice(report));
   }
   return store;
+}
+
+/** Who asks, as the log has it; nothing where the system has no name for the user. */
+function byOption(): { readonly by?: string } {
+  try {
+    return { by: `${userInfo().username}@${hostname()}` };
+  } catch {
+    return {};
+  }
 }
 
 export interface Reading {

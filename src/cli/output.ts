@@ -2,10 +2,13 @@ import type { Failure } from './failure.js';
 import { printable, printableLines } from './printable.js';
 import { chooseStyle, type Style } from './style.js';
 
+/** More paths in conflict than these are counted in the message only. */
+const conflictsShown = 20;
+
 /** The part of a stream that printing needs. */
 export interface Sink {
   readonly isTTY?: boolean;
-  write(text: string): unknown;
+  write(text: string | Uint8Array): unknown;
 }
 
 export interface OutputOptions {
@@ -43,6 +46,16 @@ export class Output {
     this.#options.stdout.write(`${this.#options.isJson ? JSON.stringify(data) : text}\n`);
   }
 
+  /** As {@link answer}, with bytes that go out as they are. */
+  answerBytes(data: object, bytes: Uint8Array): void {
+    if (this.#options.isJson) {
+      this.answer(data, '');
+      return;
+    }
+    this.onBeforeLine();
+    if (bytes.length > 0) this.#options.stdout.write(bytes);
+  }
+
   /** Says in one line what happened by the way; `--quiet` silences it. */
   notice(text: string): void {
     if (!this.isQuiet) this.#line(text);
@@ -53,16 +66,23 @@ export class Output {
     this.#line(`warning: ${text}`);
   }
 
-  fail({ code, message, path, hint, details }: Failure): void {
+  fail({ code, message, path, hint, conflicts, details }: Failure): void {
     this.onBeforeLine();
     const { stdout, stderr, isJson } = this.#options;
     if (details !== undefined) stderr.write(`${printableLines(details)}\n`);
     if (isJson) {
-      stdout.write(`${JSON.stringify({ error: { code, message, path, hint } })}\n`);
+      const error = { code, message, path, hint, ...(conflicts !== undefined && { conflicts }) };
+      stdout.write(`${JSON.stringify({ error })}\n`);
       return;
     }
     const { alarming, faint } = this.#errorStyle;
+    // A single one is in the message.
+    const listed =
+      conflicts === undefined || conflicts.length < 2 ? [] : conflicts.slice(0, conflictsShown);
     stderr.write(`${alarming('skillmeat:')} ${printableLines(message)} ${faint(`[${code}]`)}\n`);
+    for (const { path: at, why } of listed) {
+      stderr.write(`  ${printable(at)}: ${printable(why)}\n`);
+    }
     if (hint !== null) stderr.write(`  hint: ${printable(hint)}\n`);
   }
 

@@ -2,9 +2,10 @@ import { Argument, Command, CommanderError, Option } from 'commander';
 import type { Context } from './context.js';
 import type { ExitCode } from './exit-codes.js';
 import { addGlobalOptions, parsePositive } from './global-options.js';
+import { historyCommands, topLevelCommands } from './history-commands.js';
 import type { ApplyFlags } from './txn/apply.js';
-import type { LogFlags } from './txn/log.js';
 import type { RecoverFlags } from './txn/recover.js';
+import type { StatusFlags } from './txn/status.js';
 import { programVersion } from './version.js';
 
 /** Runs what a command does, with the options that stand along its chain of commands. */
@@ -39,7 +40,9 @@ export function buildProgram({ writeOut, writeErr, runCommand }: ProgramOptions)
   addGlobalOptions(txn);
   addWritingCommands(txn, runCommand);
   addReadingCommands(txn, runCommand);
+  for (const add of [...topLevelCommands, ...historyCommands]) add(txn, runCommand);
   for (const command of txn.commands) addGlobalOptions(command);
+  for (const add of topLevelCommands) addGlobalOptions(add(program, runCommand));
   return program;
 }
 
@@ -49,6 +52,7 @@ Examples:
   skillmeat txn apply plan.json --dry-run
   skillmeat -C ~/skills txn apply -m "Add the review skill" < plan.toml
   skillmeat txn log --json | jq '.transactions[].message'
+  skillmeat undo --dry-run
 `;
 
 function addWritingCommands(txn: Command, runCommand: RunCommand): void {
@@ -105,20 +109,11 @@ function addReadingCommands(txn: Command, runCommand: RunCommand): void {
   txn
     .command('status')
     .description('print where the store stands and who is writing to it')
-    .action(async (_flags: object, command: Command) =>
-      runCommand(command, async (context) => (await import('./txn/status.js')).status(context)),
-    );
-  txn
-    .command('log')
-    .description('list transactions, newest first')
-    .addOption(
-      new Option('-n, --limit <count>', 'how many at most').default(20).argParser(parsePositive),
-    )
-    .addOption(
-      new Option('--before <id>', 'only transactions before this one').argParser(parsePositive),
-    )
-    .action(async (flags: LogFlags, command: Command) =>
-      runCommand(command, async (context) => (await import('./txn/log.js')).log(context, flags)),
+    .option('--drift', 'also look for files that other programs changed; reads all known files')
+    .action(async (flags: StatusFlags, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/status.js')).status(context, flags),
+      ),
     );
   txn
     .command('show')

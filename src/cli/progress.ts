@@ -81,9 +81,10 @@ export function describeEvent({ name, event }: EngineEvent): string | undefined 
         plan: 'comparing',
         apply: 'applying',
         recover: 'recovering',
+        compare: 'comparing',
       }[event.phase];
       const of = event.total === undefined ? '' : ` of ${String(event.total)}`;
-      return `${doing} ${String(event.done)}${of} paths`;
+      return event.phase === 'compare' ? doing : `${doing} ${String(event.done)}${of} paths`;
     }
     case 'skillmeat:transaction':
       return event.phase === 'staged'

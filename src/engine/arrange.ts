@@ -62,10 +62,13 @@ class Arrangement {
   readonly #top: Made[] = [];
   /** Owner of what this process makes; `undefined` on systems without owners. */
   readonly #ours: { readonly owner: number; readonly group: number } | undefined;
+  /** Where attributes were taken from. */
+  readonly #trees: Set<RootTree>;
   current = '';
 
   constructor(arranging: Arranging) {
     this.#arranging = arranging;
+    this.#trees = new Set([arranging.tree]);
     this.#ours = arranging.looking.files.processOwner();
   }
 
@@ -159,8 +162,8 @@ class Arrangement {
   async #dress(made: readonly Made[]): Promise<void> {
     for (let i = 0; i < made.length; i += openDirectoriesMax) {
       await this.#dressSome(made.slice(i, i + openDirectoriesMax));
-      // Each of them may have opened a directory of the root.
-      this.#arranging.tree.trim();
+      // Each of them may have opened a directory.
+      for (const tree of this.#trees) tree.trim();
     }
   }
 
@@ -196,16 +199,14 @@ class Arrangement {
   #attributeSource({ path, node, witness }: Member): { place: Place; stat: Stat } | undefined {
     if (node === undefined || node.kind === 'absent') return undefined;
     if (node.attributesFrom === undefined) return undefined;
-    const place = this.#locate(node.attributesFrom);
-    if (place === undefined) return undefined;
-    const isWitnessed = node.attributesFrom === path && witness !== undefined;
+    const { tree, path: from } = node.attributesFrom;
+    const place = tree.locate(from);
+    if (isObstacle(place)) return undefined;
+    this.#trees.add(tree);
+    const isRoot = tree === this.#arranging.tree;
+    const isWitnessed = isRoot && from === path && witness !== undefined;
     const stat = isWitnessed ? witness : this.#arranging.looking.files.stat(place);
     return stat?.kind === node.kind ? { place, stat } : undefined;
-  }
-
-  #locate(path: RelativePath): Place | undefined {
-    const located = this.#arranging.tree.locate(path);
-    return isObstacle(located) ? undefined : located;
   }
 
   /** What is made in a directory with the set-group bit gets the group of the directory. */

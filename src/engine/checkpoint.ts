@@ -1,7 +1,8 @@
 import { EngineError } from './errors.js';
 import { displacedSuffix, type Place } from './file-system.js';
+import { displacedRows } from './history.js';
 import { isSameImage } from './image.js';
-import { inspectTree, type Looking, statTree } from './inspect.js';
+import { type FoundAt, inspectTree, type Looking, statTree } from './inspect.js';
 import type { Journal, TransactionRow } from './journal.js';
 import { historyBytesMax, historyTransactionsMax } from './limits.js';
 import type { Quarantine } from './quarantine.js';
@@ -55,8 +56,9 @@ export async function checkpoint(
  */
 export async function setAsideForeign(
   transaction: TransactionRow,
-  { looking, directory, journal, quarantine }: Checkpointing,
+  checkpointing: Checkpointing,
 ): Promise<readonly string[]> {
+  const { looking, directory, journal, quarantine } = checkpointing;
   const late: string[] = [];
   const isUndone = transaction.state === 'undoing' || transaction.state === 'rolled-back';
   for (const { slot, path, rows } of toUnits(journal.changes(transaction.id))) {
@@ -79,6 +81,7 @@ export async function setAsideForeign(
       // An undone transaction's before-images are back in place, unless somebody took the place.
       const known = row === undefined ? [] : isUndone ? [row.after] : [row.before, row.after];
       if (known.some((candidate) => isSameImage(candidate, image))) continue;
+      if (returnToHistory(found, transaction, checkpointing)) continue;
       late.push(found.path);
       quarantine.takeIn(found.place, {
         path: found.path,
@@ -88,6 +91,34 @@ export async function setAsideForeign(
     }
   }
   return late;
+}
+
+/**
+ * Puts what an earlier transaction had displaced where its history expects it. The power may take that
+ * move, or of plain Node's link and unlink the second, and keep the move of a directory above.
+ *
+ * @returns whether it was such a file or link.
+ */
+function returnToHistory(
+  { image, path, place, stat }: FoundAt,
+  { id }: TransactionRow,
+  { looking: { files }, directory, journal }: Checkpointing,
+): boolean {
+  using history = new RootTree(files, directory.stage);
+  for (const earlier of journal.unsettled()) {
+    if (earlier.id >= id) break;
+    for (const row of displacedRows(earlier, journal.changes(earlier.id))) {
+      if (row.path !== path || row.keptAt === undefined) continue;
+      const kept = history.locate(row.keptAt);
+      if (isObstacle(kept) || !isSameImage(row.before, image)) continue;
+      const held = files.stat(kept);
+      if (held !== undefined && held.inode !== stat?.inode) continue;
+      if (held === undefined) files.moveNew(place, kept);
+      else files.removeFile(place);
+      return true;
+    }
+  }
+  return false;
 }
 
 /**

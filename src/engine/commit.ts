@@ -1,4 +1,5 @@
 import { apply } from './apply.js';
+import { type Annotations, formatAnnotations } from './annotations.js';
 import { arrange, type ArrangedUnit } from './arrange.js';
 import { EngineError, fromSystemError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
@@ -9,7 +10,8 @@ import { Pace } from './pace.js';
 import { isBelow, quote, type RelativePath } from './path.js';
 import { buildPlan, type Plan } from './plan.js';
 import type { Expectation } from './plan-document.js';
-import { type Receipt, toChanges, toRecord } from './receipt.js';
+import { type Change, type Receipt, toChanges, toRecord } from './receipt.js';
+import type { LookingAtRoot } from './removal-size.js';
 import { RootTree } from './root-tree.js';
 import { requireRules, type Rule } from './rules.js';
 import { StagedContents } from './staged-content.js';
@@ -46,6 +48,14 @@ export interface CommitOptions {
   readonly signal: AbortSignal | undefined;
 }
 
+/** What the operations of a transaction know of it only when they have run. */
+export interface Collected {
+  readonly message?: string | undefined;
+  readonly annotations?: Annotations;
+  /** Looks at what would change, and throws if that must not be. */
+  readonly review?: (changes: readonly Change[], looking: LookingAtRoot) => Promise<void>;
+}
+
 export interface Committing {
   readonly directory: StoreDirectory;
   readonly journal: Journal;
@@ -54,25 +64,39 @@ export interface Committing {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly newId: () => string;
+  /** Who works with the store, for the log. */
+  readonly by: string | undefined;
   readonly fileMode: number;
   readonly directoryMode: number;
 }
+
+export type Collect = (calls: TransactionCalls) => Promise<Collected | void>;
 
 /** Runs one transaction under the lock. @throws {EngineError} of nearly every code. */
 export async function commit(
   options: CommitOptions,
   committing: Committing,
   session: Session,
-  collect: (calls: TransactionCalls) => Promise<void>,
+  collect: Collect,
 ): Promise<Receipt> {
   requireMessage(options.message);
   const { files, root, stage } = committing.directory;
   const uuid = committing.newId();
   const pace = new Pace(options.signal);
   using tree = new RootTree(files, root);
+  using history = new RootTree(files, stage);
   const prefix = stagePrefix(session.head.id + 1, uuid);
   const contents = new StagedContents({ files, pace, directory: stage, prefix });
-  const attempt = new Attempt({ options, committing, session, contents, tree, pace, uuid });
+  const attempt = new Attempt({
+    options,
+    committing,
+    session,
+    contents,
+    tree,
+    history,
+    pace,
+    uuid,
+  });
   try {
     return await attempt.run(collect);
   } catch (error) {
@@ -92,6 +116,7 @@ interface AttemptOptions {
   readonly session: Session;
   readonly contents: StagedContents;
   readonly tree: RootTree;
+  readonly history: RootTree;
   readonly pace: Pace;
   readonly uuid: string;
 }
@@ -104,13 +129,18 @@ class Attempt {
   /** What the callback threw. */
   thrown: unknown;
   #phase: 'stage' | 'plan' = 'stage';
+  #message: string;
+  #annotations: Annotations;
 
   constructor(given: AttemptOptions) {
     this.#given = given;
+    this.#message = given.options.message;
+    const { by } = given.committing;
+    this.#annotations = by === undefined ? {} : { by };
   }
 
-  async run(collect: (calls: TransactionCalls) => Promise<void>): Promise<Receipt> {
-    const { committing, contents, options, pace, tree } = this.#given;
+  async run(collect: Collect): Promise<Receipt> {
+    const { committing, contents, options, pace, tree, history } = this.#given;
     const { directory, fileMode, directoryMode, now } = committing;
     const { files, foldsNames } = directory;
     const looking = { files, pace };
@@ -120,21 +150,33 @@ class Attempt {
     };
     const engineDirectory = directory.store;
     const modes = { fileMode, directoryMode };
-    const view = new StagedView({ looking, tree, contents, engineDirectory, ...modes, foldsNames });
+    const trees = { tree, history };
+    const own = { contents, engineDirectory };
+    const view = new StagedView({ looking, ...trees, ...own, ...modes, foldsNames });
     await requireExpectations(options.expectations, view);
-    const calls = new TransactionCalls(view, { ...looking, enginePath: directory.storePath });
+    const calls = new TransactionCalls(view, {
+      ...looking,
+      history,
+      enginePath: directory.storePath,
+    });
     this.calls = calls;
     const collecting = collect(calls).catch((error: unknown) => {
       this.thrown = error;
       throw error;
     });
-    await (options.signal === undefined ? collecting : pace.orStopped(collecting));
+    const collected =
+      (await (options.signal === undefined ? collecting : pace.orStopped(collecting))) ?? {};
+    this.#message = collected.message ?? options.message;
+    requireMessage(this.#message);
+    this.#annotations = { ...this.#annotations, ...collected.annotations };
     await calls.finish();
     pace.refuseStopped();
     this.#phase = 'plan';
     const plan = await buildPlan(view, { looking, tree, now });
     const members = plan.units.flatMap((unit) => unit.members);
-    await requireRules(options.rules, readableView(view), toChanges(members));
+    const changes = toChanges(members);
+    await requireRules(options.rules, readableView(view), changes);
+    await collected.review?.(changes, { looking, tree });
     this.#refuseTroubled(plan);
     const units = await arrange(plan, { looking, tree, contents });
     if (options.isDryRun || units.length === 0) return this.#leave(plan, units);
@@ -147,7 +189,7 @@ class Attempt {
 
   /** Ends without a transaction: nothing would change, or nobody wants it to. */
   async #leave(plan: Plan, units: readonly ArrangedUnit[]): Promise<Receipt> {
-    const { contents, options } = this.#given;
+    const { contents } = this.#given;
     await contents.removeAll();
     if (units.length === 0) return { transaction: null };
     return {
@@ -155,10 +197,11 @@ class Attempt {
         id: null,
         uuid: null,
         state: 'planned',
-        message: options.message,
+        message: this.#message,
         committedAt: null,
         changeCount: plan.changeCount,
         reason: null,
+        annotations: this.#annotations,
         changes: toChanges(toRows(units)),
         superseded: [],
       },
@@ -166,7 +209,7 @@ class Attempt {
   }
 
   async #commit(plan: Plan, units: readonly ArrangedUnit[]): Promise<Receipt> {
-    const { committing, contents, session, pace, options, uuid } = this.#given;
+    const { committing, contents, session, pace, uuid } = this.#given;
     const { journal, writer, bootId } = committing;
     const isOneFlush = committing.directory.files.capabilities.barrier === 'syncfs';
     if (!isOneFlush) await this.#flush();
@@ -179,12 +222,13 @@ class Attempt {
       uuid,
       stage: contents.prefix,
       // SQLite would store half a character as another one, and the chain hash would not match.
-      message: options.message.toWellFormed(),
+      message: this.#message.toWellFormed(),
       committedAt: committing.now(),
       bootId,
       changeCount: plan.changeCount,
       displacedBytes: plan.displacedBytes,
       flush: isOneFlush ? 'with' : 'before',
+      annotations: formatAnnotations(this.#annotations),
     } as const;
     let head;
     try {
@@ -356,9 +400,8 @@ class Attempt {
     id: number | undefined,
     { changeCount }: Plan,
   ): void {
-    const { committing, options } = this.#given;
-    const root = committing.directory.rootPath;
-    const { message } = options;
+    const root = this.#given.committing.directory.rootPath;
+    const message = this.#message;
     publish('skillmeat:transaction', { root, phase, id, message, changes: changeCount });
   }
 }
@@ -367,7 +410,8 @@ function overlaps(path: RelativePath, others: readonly RelativePath[]): boolean 
   return others.some((other) => other === path || isBelow(other, path) || isBelow(path, other));
 }
 
-function requireMessage(message: string): void {
+/** @throws {EngineError} `LIMIT_EXCEEDED`. */
+export function requireMessage(message: string): void {
   if (typeof message !== 'string') throw new TypeError('message must be a string');
   if (message.length <= messageLengthMax && !message.includes('\0')) return;
   throw new EngineError(

@@ -27,6 +27,12 @@ export type EngineErrorCode =
   | 'RULE_VIOLATED'
   | 'DRIFT_DETECTED'
   | 'METADATA_NOT_KEPT'
+  // what history says against an undo
+  | 'NOTHING_TO_UNDO'
+  | 'UNDO_CONFLICT'
+  | 'REMOVAL_TOO_LARGE'
+  | 'HISTORY_PRUNED'
+  | 'HISTORY_DAMAGED'
   // the store
   | 'STORE_NOT_FOUND'
   | 'STORE_LOCKED'
@@ -64,6 +70,14 @@ export interface EngineErrorDetails {
   readonly cause?: unknown;
   /** What the user can do next, as one sentence. */
   readonly hint?: string | undefined;
+  /** Every path that is in the way, when it may be more than one. */
+  readonly conflicts?: readonly PathConflict[] | undefined;
+}
+
+/** A path that is not as it has to be, and why. */
+export interface PathConflict {
+  readonly path: string;
+  readonly why: string;
 }
 
 /** The only error that the engine throws on purpose, besides `TypeError` for wrong arguments. */
@@ -71,6 +85,7 @@ export class EngineError extends Error {
   readonly code: EngineErrorCode;
   readonly path: string | undefined;
   readonly hint: string | undefined;
+  readonly conflicts: readonly PathConflict[];
 
   constructor(code: EngineErrorCode, message: string, details: EngineErrorDetails = {}) {
     super(message, details.cause === undefined ? {} : { cause: details.cause });
@@ -78,6 +93,7 @@ export class EngineError extends Error {
     this.code = code;
     this.path = details.path;
     this.hint = details.hint;
+    this.conflicts = details.conflicts ?? [];
   }
 }
 

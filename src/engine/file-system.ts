@@ -106,6 +106,8 @@ export interface FileSystem {
   resolveLinks(path: string): string;
   closeDirectory(directory: Directory): void;
   list(directory: Directory): readonly Entry[];
+  /** Tells whether a directory holds anything but `names`, reading no more of it than it must. */
+  holdsOther(directory: Directory, names: ReadonlySet<string>): boolean;
   makeDirectory(place: Place, mode: number): void;
   removeDirectory(place: Place): void;
 

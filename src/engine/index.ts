@@ -1,13 +1,25 @@
+export type { Annotations } from './annotations.js';
+export type { DiffChange, Moment } from './diff.js';
+export type { DriftedPath } from './drift.js';
 export {
   EngineError,
   type EngineErrorCode,
   type EngineErrorDetails,
   isEngineError,
+  type PathConflict,
 } from './errors.js';
 export type { EngineEvents } from './events.js';
 export type { Capabilities } from './file-system.js';
 export type { ContentHash } from './hash.js';
-export type { AbsentImage, DirectoryImage, FileImage, Image, LinkImage } from './image.js';
+export type {
+  AbsentImage,
+  DirectoryImage,
+  FileImage,
+  FoundImage,
+  Image,
+  LinkImage,
+  SpecialImage,
+} from './image.js';
 export type {
   OpenPlan,
   PlanDocument,
@@ -27,15 +39,24 @@ export type { SupersededPath } from './recover.js';
 export type { Rule, Violation } from './rules.js';
 export type { Content } from './staged-content.js';
 export {
+  type AdoptOptions,
   type ApplyOptions,
+  type DiffRequest,
+  type HistoricFile,
+  type LastChange,
   type LogOptions,
   openStore,
   readPlan,
   type OpenStoreOptions,
+  type PathsRequest,
   type RecoverOptions,
   Store,
   type StoreDiagnosis,
   type StoreStatus,
   type TransactOptions,
+  type UndoOptions,
+  type UndoReceipt,
 } from './store.js';
+export type { DiffText } from './unified-diff.js';
+export type { UndonePath } from './undo.js';
 export type { ModeOption, PathEntry, PathStat, ReadableView, Transaction } from './transaction.js';

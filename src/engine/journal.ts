@@ -2,6 +2,7 @@ import type { Statement } from 'better-sqlite3';
 import { assert, EngineError, systemCode } from './errors.js';
 import { checksumOf, ContentHasher, type ContentHash } from './hash.js';
 import { absent, type Image } from './image.js';
+import { keptPlacesMax } from './limits.js';
 import { isInnerPath, type RelativePath } from './path.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
 import { openDatabase, type SqliteDatabase } from './sqlite.js';
@@ -44,6 +45,8 @@ export interface TransactionRow {
   readonly displacedBytes: number;
   /** Whether its contents were on disk before its record was written, or came with it. */
   readonly flush: 'before' | 'with';
+  /** JSON, made and read by `annotations.ts`. */
+  readonly annotations: string;
   readonly chain: ChainHash;
   readonly state: JournalState;
   readonly trouble: Trouble | undefined;
@@ -65,7 +68,11 @@ export type NewTransaction = Pick<
   | 'changeCount'
   | 'displacedBytes'
   | 'flush'
->;
+  | 'annotations'
+> & {
+  /** `settled`: nothing is to be applied, the rows only record what other programs did. */
+  readonly state?: 'committed' | 'settled';
+};
 
 /** The newest transaction, or number 0 of an empty journal. */
 export interface Head {
@@ -79,6 +86,12 @@ export interface Position {
   readonly epoch: number;
   /** Whether a transaction is blocked or damaged. */
   readonly isTroubled: boolean;
+}
+
+/** A row of the journal, by its transaction. */
+export interface RowPosition {
+  readonly id: number;
+  readonly sequence: number;
 }
 
 /** What {@link Journal.commit} relies on. */
@@ -267,8 +280,10 @@ export class Journal implements Disposable {
       rows.length,
       transaction.displacedBytes,
       transaction.flush,
+      transaction.annotations,
       fromHex(previous),
       fromHex(chain),
+      transaction.state ?? 'committed',
     );
     return chain;
   }
@@ -335,25 +350,64 @@ export class Journal implements Disposable {
     return this.#reading(() => this.#statements.log.all(before, limit).map(toTransaction));
   }
 
+  /** As {@link log}, of the transactions that changed `path` or something below it. */
+  logOf(path: RelativePath, limit: number, before: number): readonly TransactionRow[] {
+    return this.#reading(() =>
+      this.#statements.logOf.all({ ...range(path), before, limit }).map(toTransaction),
+    );
+  }
+
   /** Rows of one transaction, in order, each checked. @throws {EngineError} `JOURNAL_DAMAGED`. */
   changes(id: number): readonly ChangeRow[] {
     return this.#reading(() =>
-      this.#statements.changes.all(id).map((row) => {
-        const change = toChange(row);
-        // I8: a checksum keeps nobody from writing "../x" with a good one.
-        if (!isInnerPath(row.path) || (row.slot !== null && !/^[0-9]+$/.test(row.slot))) {
-          throw damaged(
-            this.#path,
-            `row ${String(row.sequence)} of transaction ${String(id)} names a place outside of the store`,
-          );
-        }
-        if (checksumOf(rowText(id, change)) === row.checksum) return change;
-        throw damaged(
-          this.#path,
-          `row ${String(row.sequence)} of transaction ${String(id)} does not match its checksum`,
-        );
+      this.#statements.changes.all(id).map((row) => this.#checked(id, row)),
+    );
+  }
+
+  /**
+   * Rows of the transactions that took effect, oldest first, of `within` and what is below it
+   * (`undefined`: all), following the row `after`, at most `limit`.
+   */
+  changesAfter(
+    { id, sequence }: RowPosition,
+    limit: number,
+    within: RelativePath | undefined,
+  ): readonly (ChangeRow & RowPosition)[] {
+    const from = { ...range(within), id, sequence, limit };
+    return this.#reading(() =>
+      this.#statements.changesAfter.all(from).map((row) => {
+        const at = Number(row.transaction_id);
+        return { ...this.#checked(at, row), id: at };
       }),
     );
+  }
+
+  #checked(id: number, row: StoredChange): ChangeRow {
+    const change = toChange(row);
+    // I8: a checksum keeps nobody from writing "../x" with a good one.
+    if (!isInnerPath(row.path) || (row.slot !== null && !/^[0-9]+$/.test(row.slot))) {
+      throw damaged(
+        this.#path,
+        `row ${String(row.sequence)} of transaction ${String(id)} names a place outside of the store`,
+      );
+    }
+    if (checksumOf(rowText(id, change)) === row.checksum) return change;
+    throw damaged(
+      this.#path,
+      `row ${String(row.sequence)} of transaction ${String(id)} does not match its checksum`,
+    );
+  }
+
+  /**
+   * Yields rows whose before-image is a file with this content and that moved it, those of `path`
+   * first, then newest first. The slots of pruned transactions are gone.
+   */
+  displaced(
+    content: ContentHash,
+    path: RelativePath,
+  ): readonly { readonly id: number; readonly sequence: number }[] {
+    const sought = { content: fromHex(content), path, pruned: this.prunedThrough() };
+    return this.#reading(() => this.#statements.displaced.all(sought));
   }
 
   /**
@@ -450,12 +504,12 @@ function rowText(id: number, row: ChangeRow): string {
 function chainText(
   previous: ChainHash,
   id: number,
-  transaction: NewTransaction,
+  transaction: Omit<NewTransaction, 'state'>,
   rowCount: number,
 ): string {
   const { uuid, stage, message, committedAt, bootId, changeCount } = transaction;
-  const { displacedBytes, flush } = transaction;
-  return `${JSON.stringify([previous, id, uuid, stage, message, committedAt, bootId, changeCount, rowCount, displacedBytes, flush])}\n`;
+  const { displacedBytes, flush, annotations } = transaction;
+  return `${JSON.stringify([previous, id, uuid, stage, message, committedAt, bootId, changeCount, rowCount, displacedBytes, flush, annotations])}\n`;
 }
 
 type ImageValues = readonly [
@@ -503,6 +557,7 @@ interface StoredTransaction {
   row_count: number;
   displaced_bytes: number;
   flush: 'before' | 'with';
+  annotations: string;
   previous_chain: Buffer;
   chain: Buffer;
   state: JournalState;
@@ -520,6 +575,7 @@ interface StoredImage {
 
 /** Read with 64-bit integers, for the checksum's sake. */
 interface StoredChange {
+  transaction_id: bigint;
   sequence: bigint;
   unit: bigint;
   act: Act;
@@ -551,6 +607,7 @@ function toTransaction(row: StoredTransaction): TransactionRow {
     rowCount: row.row_count,
     displacedBytes: row.displaced_bytes,
     flush: row.flush,
+    annotations: row.annotations,
     chain: toHex(row.chain) as ChainHash,
     state: row.state,
     trouble: row.trouble ?? undefined,
@@ -612,6 +669,19 @@ function fromHex(text: string): Buffer {
 
 // --- statements ----------------------------------------------------------------------------------
 
+/** A path and what is below it: `/` comes right before `0`. */
+interface PathRange {
+  path: string | null;
+  first: string;
+  end: string;
+}
+
+function range(path: RelativePath | undefined): PathRange {
+  return { path: path ?? null, first: `${path ?? ''}/`, end: `${path ?? ''}0` };
+}
+
+const isInRange = '(:path IS NULL OR path = :path OR (path >= :first AND path < :end))';
+
 interface Statements {
   readonly meta: Statement<[string], { value: MetaValue }>;
   readonly setMeta: Statement<[string, MetaValue]>;
@@ -631,6 +701,12 @@ interface Statements {
   readonly history: Statement<[number], StoredTransaction>;
   readonly transaction: Statement<[number], StoredTransaction>;
   readonly log: Statement<[number, number], StoredTransaction>;
+  readonly logOf: Statement<[PathRange & { before: number; limit: number }], StoredTransaction>;
+  readonly changesAfter: Statement<[PathRange & RowPosition & { limit: number }], StoredChange>;
+  readonly displaced: Statement<
+    [{ content: Buffer; path: string; pruned: number }],
+    { id: number; sequence: number }
+  >;
   readonly changes: Statement<[number], StoredChange>;
 }
 
@@ -651,8 +727,8 @@ function prepareStatements(database: SqliteDatabase): Statements {
     ),
     insertTransaction: database.prepare(
       `INSERT INTO journal_transaction (id, uuid, stage, message, committed_at, boot_id, change_count,
-        row_count, displaced_bytes, flush, previous_chain, chain, state)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'committed')`,
+        row_count, displaced_bytes, flush, annotations, previous_chain, chain, state)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     insertChange: database.prepare(
       `INSERT INTO journal_change (transaction_id, sequence, unit, act, slot, path,
@@ -698,6 +774,31 @@ function prepareStatements(database: SqliteDatabase): Statements {
     log: database.prepare(
       'SELECT * FROM journal_transaction WHERE id < ? ORDER BY id DESC LIMIT ?',
     ),
+    logOf: database.prepare(
+      `SELECT * FROM journal_transaction WHERE id < :before AND EXISTS (
+         SELECT 1 FROM journal_change WHERE transaction_id = id AND ${isInRange}
+           AND (before_kind IS NOT after_kind OR before_sha256 IS NOT after_sha256
+             OR before_mode IS NOT after_mode OR before_target IS NOT after_target))
+       ORDER BY id DESC LIMIT :limit`,
+    ),
+    changesAfter: database
+      .prepare<[PathRange & RowPosition & { limit: number }], StoredChange>(
+        `SELECT journal_change.* FROM journal_change
+         JOIN journal_transaction ON id = transaction_id
+           AND state IN ('committed', 'settled') AND trouble IS NULL
+         WHERE (transaction_id, sequence) > (:id, :sequence) AND ${isInRange}
+         ORDER BY transaction_id, sequence LIMIT :limit`,
+      )
+      .safeIntegers(true),
+    displaced: database.prepare(
+      `SELECT changed.transaction_id AS id, changed.sequence FROM journal_change AS changed
+       JOIN journal_change AS head ON head.transaction_id = changed.transaction_id
+         AND head.sequence = changed.unit AND head.slot IS NOT NULL
+       JOIN journal_transaction ON id = changed.transaction_id
+         AND (id > :pruned OR state = 'committed') AND state IN ('committed', 'settled')
+       WHERE changed.before_sha256 = :content
+       ORDER BY changed.path = :path DESC, id DESC LIMIT ${String(keptPlacesMax)}`,
+    ),
     changes: database
       .prepare<[number], StoredChange>(
         'SELECT * FROM journal_change WHERE transaction_id = ? ORDER BY sequence',
@@ -707,6 +808,12 @@ function prepareStatements(database: SqliteDatabase): Statements {
 }
 
 // --- errors --------------------------------------------------------------------------------------
+
+export function notFound(id: number): EngineError {
+  return new EngineError('TRANSACTION_NOT_FOUND', `there is no transaction ${String(id)}`, {
+    hint: 'List them with: skillmeat txn log',
+  });
+}
 
 function damaged(path: string, found: string): EngineError {
   return new EngineError('JOURNAL_DAMAGED', `${path} is damaged: ${found}`, {

@@ -37,6 +37,17 @@ export const historyTransactionsMax = 1_000;
 /** Bytes of before-images that are kept. */
 export const historyBytesMax = 2_147_483_648;
 
+/** Rows of the journal that are read at a time. */
+export const journalPageRows = 2_048;
+/** Places of one content in history that are tried. */
+export const keptPlacesMax = 8;
+/** Files that an undo or a restore removes without being asked whether it is meant. */
+export const removedFilesFree = 20;
+/** Longest text that is merged or compared line by line, in bytes. */
+export const textBytesMax = 4_194_304;
+/** Most lines that differ between two texts that are compared; the time grows with its square. */
+export const differingLinesMax = 2_000;
+
 /** How often recovery looks again because another program keeps writing. */
 export const recoveryRoundsMax = 20;
 

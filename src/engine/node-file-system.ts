@@ -179,6 +179,18 @@ export class NodeFileSystem implements FileSystem {
       .map((entry) => ({ name: entry.name, kind: kindOf(entry) }));
   }
 
+  holdsOther(directory: Directory, names: ReadonlySet<string>): boolean {
+    const opened = fs.opendirSync(inner(directory).address);
+    try {
+      for (let entry = opened.readSync(); entry !== null; entry = opened.readSync()) {
+        if (!names.has(entry.name)) return true;
+      }
+      return false;
+    } finally {
+      opened.closeSync();
+    }
+  }
+
   makeDirectory(place: Place, mode: number): void {
     fs.mkdirSync(pathIn(place), { mode });
     this.#changed(place.directory);

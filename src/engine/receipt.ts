@@ -1,3 +1,4 @@
+import { type Annotations, parseAnnotations } from './annotations.js';
 import { type Image, isSameImage } from './image.js';
 import type { ChangeRow, TransactionRow } from './journal.js';
 import type { SupersededPath } from './recover.js';
@@ -39,6 +40,8 @@ export interface TransactionSummary {
   readonly changeCount: number;
   /** Why it is blocked, damaged or rolled back; `null` otherwise. */
   readonly reason: string | null;
+  /** What it says of itself: what it undoes or adopts, and who asked for it. */
+  readonly annotations: Annotations;
 }
 
 export interface TransactionRecord extends TransactionSummary {
@@ -72,6 +75,7 @@ export function toSummary(row: TransactionRow): TransactionSummary {
     committedAt: utcText(row.committedAt),
     changeCount: row.changeCount,
     reason: row.reason ?? null,
+    annotations: parseAnnotations(row.annotations),
   };
 }
 

@@ -481,10 +481,16 @@ class Recovery {
   async #advanceMode(move: Move): Promise<void> {
     for (const { path } of move.unit.rows) {
       const state = this.#state(path);
-      const isNext = state.decision.do === 'advance' && nextHop(state)?.move === move;
-      if (isNext && state.error === undefined) {
-        await this.#attempt([state], () => this.#actOn(state));
-      }
+      if (state.decision.do !== 'advance' || state.error !== undefined) continue;
+      await this.#attempt([state], () => this.#advanceBy(move, state));
+    }
+  }
+
+  /** Only the hops of this move: a later one may remove a directory that is not empty yet. */
+  async #advanceBy(move: Move, state: PathState): Promise<void> {
+    for (let hop = nextHop(state); hop?.move === move; hop = nextHop(state)) {
+      if (!(await this.#bring(state, hop, hop))) return;
+      state.next = state.hops.indexOf(hop) + 1;
     }
   }
 

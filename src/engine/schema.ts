@@ -24,6 +24,7 @@ const tables: readonly string[] = [
     row_count INTEGER NOT NULL,
     displaced_bytes INTEGER NOT NULL,
     flush TEXT NOT NULL,
+    annotations TEXT NOT NULL,
     previous_chain BLOB NOT NULL CHECK (length(previous_chain) = 32),
     chain BLOB NOT NULL CHECK (length(chain) = 32),
     state TEXT NOT NULL CHECK (state IN ('committed', 'undoing', 'settled', 'rolled-back')),

@@ -1,7 +1,7 @@
 import { EngineError, fromSystemError } from './errors.js';
 import type { Directory, Place, Stat } from './file-system.js';
 import { hashContent } from './hash.js';
-import { type FoundImage, isSameImage } from './image.js';
+import { type FileImage, type FoundImage, type Image, isSameImage } from './image.js';
 import { inspect, type Looking } from './inspect.js';
 import { changesMax } from './limits.js';
 import {
@@ -36,11 +36,13 @@ import {
   type StagedContents,
   sourceUnreadable,
 } from './staged-content.js';
-import { absentNode, type Seen, type StagedNode } from './staged-node.js';
+import { absentNode, type AttributeSource, type Seen, type StagedNode } from './staged-node.js';
 
 export interface StagedViewOptions {
   readonly looking: Looking;
   readonly tree: RootTree;
+  /** Places below the store's `stage` directory: what earlier transactions displaced. */
+  readonly history: RootTree;
   readonly contents: StagedContents;
   readonly engineDirectory: Directory;
   /** Permission bits of new files and directories. */
@@ -190,6 +192,14 @@ export class StagedView {
   }
 
   setMode(path: RelativePath, mode: number): void {
+    const { kind } = this.#look(path);
+    if (kind === 'directory') requireUsableMode(path, mode, 0o500);
+    if (kind === 'file') requireUsableMode(path, mode, 0o400);
+    this.restoreMode(path, mode);
+  }
+
+  /** As {@link setMode}, for a mode that the path has had before. */
+  restoreMode(path: RelativePath, mode: number): void {
     const seen = this.#look(path);
     switch (seen.kind) {
       case 'absent':
@@ -199,14 +209,12 @@ export class StagedView {
       case 'symlink':
         throw linkError(path);
       case 'directory': {
-        requireUsableMode(path, mode, 0o500);
         const node = this.#nodes.get(path);
         const isOpaque = node?.kind === 'directory' ? node.isOpaque : this.#isHidden(path);
         this.#set(path, { kind: 'directory', mode, isOpaque, attributesFrom: seen.attributesFrom });
         return;
       }
       case 'file':
-        requireUsableMode(path, mode, 0o400);
         this.#set(path, {
           kind: 'file',
           content: seen.content,
@@ -226,6 +234,72 @@ export class StagedView {
     this.#prepareParents(path);
     this.#refuseCollision(path);
     this.#set(path, { kind: 'symlink', target, attributesFrom: undefined });
+  }
+
+  // --- from history --------------------------------------------------------------------------
+
+  /**
+   * Makes `path` exactly `image`, with the bytes, owner and attributes of what lies at `slot` below
+   * the stage directory. Whatever was once on disk may come back, also with a mode, a link or a
+   * name that nobody may ask for.
+   *
+   * @returns false, having changed nothing, when the slot does not hold that content.
+   */
+  async restore(
+    path: RelativePath,
+    image: Image,
+    slot: RelativePath | undefined,
+  ): Promise<boolean> {
+    const seen = this.#look(path);
+    if (seen.kind === 'special') throw specialError(path);
+    if (image.kind === 'absent' && seen.kind === 'absent') return true;
+    if (image.kind !== 'absent') this.#refuseCollision(path);
+    const source = slot === undefined ? undefined : { tree: this.#options.history, path: slot };
+    const node = await this.#nodeOf(image, source, path);
+    if (node === undefined) return false;
+    if (node.kind !== 'absent') this.#prepareParents(path);
+    this.#clear(path);
+    this.#set(path, node);
+    return true;
+  }
+
+  async #nodeOf(
+    image: Image,
+    attributesFrom: AttributeSource | undefined,
+    path: RelativePath,
+  ): Promise<StagedNode | undefined> {
+    switch (image.kind) {
+      case 'absent':
+        return absentNode;
+      case 'symlink':
+        return { kind: 'symlink', target: image.target, attributesFrom };
+      case 'directory':
+        return { kind: 'directory', mode: image.mode, isOpaque: true, attributesFrom };
+      case 'file': {
+        if (attributesFrom === undefined) return undefined;
+        const content = await this.#copyKept(attributesFrom, image, path);
+        return content && { kind: 'file', content, mode: image.mode, attributesFrom };
+      }
+    }
+  }
+
+  async #copyKept(
+    { tree, path: slot }: AttributeSource,
+    { mode, sha256, size }: FileImage,
+    path: RelativePath,
+  ): Promise<StagedContent | undefined> {
+    const { contents, looking } = this.#options;
+    if (looking.pace.isDue()) await looking.pace.turn();
+    tree.trim();
+    const place = tree.locate(slot);
+    if (isObstacle(place)) return undefined;
+    const expected = looking.files.stat(place);
+    if (expected?.kind !== 'file' || expected.size !== size) return undefined;
+    const content = await contents.addFile(place, { expected, mode, path });
+    if (content.sha256 === sha256) return content;
+    // I5: whoever kept it open has written to it since.
+    contents.discard(content.name);
+    return undefined;
   }
 
   // --- reading -------------------------------------------------------------------------------
@@ -292,6 +366,15 @@ export class StagedView {
     return image;
   }
 
+  /** As {@link onDisk}; below what is no directory there is nothing. */
+  async found(path: RelativePath): Promise<FoundImage> {
+    this.#options.tree.trim();
+    const located = this.#options.tree.locate(path);
+    if (!isObstacle(located) || located.obstacle === 'other-mount') return this.onDisk(path);
+    this.#remember(path, absentNode);
+    return absentNode;
+  }
+
   // --- for the planner -----------------------------------------------------------------------
 
   get nodes(): ReadonlyMap<RelativePath, StagedNode> {
@@ -343,7 +426,7 @@ export class StagedView {
   }
 
   #seenOnDisk(path: RelativePath, place: Place, stat: Stat): Seen {
-    const attributesFrom = path;
+    const attributesFrom = { tree: this.#options.tree, path };
     switch (stat.kind) {
       case 'special':
         return { kind: 'special' };

@@ -1,14 +1,26 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { commit, type CommitOptions, type Committing } from './commit.js';
-import { EngineError, fromSystemError } from './errors.js';
+import {
+  type Collect,
+  commit,
+  type CommitOptions,
+  type Committing,
+  requireMessage,
+} from './commit.js';
+import type { DiffChange, Moment, Reading } from './diff.js';
+import { type DriftedPath, findDrift } from './drift.js';
+import { assert, EngineError, fromSystemError, fromSystemErrorOnly } from './errors.js';
 import { publish } from './events.js';
 import type { Capabilities, FileSystem } from './file-system.js';
 import { checksumReady, randomId } from './hash.js';
-import { Journal, type TransactionRow } from './journal.js';
+import type { FileImage, Image } from './image.js';
+import { Journal, notFound, type TransactionRow } from './journal.js';
+import { readKnownPaths } from './known-path.js';
 import { lockWaitMsDefault } from './limits.js';
 import { NodeFileSystem } from './node-file-system.js';
+import { Pace } from './pace.js';
+import { comparePaths, parsePath, type RelativePath } from './path.js';
 import type { OpenPlan, PlanFormat, PlanSource } from './plan-document.js';
 import { Quarantine } from './quarantine.js';
 import {
@@ -19,6 +31,7 @@ import {
   type TransactionRecord,
   type TransactionSummary,
 } from './receipt.js';
+import { RootTree } from './root-tree.js';
 import type { Rule } from './rules.js';
 import { formatVersion } from './schema.js';
 import {
@@ -31,7 +44,8 @@ import {
   rootIdentity,
   type StoreDirectory,
 } from './store-directory.js';
-import type { Transaction, TransactionCalls } from './transaction.js';
+import type { Transaction } from './transaction.js';
+import type { UndonePath } from './undo.js';
 import { type OwnerRecord, readOwner, WriterLock } from './writer-lock.js';
 import { Writer } from './writer.js';
 
@@ -60,6 +74,8 @@ export interface OpenStoreOptions {
   readonly directoryMode?: number;
   /** What this program calls itself to those who wait for its lock. Default: `node`. */
   readonly command?: string;
+  /** Who works with the store, for the log, as in `me@desk`. Default: nobody is named. */
+  readonly by?: string;
   readonly signal?: AbortSignal;
   /** Milliseconds since 1970; a seam for tests. */
   readonly now?: () => number;
@@ -92,6 +108,32 @@ export interface ApplyOptions extends TransactOptions {
   readonly baseDirectory?: string;
 }
 
+/** What to undo, and how. */
+export interface UndoOptions extends TransactOptions {
+  /**
+   * Number of the transaction. Default: for `undo` the newest that is neither an undo nor undone;
+   * for `redo` the newest undo that no other change came after.
+   */
+  readonly transaction?: number;
+  /** Only these paths and what is below them. Default: all that it changed. */
+  readonly paths?: readonly string[];
+  /** Merge, line by line, what was changed since. Default: false. */
+  readonly merge?: boolean;
+  /**
+   * Overwrite what was changed since and cannot be merged, and remove as much as it takes. What is
+   * there now stays in history. Default: false.
+   */
+  readonly force?: boolean;
+}
+
+/** The answer to `undo` and `redo`. */
+export interface UndoReceipt extends Receipt {
+  /** Number of the transaction that was undone. */
+  readonly undone: number;
+  /** What became of each path that it changed. */
+  readonly paths: readonly UndonePath[];
+}
+
 export interface RecoverOptions {
   /** Number of a blocked or damaged transaction to finish, whatever may be lost of it. */
   readonly redo?: number;
@@ -101,11 +143,54 @@ export interface RecoverOptions {
   readonly lockWaitMs?: number;
 }
 
+/** What to adopt. */
+export interface AdoptOptions
+  extends Pick<TransactOptions, 'message' | 'dryRun' | 'signal' | 'lockWaitMs'> {
+  /** Only these paths and what is below them. Default: all that transactions have changed. */
+  readonly paths?: readonly string[];
+}
+
+/** What to compare. */
+export interface DiffRequest {
+  /** Default: after the newest transaction. */
+  readonly from?: Moment;
+  /** Default: now. */
+  readonly to?: Moment;
+  /** Only these paths and what is below them. Default: all that transactions have changed. */
+  readonly paths?: readonly string[];
+  /** Also compare texts line by line. Default: false. */
+  readonly text?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Which paths to look at. */
+export interface PathsRequest {
+  /** Only these paths and what is below them. Default: all that transactions have changed. */
+  readonly paths?: readonly string[];
+  readonly signal?: AbortSignal;
+}
+
+/** A path, and the transaction that changed it last. */
+export interface LastChange {
+  readonly path: string;
+  /** What the transaction left there. */
+  readonly image: Image;
+  readonly transaction: TransactionSummary;
+}
+
 export interface LogOptions {
+  /** Only transactions that changed this path or something below it. */
+  readonly path?: string;
   /** Default: 100. */
   readonly limit?: number;
   /** Only transactions with a smaller number. */
   readonly before?: number;
+}
+
+/** A file as it was at some moment. */
+export interface HistoricFile {
+  readonly image: FileImage;
+  readonly bytes: Uint8Array;
 }
 
 /** What a store is like right now. */
@@ -249,6 +334,7 @@ export class Store implements AsyncDisposable {
       bootId,
       now,
       newId,
+      by: options.by === undefined ? undefined : plainText(options.by),
       fileMode: options.fileMode ?? 0o644,
       directoryMode: options.directoryMode ?? 0o755,
     };
@@ -303,6 +389,30 @@ export class Store implements AsyncDisposable {
   }
 
   /**
+   * Undoes a transaction, as a transaction of its own: each path that is as that one left it gets
+   * back what was there before.
+   *
+   * @throws {EngineError} `UNDO_CONFLICT` (`conflicts` names each path and why), `NOTHING_TO_UNDO`,
+   * `TRANSACTION_NOT_FOUND`, `HISTORY_PRUNED`, `HISTORY_DAMAGED`, `REMOVAL_TOO_LARGE`, and what
+   * {@link transact} throws.
+   */
+  async undo(options: UndoOptions = {}): Promise<UndoReceipt> {
+    const { chooseUndo } = await import('./undo-choice.js');
+    return this.#undo(options, chooseUndo);
+  }
+
+  /**
+   * Undoes an undo: brings back what it took away. A number may be that of the undo or of the
+   * transaction that was undone.
+   *
+   * @throws {EngineError} as {@link undo}.
+   */
+  async redo(options: UndoOptions = {}): Promise<UndoReceipt> {
+    const { chooseRedo } = await import('./undo-choice.js');
+    return this.#undo(options, chooseRedo);
+  }
+
+  /**
    * Finishes or undoes what is unsettled, also what was blocked before, and tells what it found.
    *
    * @throws {EngineError} `TRANSACTION_NOT_FOUND`, `STORE_LOCKED`, `JOURNAL_DAMAGED`.
@@ -338,9 +448,14 @@ export class Store implements AsyncDisposable {
   }
 
   /** Returns transactions, newest first. */
-  async log({ limit = 100, before }: LogOptions = {}): Promise<readonly TransactionSummary[]> {
+  async log(options: LogOptions = {}): Promise<readonly TransactionSummary[]> {
     this.#refuseClosed();
-    return this.#journal.log(limit, before ?? Number.MAX_SAFE_INTEGER).map(toSummary);
+    const { limit = 100, before = Number.MAX_SAFE_INTEGER, path } = options;
+    const rows =
+      path === undefined
+        ? this.#journal.log(limit, before)
+        : this.#journal.logOf(parsePath(path), limit, before);
+    return rows.map(toSummary);
   }
 
   /** Returns one transaction with its changes. @throws {EngineError} `TRANSACTION_NOT_FOUND`. */
@@ -349,6 +464,81 @@ export class Store implements AsyncDisposable {
     const row = this.#journal.transaction(id);
     if (row === undefined) throw notFound(id);
     return toRecord(row, this.#journal.changes(id));
+  }
+
+  /**
+   * Returns the paths that differ between two moments, sorted. Of the disk it sees what transactions
+   * have changed at some time; a file that none ever touched is not looked at.
+   *
+   * @throws {EngineError} `TRANSACTION_NOT_FOUND`, `PATH_…`, `ABORTED`.
+   */
+  async diff(request: DiffRequest = {}): Promise<readonly DiffChange[]> {
+    const { from = { kind: 'transaction', id: this.#headId() }, to = { kind: 'now' } } = request;
+    const within = request.paths?.map(parsePath);
+    const { compareMoments } = await import('./diff.js');
+    return this.#readHistory(request.signal, async (reading) => {
+      const changes: DiffChange[] = [];
+      const options = { from, to, within, hasText: request.text ?? false };
+      for await (const change of compareMoments(options, reading)) changes.push(change);
+      return changes;
+    });
+  }
+
+  /**
+   * Returns a file as it was at a moment, from wherever its bytes still are.
+   *
+   * @throws {EngineError} `PATH_NOT_FOUND`, `PATH_IS_DIRECTORY`, …, `HISTORY_PRUNED`,
+   * `TRANSACTION_NOT_FOUND`.
+   */
+  async read(path: string, at: Moment = { kind: 'now' }): Promise<HistoricFile> {
+    const parsed = parsePath(path);
+    const { readFileOf } = await import('./diff.js');
+    return this.#readHistory(undefined, (reading) => readFileOf(parsed, at, reading));
+  }
+
+  /** Returns for each path which transaction changed it last, sorted by path. */
+  async lastChanges({ paths, signal }: PathsRequest = {}): Promise<readonly LastChange[]> {
+    const within = paths?.map(parsePath);
+    return this.#readHistory(signal, async ({ journal, looking: { pace } }) => {
+      const known = await readKnownPaths(journal, { asOf: journal.head().id, within, pace });
+      return [...known]
+        .toSorted(([a], [b]) => comparePaths(a, b))
+        .flatMap(([path, { image, changedBy }]) => {
+          const row = changedBy === undefined ? undefined : journal.transaction(changedBy);
+          return row === undefined ? [] : [{ path, image, transaction: toSummary(row) }];
+        });
+    });
+  }
+
+  /**
+   * Returns the paths that another program changed: those that are not as the newest transaction
+   * that touched them left them. Reads every such file, so it costs as much as all of them.
+   */
+  async drift({ paths, signal }: PathsRequest = {}): Promise<readonly DriftedPath[]> {
+    const within = paths?.map(parsePath);
+    return this.#readHistory(signal, (reading) => this.#findDrift(within, reading));
+  }
+
+  /**
+   * Records drift as a transaction of its own, without touching a file: from then on the log knows
+   * of it, and an undo of what came before does not take it for somebody else's.
+   *
+   * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, `COMMIT_UNKNOWN`, `DAMAGED`, ….
+   */
+  async adopt(options: AdoptOptions = {}): Promise<Receipt> {
+    const { paths, message = 'changes by other programs', dryRun = false } = options;
+    const within = paths?.map(parsePath);
+    requireMessage(message);
+    const { adopt, adoptable } = await import('./adopt.js');
+    return this.#exclusively(options, async (_report, session) => {
+      refuseUnresolved(this.#journal);
+      if (!dryRun) await this.#writer.settle();
+      const drift = await this.#readHistory(options.signal, (reading) =>
+        this.#findDrift(within, reading),
+      );
+      const terms = { message, isDryRun: dryRun };
+      return adopt(adoptable(drift), terms, { committing: this.#committing, session });
+    });
   }
 
   /** Returns what this store stands on. */
@@ -391,10 +581,79 @@ export class Store implements AsyncDisposable {
     });
   }
 
+  #headId(): number {
+    this.#refuseClosed();
+    return this.#journal.head().id;
+  }
+
+  async #findDrift(
+    within: readonly RelativePath[] | undefined,
+    { journal, looking, tree }: Reading,
+  ): Promise<readonly (DriftedPath & { readonly path: RelativePath })[]> {
+    const { pace } = looking;
+    const known = await readKnownPaths(journal, { asOf: journal.head().id, within, pace });
+    const drift = [];
+    for await (const path of findDrift(known, { looking, tree })) drift.push(path);
+    return drift;
+  }
+
+  /** Reads without the lock: what is pruned or changed meanwhile is found out by its hash. */
+  async #readHistory<T>(
+    signal: AbortSignal | undefined,
+    read: (reading: Reading) => Promise<T>,
+  ): Promise<T> {
+    this.#refuseClosed();
+    const { files, root, stage, rootPath } = this.#directory;
+    const work = async (): Promise<T> => {
+      using tree = new RootTree(files, root);
+      using history = new RootTree(files, stage);
+      const pace = new Pace(signal);
+      pace.onTurn = (): void => {
+        const progress = { phase: 'compare', done: 0, total: undefined } as const;
+        publish('skillmeat:progress', { root: rootPath, ...progress });
+      };
+      try {
+        return await read({ journal: this.#journal, looking: { files, pace }, tree, history });
+      } catch (error) {
+        throw fromSystemErrorOnly(error, 'read', rootPath);
+      }
+    };
+    const running = work();
+    this.#work.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#work.delete(running);
+    }
+  }
+
+  async #undo(
+    options: UndoOptions,
+    choose: (journal: Journal, id: number | undefined) => TransactionRow,
+  ): Promise<UndoReceipt> {
+    const { collectUndo, stageUndo } = await import('./undo.js');
+    const { merge = false, force = false } = options;
+    const paths = options.paths?.map(parsePath);
+    const journal = this.#journal;
+    let undone: Pick<UndoReceipt, 'undone' | 'paths'> | undefined;
+    const receipt = await this.#commit(options, new Map(), async (tx) => {
+      const transaction = choose(journal, options.transaction);
+      const request = { transaction, paths, merges: merge, forces: force };
+      const outcomes = await tx.act((view, reading) =>
+        stageUndo(request, view, { journal, reading }),
+      );
+      undone = { undone: transaction.id, paths: outcomes };
+      const { message, ...collected } = collectUndo(request, outcomes);
+      return { ...collected, message: options.message ?? message };
+    });
+    assert(undone !== undefined, 'a receipt comes after the operations');
+    return { ...receipt, ...undone };
+  }
+
   async #commit(
     options: TransactOptions,
     expectations: CommitOptions['expectations'],
-    collect: (tx: TransactionCalls) => Promise<void>,
+    collect: Collect,
   ): Promise<Receipt> {
     const { signal, lockWaitMs } = options;
     const rules = [...(this.#options.rules ?? []), ...(options.rules ?? [])];
@@ -531,10 +790,15 @@ function toWriter(owner: OwnerRecord | undefined): StoreStatus['writer'] {
   return { pid, host, command, since, isDone: isReleased };
 }
 
-function notFound(id: number): EngineError {
-  return new EngineError('TRANSACTION_NOT_FOUND', `there is no transaction ${String(id)}`, {
-    hint: 'List them with: skillmeat txn log',
-  });
+/** What is neither done nor undone must not be taken for somebody else's. */
+function refuseUnresolved(journal: Journal): void {
+  const [first] = journal.troubled();
+  if (first === undefined) return;
+  throw new EngineError(
+    first.trouble === 'damaged' ? 'DAMAGED' : 'BLOCKED',
+    `transaction ${String(first.id)} is ${first.trouble ?? ''}: ${first.reason ?? ''}`,
+    { hint: 'Resolve it first: skillmeat txn recover' },
+  );
 }
 
 /** Short and printable: it goes into a record of fixed size. */

@@ -4,6 +4,8 @@ import type { FileSystem, Place } from './file-system.js';
 import type { Looking } from './inspect.js';
 import type { Pace } from './pace.js';
 import { parsePath } from './path.js';
+import type { HistoryReading } from './history.js';
+import type { RootTree } from './root-tree.js';
 import type { Seen } from './staged-node.js';
 import type { StagedView } from './staged-view.js';
 import { engineSource } from './source-copy.js';
@@ -74,6 +76,7 @@ export class TransactionCalls implements Transaction {
   readonly #enginePath: string;
   readonly #reads: ReadableView;
   readonly #pace: Pace;
+  readonly #reading: HistoryReading;
   readonly #pending = new Set<Promise<unknown>>();
   #last: Promise<unknown> = Promise.resolve();
   #isOpen = true;
@@ -81,13 +84,19 @@ export class TransactionCalls implements Transaction {
 
   constructor(
     view: StagedView,
-    { files, pace, enginePath }: Looking & { readonly enginePath: string },
+    {
+      files,
+      pace,
+      enginePath,
+      history,
+    }: Looking & { readonly enginePath: string; readonly history: RootTree },
   ) {
     this.#view = view;
     this.#pace = pace;
     this.#files = files;
     this.#enginePath = enginePath;
     this.#reads = readableView(view);
+    this.#reading = { looking: { files, pace }, history };
   }
 
   write(path: string, content: Content, options: ModeOption = {}): Promise<void> {
@@ -141,6 +150,11 @@ export class TransactionCalls implements Transaction {
     return this.#enqueue(() => {
       this.#view.makeLink(parsePath(path), target);
     });
+  }
+
+  /** Runs an operation of the engine's own in the place of one call. */
+  act<T>(work: (view: StagedView, reading: HistoryReading) => Promise<T>): Promise<T> {
+    return this.#enqueue(() => work(this.#view, this.#reading));
   }
 
   read(path: string): Promise<Uint8Array | undefined> {

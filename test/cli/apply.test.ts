@@ -43,6 +43,7 @@ describe('what apply tells', () => {
         committedAt: expect.stringMatching(/^\d{4}-.*Z$/),
         changeCount: 2,
         reason: null,
+        annotations: { by: expect.stringContaining('@') },
         changes: [
           {
             path: 'a',

@@ -51,6 +51,7 @@ describe('log', () => {
           committedAt: expect.any(String),
           changeCount: 1,
           reason: null,
+          annotations: { by: expect.stringContaining('@') },
         },
       ],
       hasMore: true,
@@ -117,6 +118,7 @@ describe('status', () => {
           isDone: true,
         },
         isLocked: false,
+        drift: null,
       },
     });
   });

@@ -109,6 +109,7 @@ test('a long list of changes is cut after 50 lines', () => {
     committedAt: '2026-01-01T00:00:00.000Z',
     changeCount: 60,
     reason: null,
+    annotations: {},
     changes,
     superseded: [],
   };
@@ -155,7 +156,7 @@ const status: StoreStatus = {
 };
 
 test('the status of a store that nobody has written to', () => {
-  expect(describeStatus({ ...status, isLocked: false }, plainStyle)).toBe(
+  expect(describeStatus({ ...status, isLocked: false, drift: null }, plainStyle)).toBe(
     [
       'Root:       /r',
       'Newest:     no transaction yet',
@@ -216,7 +217,7 @@ describe('progress', () => {
   });
 
   test('nothing is drawn in the first second', () => {
-    const written: string[] = [];
+    const written: unknown[] = [];
     const line = new ProgressLine({ write: (text) => written.push(text) });
     line.clear();
     line[Symbol.dispose]();

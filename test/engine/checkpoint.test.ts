@@ -178,6 +178,7 @@ describe.each(modes)('native %s', (mode) => {
           changeCount: 0,
           displacedBytes: 0,
           flush: 'before' as const,
+          annotations: '{}',
         };
         head = journal.commit(transaction, [], { epoch: journal.epoch(), head });
       }

@@ -49,6 +49,7 @@ function commit(journal: Journal, count: number): readonly Head[] {
       changeCount: 2,
       displacedBytes: 0,
       flush: 'before' as const,
+      annotations: '{}',
     };
     return journal.commit(transaction, rowsOf(id), {
       epoch: journal.epoch(),
@@ -147,6 +148,11 @@ test.each([
     'INSERT INTO journal_change SELECT transaction_id, 3, 3, act, slot, path, before_kind, before_sha256, before_size, before_mode, before_target, after_kind, after_sha256, after_size, after_mode, after_target, superseded, checksum FROM journal_change WHERE transaction_id = 2 AND sequence = 2',
     2,
   ],
+  [
+    'changed annotations',
+    'UPDATE journal_transaction SET annotations = \'{"undoes":1}\' WHERE id = 2',
+    2,
+  ],
   ['a changed message', "UPDATE journal_transaction SET message = 'x' WHERE id = 2", 2],
   ['a changed stage', "UPDATE journal_transaction SET stage = '2-evil' WHERE id = 2", 2],
   ['a changed time', 'UPDATE journal_transaction SET committed_at = 0 WHERE id = 2', 2],
@@ -222,6 +228,7 @@ describe('when SQLite fails', () => {
       message: '',
       committedAt: 0,
       bootId: '',
+      annotations: '{}',
       changeCount: 2,
       displacedBytes: 0,
       flush: 'with' as const,

@@ -52,6 +52,22 @@ describe.each(modes)('native %s', (mode) => {
       expect(sandbox.tree()['m']).toEqual(file('new', 0o600));
     });
 
+    test('come back with what an undo brings back', async () => {
+      sandbox.seed({ w: 'old', 'd/r': 'removed', other: 'o' });
+      for (const path of ['w', 'd/r', 'd']) setAttribute(sandbox.at(path), `of ${path}`);
+      const store = await sandbox.open();
+      await store.transact({}, async (tx) => {
+        await tx.remove('d');
+        await tx.remove('w');
+      });
+      await store.undo();
+      expect(['w', 'd/r', 'd'].map((path) => attribute(sandbox.at(path)))).toEqual([
+        'of w',
+        'of d/r',
+        'of d',
+      ]);
+    });
+
     test('go along with a rename', async () => {
       sandbox.seed({ f: 'f', 'd/g': 'g' });
       for (const path of ['f', 'd/g', 'd']) setAttribute(sandbox.at(path), `of ${path}`);

@@ -872,6 +872,7 @@ describe.each(modes)('native %s', (mode) => {
       committedAt: '1970-01-02T00:00:00.000Z',
       changeCount: 1,
       reason: null,
+      annotations: {},
     });
     expect((await store.log({ limit: 1, before: 3 })).map(({ id }) => id)).toEqual([2]);
     expect(await store.log({ before: 1 })).toEqual([]);

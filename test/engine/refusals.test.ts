@@ -597,13 +597,21 @@ describe.each(modes)('native %s', (mode) => {
         () => store.log(),
         () => store.show(1),
         () => store.diagnose(),
+        () => store.undo(),
+        () => store.redo(),
+        () => store.diff(),
+        () => store.read('a'),
+        () => store.lastChanges(),
+        () => store.drift(),
+        () => store.adopt(),
       ];
       for (const method of methods) await expectError(method, 'STORE_CLOSED');
       const own = Object.getOwnPropertyNames(Object.getPrototypeOf(store));
       const tested = ['transact', 'apply', 'recover', 'status', 'log', 'show', 'diagnose'];
+      const ofHistory = ['undo', 'redo', 'diff', 'read', 'lastChanges', 'drift', 'adopt'];
       const rest = ['constructor', 'root', 'recoveryOnOpen', 'close', 'recoverOnOpen'];
       expect(own.toSorted(), 'a new method needs a line here').toEqual(
-        [...tested, ...rest].toSorted(),
+        [...tested, ...ofHistory, ...rest].toSorted(),
       );
     });
 

@@ -127,6 +127,18 @@ const found: readonly Found[] = [
     secondCrashes: { every: 1, states: 40 },
   },
   {
+    what: 'a directory whose mode had not reached the disk was kept although it was removed since',
+    profile: 'ext4',
+    actions: [
+      transaction([
+        { op: 'chmod', path: 'd', mode: 0o700 },
+        { op: 'symlink', path: 'd/a', target: 'd/a' },
+      ]),
+      transaction([{ op: 'remove', path: 'd' }]),
+    ],
+    seed: 0,
+  },
+  {
     what: 'a move into a spare place, cut between link and unlink, was not taken up again',
     profile: 'btrfs, plain',
     actions: [
@@ -152,6 +164,19 @@ const found: readonly Found[] = [
         ],
         { edits: [{ how: 'in place', path: 'd/a', afterSteps: 2 }] },
       ),
+    ],
+    seed: 0,
+  },
+  {
+    what: 'the old name of a removed file, which the power kept, came along with its directory as an edit',
+    profile: 'worst-case POSIX, plain',
+    actions: [
+      transaction([
+        { op: 'remove', path: 'd/a' },
+        { op: 'replace tree', path: 'e', text: 'one' },
+      ]),
+      { do: 'reopen' },
+      transaction([{ op: 'replace tree', path: 'd', text: 'one' }]),
     ],
     seed: 0,
   },

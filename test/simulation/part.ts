@@ -13,7 +13,7 @@ import {
 
 /*
  * What one process explores: first its part of the small scope (every operation on every
- * profile, the same with a sync that fails, pairs of operations, some sequences of three), then
+ * profile, the same with a sync that fails, undone and redone, pairs of operations, some sequences of three), then
  * random workloads until it has seen enough states.
  */
 
@@ -45,6 +45,11 @@ const arrangements: readonly Arrangement[] = [
     transaction(operations.slice(0, -1)),
     transaction(operations.slice(-1), { failingSwitch: 1 }),
   ],
+];
+
+const undoAndRedo: readonly Action[] = [
+  { do: 'undo', edits: [] },
+  { do: 'redo', edits: [] },
 ];
 
 /** @returns what was seen, also when something was violated. */
@@ -108,6 +113,11 @@ class Part {
           await exploreOurs(profile, [failing, { do: 'reopen' }], statesOfPair);
         }
       }
+    }
+    for (const [n, one] of everyOperation.entries()) {
+      const profile = profiles[n % profiles.length];
+      if (profile === undefined) continue;
+      await exploreOurs(profile, [transaction([one]), ...undoAndRedo], statesOfOne);
     }
     const every = Math.max(1, Math.ceil(statesForEveryPair / states));
     for (const [n, one] of everyOperation.entries()) {

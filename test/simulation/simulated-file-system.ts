@@ -128,6 +128,10 @@ export class SimulatedFileSystem implements FileSystem {
     }));
   }
 
+  holdsOther(directory: Directory, names: ReadonlySet<string>): boolean {
+    return this.list(directory).some(({ name }) => !names.has(name));
+  }
+
   makeDirectory(place: Place, mode: number): void {
     this.#machine.makeDirectory(nameOf(place), mode);
     this.#changed(place.directory);

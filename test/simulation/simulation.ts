@@ -18,6 +18,9 @@ import { SimulatedFileSystem } from './simulated-file-system.js';
 import { Violation } from './violation.js';
 import { type Action, type ForeignEdit, run, type Transact, type Workload } from './workload.js';
 
+/** What happens while a transaction runs. */
+type Trouble = Partial<Omit<Transact, 'do' | 'operations'>>;
+
 /** How a transaction ended for its caller, by the message that it has in the log. */
 type Outcome = 'acknowledged' | 'refused' | 'unknown';
 
@@ -112,13 +115,25 @@ class Recording {
       for (const [n, action] of actions.entries()) {
         switch (action.do) {
           case 'transact':
-            await this.#transact(store, action, `transaction ${String(n)}`);
+            await this.#commit(action, `transaction ${String(n)}`, (message) =>
+              store.transact({ message }, async (tx) => {
+                for (const operation of action.operations) await run(tx, operation);
+              }),
+            );
             break;
+          case 'undo':
+          case 'redo': {
+            const { do: kind, edits } = action;
+            await this.#commit({ edits }, `${kind} ${String(n)}`, (message) =>
+              store[kind]({ message, force: true }),
+            );
+            break;
+          }
           case 'edit':
             this.#edit(action.edit);
             break;
           case 'recover':
-            await store.recover();
+            await recoverIfHealthy(store);
             break;
           case 'reopen':
             await store.close();
@@ -131,14 +146,16 @@ class Recording {
     return this.#moments;
   }
 
-  async #transact(store: Store, action: Transact, message: string): Promise<void> {
+  async #commit(
+    trouble: Trouble,
+    message: string,
+    act: (message: string) => Promise<Receipt>,
+  ): Promise<void> {
     const { machine, fileSystem } = this.#simulation;
-    this.#begin(action);
+    this.#begin(trouble);
     let outcome: Outcome = 'acknowledged';
     try {
-      const receipt: Receipt = await store.transact({ message }, async (tx) => {
-        for (const operation of action.operations) await run(tx, operation);
-      });
+      const receipt = await act(message);
       if (receipt.transaction === null) return;
       this.#requireKnownDisplaced(receipt.transaction);
     } catch (error) {
@@ -169,7 +186,7 @@ class Recording {
     }
   }
 
-  #begin({ edits, failingSwitch, failingSync, held }: Transact): void {
+  #begin({ edits = [], failingSwitch = 0, failingSync = 0, held }: Trouble): void {
     const { machine, fileSystem, journal } = this.#simulation;
     this.#steps = 0;
     this.#editsOfTransaction = [];
@@ -294,6 +311,15 @@ class Recording {
       inode = machine.find({ directory: inode, name })?.inode;
     }
     return inode;
+  }
+}
+
+/** A store that a failed sync has stopped says so, and is recovered by the next open. */
+async function recoverIfHealthy(store: Store): Promise<void> {
+  try {
+    await store.recover();
+  } catch (error) {
+    if (!isEngineError(error, 'STORE_POISONED')) throw error;
   }
 }
 

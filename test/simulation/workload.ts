@@ -40,6 +40,11 @@ export interface Transact {
 
 export type Action =
   | Transact
+  | {
+      /** Of whatever is next, by force; with nothing to undo it is refused. */
+      readonly do: 'undo' | 'redo';
+      readonly edits: readonly ForeignEdit[];
+    }
   | { readonly do: 'edit'; readonly edit: ForeignEdit }
   | { readonly do: 'reopen' }
   | { readonly do: 'recover' };
@@ -141,13 +146,15 @@ const edit: fc.Arbitrary<ForeignEdit> = fc.record({
   afterSteps: fc.integer({ min: 0, max: 24 }),
 });
 
+const edits = fc.oneof(
+  { weight: 3, arbitrary: fc.constant([]) },
+  { weight: 1, arbitrary: fc.array(edit, { minLength: 1, maxLength: 2 }) },
+);
+
 const transact = fc.record({
   do: fc.constant('transact' as const),
   operations: fc.array(operation, { minLength: 1, maxLength: 4 }),
-  edits: fc.oneof(
-    { weight: 3, arbitrary: fc.constant([]) },
-    { weight: 1, arbitrary: fc.array(edit, { minLength: 1, maxLength: 2 }) },
-  ),
+  edits,
   failingSwitch: fc.oneof(
     { weight: 4, arbitrary: fc.constant(0) },
     { weight: 1, arbitrary: fc.integer({ min: 1, max: 5 }) },
@@ -161,6 +168,10 @@ const transact = fc.record({
 
 const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 7, arbitrary: transact },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constantFrom('undo' as const, 'redo' as const), edits }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('edit' as const), edit }) },
   { weight: 1, arbitrary: fc.constant({ do: 'reopen' as const }) },
   { weight: 1, arbitrary: fc.constant({ do: 'recover' as const }) },

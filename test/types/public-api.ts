@@ -2,6 +2,7 @@
 import { expectTypeOf } from 'vitest';
 import {
   type Capabilities,
+  type Annotations,
   type Change,
   type Content,
   type ContentHash,
@@ -47,6 +48,17 @@ export async function useEverything(): Promise<void> {
   receipt.transaction.id satisfies number | null;
   // @ts-expect-error a receipt is not to be changed
   receipt.transaction = null;
+  const undo = await store.undo({ transaction: 1, paths: ['a'], merge: true, force: false });
+  undo.paths.every(({ outcome }) => outcome === 'restored') satisfies boolean;
+  (await store.redo()).transaction?.annotations satisfies Annotations | undefined;
+  // @ts-expect-error a moment has a kind
+  await store.diff({ from: 1 });
+  (await store.diff({ to: { kind: 'now' }, text: true }))[0]?.diff?.text satisfies
+    | string
+    | undefined;
+  (await store.read('a', { kind: 'transaction', id: 0 })).bytes satisfies Uint8Array;
+  (await store.drift({ paths: ['a'] })).length satisfies number;
+  (await store.adopt({ dryRun: true })) satisfies Receipt;
   // @ts-expect-error a callback is needed
   await store.transact({});
   expectTypeOf<Awaited<ReturnType<Store['status']>>>().toEqualTypeOf<StoreStatus>();

@@ -1,10 +1,11 @@
-import type { ApplyOptions, PlanFormat, Receipt, Store } from '../../engine/index.js';
+import type { ApplyOptions, PlanFormat, Store } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { describeReceipt } from '../describe-receipt.js';
 import { type ExitCode, success } from '../exit-codes.js';
 import { toJsonReceipt } from '../json-shapes.js';
 import { openForCommand, openOrMake, withHint } from '../open-store.js';
 import { findRootOrPlace, workingDirectory } from '../store-root.js';
+import { warnOfSuperseded } from '../superseded.js';
 import { openPlanFile, type PlanFile, refuseTerminal } from './plan-file.js';
 
 export interface ApplyFlags {
@@ -71,10 +72,4 @@ function applyOptions(
     ...(format === undefined ? {} : { format }),
     ...(message === undefined ? {} : { message }),
   };
-}
-
-function warnOfSuperseded({ transaction }: Receipt, { output }: Context): void {
-  for (const { path, why } of transaction?.superseded ?? []) {
-    output.warn(`${path} stays as another program left it: ${why}`);
-  }
 }

@@ -29,6 +29,7 @@ export const lookingCalls = /** @type {const} */ ([
   'openDirectory',
   'resolveLinks',
   'closeDirectory',
+  'holdsOther',
   'list',
   'stat',
   'statFile',

@@ -1,0 +1,28 @@
+import type { UndoReceipt } from '../engine/index.js';
+import { describeCounts, listChanges } from './describe-change.js';
+import { listedMax } from './describe-receipt.js';
+import { counted } from './printable.js';
+import type { Style } from './style.js';
+
+/** What `undo` and `redo` tell people. */
+export function describeUndo(
+  { transaction, undone, paths }: UndoReceipt,
+  { isQuiet, style }: { readonly isQuiet: boolean; readonly style: Style },
+): string {
+  const number = String(undone);
+  if (transaction === null) {
+    return `Nothing to change: what transaction ${number} changed is as it was before it. An older one: skillmeat undo ID`;
+  }
+  const { id, changes } = transaction;
+  const counts = describeCounts(changes);
+  const result =
+    id === null
+      ? `Would undo transaction ${number}: ${counts}.`
+      : `Undone transaction ${number} by transaction ${String(id)}: ${counts}.`;
+  const remarks = (['merged', 'overwritten', 'unchanged'] as const).flatMap((outcome) => {
+    const count = paths.filter((path) => path.outcome === outcome).length;
+    return count === 0 ? [] : [`${counted(count, 'path')} ${outcome}`];
+  });
+  const list = isQuiet ? [] : listChanges(changes, listedMax);
+  return [style.strong(result), ...list, ...(isQuiet ? [] : remarks)].join('\n');
+}

@@ -1,0 +1,50 @@
+import type { Moment } from '../../engine/index.js';
+import type { Context } from '../context.js';
+import { describeDiff } from '../describe-diff.js';
+import { type ExitCode, success } from '../exit-codes.js';
+import { toJsonImage } from '../json-shapes.js';
+import { openForReading } from '../open-store.js';
+
+export interface DiffFlags {
+  readonly from: Moment | undefined;
+  readonly to: Moment | undefined;
+  readonly path?: readonly string[];
+  readonly patch?: boolean;
+  readonly names?: boolean;
+}
+
+export async function diff(context: Context, flags: DiffFlags): Promise<ExitCode> {
+  const { output, signal } = context;
+  const { path, patch = false, names = false } = flags;
+  const reading = await openForReading(context);
+  await using store = reading.store;
+  const { head } = await store.status();
+  const { from = { kind: 'transaction', id: head }, to = { kind: 'now' } } = flags;
+  const changes = await store.diff({
+    from,
+    to,
+    text: patch,
+    signal,
+    ...(path !== undefined && { paths: path }),
+  });
+  const data = {
+    from: toJsonMoment(from),
+    to: toJsonMoment(to),
+    changes: changes.map((change) => ({
+      path: change.path,
+      before: toJsonImage(change.before),
+      after: toJsonImage(change.after),
+      text: change.diff?.text ?? null,
+      omitted: change.diff?.omitted ?? null,
+    })),
+  };
+  const form = patch ? 'patch' : names ? 'names' : 'summary';
+  // A patch may be piped on: not a line more than it has, and every byte as it is.
+  if (patch) output.answerBytes({ diff: data }, Buffer.from(describeDiff(changes, form)));
+  else output.answer({ diff: data }, describeDiff(changes, form));
+  return success;
+}
+
+function toJsonMoment(moment: Moment): number | 'now' {
+  return moment.kind === 'now' ? 'now' : moment.id;
+}

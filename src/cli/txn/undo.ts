@@ -1,0 +1,65 @@
+import type { UndoOptions, UndoReceipt } from '../../engine/index.js';
+import type { Context } from '../context.js';
+import { describeUndo } from '../describe-undo.js';
+import { type ExitCode, success } from '../exit-codes.js';
+import { toJsonReceipt } from '../json-shapes.js';
+import { openForCommand } from '../open-store.js';
+import { warnOfSuperseded } from '../superseded.js';
+
+export interface UndoFlags {
+  readonly path?: readonly string[];
+  readonly message?: string;
+  readonly dryRun?: boolean;
+  readonly merge?: boolean;
+  readonly force?: boolean;
+}
+
+export function undo(
+  context: Context,
+  id: number | undefined,
+  flags: UndoFlags,
+): Promise<ExitCode> {
+  return run(context, 'undo', undoOptions(context, id, flags));
+}
+
+export function redo(
+  context: Context,
+  id: number | undefined,
+  flags: UndoFlags,
+): Promise<ExitCode> {
+  return run(context, 'redo', undoOptions(context, id, flags));
+}
+
+async function run(
+  context: Context,
+  kind: 'undo' | 'redo',
+  options: UndoOptions,
+): Promise<ExitCode> {
+  const { output } = context;
+  await using store = await openForCommand(context);
+  const receipt: UndoReceipt = await store[kind](options);
+  warnOfSuperseded(receipt, context);
+  const { undone, paths } = receipt;
+  const { style, isQuiet } = output;
+  output.answer(
+    { ...toJsonReceipt(receipt), undone, paths },
+    describeUndo(receipt, { isQuiet, style }),
+  );
+  return success;
+}
+
+function undoOptions(
+  { signal }: Context,
+  transaction: number | undefined,
+  { path, message, dryRun = false, merge = false, force = false }: UndoFlags,
+): UndoOptions {
+  return {
+    dryRun,
+    merge,
+    force,
+    signal,
+    ...(transaction !== undefined && { transaction }),
+    ...(path !== undefined && { paths: path }),
+    ...(message !== undefined && { message }),
+  };
+}

@@ -1,0 +1,129 @@
+import { type Annotations, formatAnnotations } from './annotations.js';
+import type { Committing } from './commit.js';
+import type { DriftedPath } from './drift.js';
+import { EngineError, fromSystemError } from './errors.js';
+import type { Image } from './image.js';
+import { isSameContent } from './image.js';
+import { type NewTransaction, stagePrefix } from './journal.js';
+import type { RelativePath } from './path.js';
+import { type Receipt, toChanges, toRecord } from './receipt.js';
+import { isObstacle, RootTree } from './root-tree.js';
+import { toRows } from './units.js';
+import type { Session } from './writer.js';
+
+/** A path that another program changed, as a transaction will record it. */
+export interface AdoptedPath {
+  readonly path: RelativePath;
+  readonly before: Image;
+  readonly after: Image;
+}
+
+export interface AdoptTerms {
+  readonly message: string;
+  readonly isDryRun: boolean;
+}
+
+/** Leaves out special files, which no transaction can have. */
+export function adoptable(
+  drift: readonly (DriftedPath & { readonly path: RelativePath })[],
+): readonly AdoptedPath[] {
+  return drift.flatMap(({ path, expected, found }) =>
+    found.kind === 'special' ? [] : [{ path, before: expected, after: found }],
+  );
+}
+
+/**
+ * Records what other programs did as a transaction of its own. Nothing is moved: it is settled from
+ * the beginning, and recovery never looks at it. What it displaced is in history only where an
+ * earlier transaction or a snapshot kept it.
+ *
+ * The caller has settled every transaction before, so that no unsettled one concerns these paths.
+ */
+export async function adopt(
+  paths: readonly AdoptedPath[],
+  { message, isDryRun }: AdoptTerms,
+  { committing, session }: { readonly committing: Committing; readonly session: Session },
+): Promise<Receipt> {
+  const { journal, writer, bootId, by, directory } = committing;
+  const units = paths.map((path) => ({
+    act: actOf(path),
+    path: path.path,
+    slot: undefined,
+    members: [path],
+  }));
+  const rows = toRows(units);
+  if (rows.length === 0) return { transaction: null };
+  const annotations: Annotations = { adopts: true, ...(by !== undefined && { by }) };
+  const changes = toChanges(rows);
+  if (isDryRun) return { transaction: planned(message, annotations, changes) };
+  await makeDurable(paths, committing);
+  session.requireFence();
+  const uuid = committing.newId();
+  const transaction: NewTransaction = {
+    uuid,
+    stage: stagePrefix(session.head.id + 1, uuid),
+    message: message.toWellFormed(),
+    committedAt: committing.now(),
+    bootId,
+    changeCount: changes.length,
+    displacedBytes: 0,
+    flush: 'before',
+    annotations: formatAnnotations(annotations),
+    state: 'settled',
+  };
+  const head = journal.commit(transaction, rows, session);
+  writer.noteCommit(head, 0);
+  const row = journal.transaction(head.id);
+  if (row === undefined) {
+    throw new EngineError('JOURNAL_DAMAGED', `${directory.rootPath} lost what was just written`, {
+      hint: 'Open the store again.',
+    });
+  }
+  return { transaction: toRecord(row, rows) };
+}
+
+/** I2: whoever wrote these files may not have synced them. */
+async function makeDurable(
+  paths: readonly AdoptedPath[],
+  { directory, writer }: Committing,
+): Promise<void> {
+  const { files, root, rootPath } = directory;
+  using tree = new RootTree(files, root);
+  for (const { path } of paths) {
+    tree.trim();
+    const place = tree.locate(path);
+    if (!isObstacle(place)) files.mustReachDisk(place);
+  }
+  try {
+    await files.barrier(root, Number.POSITIVE_INFINITY);
+  } catch (error) {
+    const failure = fromSystemError(error, 'sync', rootPath);
+    writer.poisonWith(failure);
+    throw failure;
+  }
+}
+
+function planned(
+  message: string,
+  annotations: Annotations,
+  changes: ReturnType<typeof toChanges>,
+): Receipt['transaction'] {
+  return {
+    id: null,
+    uuid: null,
+    state: 'planned',
+    message,
+    committedAt: null,
+    changeCount: changes.length,
+    reason: null,
+    annotations,
+    changes,
+    superseded: [],
+  };
+}
+
+function actOf({ before, after }: AdoptedPath): 'create' | 'remove' | 'replace' | 'set-mode' {
+  if (before.kind === 'absent') return 'create';
+  if (after.kind === 'absent') return 'remove';
+  return isSameContent(before, after) ? 'set-mode' : 'replace';
+}

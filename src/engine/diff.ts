@@ -1,0 +1,162 @@
+import { EngineError } from './errors.js';
+import { lookAt } from './drift.js';
+import { placesOf, readFileAt, readKept } from './history.js';
+import type { FileImage, FoundImage } from './image.js';
+import { isSameImage } from './image.js';
+import type { Looking } from './inspect.js';
+import { notFound, type Journal } from './journal.js';
+import { type KnownPath, readKnownPaths } from './known-path.js';
+import { comparePaths, quote, type RelativePath } from './path.js';
+import { isObstacle, type RootTree } from './root-tree.js';
+import { type DiffText, unifiedDiff } from './unified-diff.js';
+
+/** A moment that the directory can be looked at. */
+export type Moment =
+  /** After a transaction; 0 is before the first. */
+  { readonly kind: 'transaction'; readonly id: number } | { readonly kind: 'now' };
+
+/** A path that differs between two moments. */
+export interface DiffChange {
+  readonly path: string;
+  readonly before: FoundImage;
+  readonly after: FoundImage;
+  /** `null` when no text was asked for. */
+  readonly diff: DiffText | null;
+}
+
+/** What the journal and the disk are read with. */
+export interface Reading {
+  readonly journal: Journal;
+  readonly looking: Looking;
+  readonly tree: RootTree;
+  readonly history: RootTree;
+}
+
+/**
+ * The directory at one moment. A snapshot would be a third kind: it knows every path, and where it
+ * lists none there is nothing.
+ */
+interface Side {
+  /** Paths that this side can tell of by itself. */
+  readonly paths: Iterable<RelativePath>;
+  /** What is at a path; `undefined` when this side does not know, so that it is as now. */
+  imageOf(path: RelativePath): FoundImage | undefined;
+}
+
+export interface DiffOptions {
+  readonly from: Moment;
+  readonly to: Moment;
+  readonly within: readonly RelativePath[] | undefined;
+  readonly hasText: boolean;
+}
+
+/**
+ * Yields the paths that differ, sorted. Of the disk only those are looked at that the journal knows.
+ *
+ * @throws {EngineError} `TRANSACTION_NOT_FOUND`.
+ */
+export async function* compareMoments(
+  { from, to, within, hasText }: DiffOptions,
+  reading: Reading,
+): AsyncGenerator<DiffChange, void> {
+  const [old, now] = [await openSide(from, within, reading), await openSide(to, within, reading)];
+  const paths = new Set([...old.paths, ...now.paths]);
+  for (const path of [...paths].toSorted(comparePaths)) {
+    const { pace } = reading.looking;
+    if (pace.isDue()) await pace.turn();
+    const [before, after] = [await imageAt(path, old, reading), await imageAt(path, now, reading)];
+    if (isSameImage(before, after)) continue;
+    const diff = hasText
+      ? unifiedDiff(
+          path,
+          { image: before, bytes: await contentOf(path, before, reading) },
+          { image: after, bytes: await contentOf(path, after, reading) },
+        )
+      : null;
+    yield { path, before, after, diff };
+  }
+}
+
+/**
+ * Returns a file as it was at a moment.
+ *
+ * @throws {EngineError} `PATH_NOT_FOUND`, `PATH_IS_DIRECTORY`, `PATH_IS_LINK`, `PATH_SPECIAL`,
+ * `HISTORY_PRUNED`, `TRANSACTION_NOT_FOUND`.
+ */
+export async function readFileOf(
+  path: RelativePath,
+  moment: Moment,
+  reading: Reading,
+): Promise<{ readonly image: FileImage; readonly bytes: Uint8Array }> {
+  const side = await openSide(moment, [path], reading);
+  const image = await imageAt(path, side, reading);
+  if (image.kind !== 'file') throw notAFile(path, image);
+  const bytes = await contentOf(path, image, reading);
+  if (bytes !== undefined) return { image, bytes };
+  throw new EngineError(
+    'HISTORY_PRUNED',
+    `the content that ${quote(path)} had then (sha256:${image.sha256}) is no longer kept`,
+    { path, hint: 'See which transactions changed it: skillmeat txn log PATH' },
+  );
+}
+
+async function openSide(
+  moment: Moment,
+  within: readonly RelativePath[] | undefined,
+  { journal, looking }: Reading,
+): Promise<Side> {
+  if (moment.kind === 'now') return { paths: [], imageOf: () => undefined };
+  const { id: asOf } = moment;
+  if (asOf > journal.head().id) throw notFound(asOf);
+  const { pace } = looking;
+  const known: ReadonlyMap<RelativePath, KnownPath> = await readKnownPaths(journal, {
+    asOf,
+    within,
+    pace,
+  });
+  return { paths: known.keys(), imageOf: (path) => known.get(path)?.image };
+}
+
+async function imageAt(path: RelativePath, side: Side, reading: Reading): Promise<FoundImage> {
+  return side.imageOf(path) ?? (await lookAt(path, reading));
+}
+
+/** Returns a file's bytes from wherever they still are. */
+async function contentOf(
+  path: RelativePath,
+  image: FoundImage,
+  { journal, looking, tree, history }: Reading,
+): Promise<Uint8Array | undefined> {
+  if (image.kind !== 'file') return undefined;
+  tree.trim();
+  const located = tree.locate(path);
+  const present = isObstacle(located) ? undefined : await readFileAt(located, image, looking);
+  if (present !== undefined) return present;
+  return readKept(image, placesOf(image.sha256, path, journal), { looking, history });
+}
+
+function notAFile(path: RelativePath, { kind }: FoundImage): EngineError {
+  switch (kind) {
+    case 'directory':
+      return new EngineError('PATH_IS_DIRECTORY', `${quote(path)} was a directory then`, {
+        path,
+        hint: 'Name a file in it.',
+      });
+    case 'symlink':
+      return new EngineError('PATH_IS_LINK', `${quote(path)} was a link then`, {
+        path,
+        hint: 'See where it led: skillmeat txn diff',
+      });
+    case 'special':
+      return new EngineError('PATH_SPECIAL', `${quote(path)} is a FIFO, socket or device`, {
+        path,
+        hint: 'Name a file.',
+      });
+    case 'absent':
+    case 'file':
+      return new EngineError('PATH_NOT_FOUND', `${quote(path)} did not exist then`, {
+        path,
+        hint: 'See when it did: skillmeat txn log PATH',
+      });
+  }
+}

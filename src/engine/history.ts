@@ -1,0 +1,93 @@
+import type { Place } from './file-system.js';
+import { hashContent, type ContentHash } from './hash.js';
+import type { FileImage } from './image.js';
+import type { Looking } from './inspect.js';
+import type { ChangeRow, Journal, TransactionRow } from './journal.js';
+import type { RelativePath } from './path.js';
+import { isObstacle, type RootTree } from './root-tree.js';
+import { slotPath, toUnits } from './units.js';
+
+/** What reading from history needs. */
+export interface HistoryReading {
+  readonly looking: Looking;
+  /** Places below the store's `stage` directory. */
+  readonly history: RootTree;
+}
+
+/** One path that a transaction changed, and where what it displaced there lies. */
+export interface DisplacedRow extends ChangeRow {
+  /** Below the stage directory; `undefined` where nothing was moved. */
+  readonly keptAt: RelativePath | undefined;
+}
+
+/** Returns the rows of a transaction with the places of what it displaced. */
+export function displacedRows(
+  { stage }: TransactionRow,
+  rows: readonly ChangeRow[],
+): readonly DisplacedRow[] {
+  return toUnits(rows).flatMap(({ slot, path: unit, rows: members }) =>
+    members.map((row) => ({
+      ...row,
+      keptAt:
+        slot === undefined || row.before.kind === 'absent'
+          ? undefined
+          : slotPath(stage, slot, { member: row.path, unit }),
+    })),
+  );
+}
+
+/** Yields the places where history should hold a content, those of `path` itself first. */
+export function* placesOf(
+  content: ContentHash,
+  path: RelativePath,
+  journal: Journal,
+): Generator<RelativePath, void> {
+  for (const { id, sequence } of journal.displaced(content, path)) {
+    const transaction = journal.transaction(id);
+    if (transaction === undefined) continue;
+    const rows = displacedRows(transaction, journal.changes(id));
+    const place = rows.find((row) => row.sequence === sequence)?.keptAt;
+    if (place !== undefined) yield place;
+  }
+}
+
+/** Returns the bytes at the first of `places` that are `image`, `undefined` when none are. */
+export async function readKept(
+  image: FileImage,
+  places: Iterable<RelativePath>,
+  { looking, history }: HistoryReading,
+): Promise<Uint8Array | undefined> {
+  for (const place of places) {
+    history.trim();
+    const located = history.locate(place);
+    if (isObstacle(located)) continue;
+    const bytes = await readFileAt(located, image, looking);
+    if (bytes !== undefined) return bytes;
+  }
+  return undefined;
+}
+
+/** Returns the bytes of the file at a place if they are `image`, else `undefined`. */
+export async function readFileAt(
+  place: Place,
+  { sha256, size }: FileImage,
+  { files, pace }: Looking,
+): Promise<Uint8Array | undefined> {
+  const stat = files.stat(place);
+  if (stat?.kind !== 'file' || stat.size !== size) return undefined;
+  const file = files.openForReading(place);
+  try {
+    const bytes = Buffer.allocUnsafe(size + 1);
+    let length = 0;
+    for (;;) {
+      const count = await files.read(file, bytes.subarray(length));
+      length += count;
+      if (count === 0 || length > size) break;
+      pace.refuseStopped();
+    }
+    const content = bytes.subarray(0, length);
+    return length === size && hashContent(content) === sha256 ? content : undefined;
+  } finally {
+    files.closeFile(file);
+  }
+}
