@@ -81,6 +81,8 @@ export function describeEvent({ name, event }: EngineEvent): string | undefined 
         plan: 'comparing',
         apply: 'applying',
         recover: 'recovering',
+        scan: 'looking at',
+        write: 'writing',
       }[event.phase];
       const of = event.total === undefined ? '' : ` of ${String(event.total)}`;
       return `${doing} ${String(event.done)}${of} paths`;

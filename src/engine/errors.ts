@@ -48,6 +48,11 @@ export type EngineErrorCode =
   | 'TOO_MANY_OPEN_FILES'
   | 'PATH_BUSY'
   | 'IO_FAILED'
+  // history
+  | 'SNAPSHOT_NOT_FOUND'
+  | 'SNAPSHOT_EXISTS'
+  | 'SNAPSHOT_PINNED'
+  | 'HISTORY_DAMAGED'
   // the transaction
   | 'TRANSACTION_CLOSED'
   | 'TRANSACTION_NESTED'

@@ -4,6 +4,7 @@ import { checksumOf, ContentHasher, type ContentHash } from './hash.js';
 import { absent, type Image } from './image.js';
 import { isInnerPath, type RelativePath } from './path.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
+import { SnapshotTable } from './snapshot-table.js';
 
 /** What one row of a transaction does to its path. See docs/format.md, "Units". */
 export type Act = 'create' | 'replace' | 'remove' | 'set-mode' | 'member';
@@ -93,11 +94,23 @@ export class Journal implements Disposable {
   readonly #database: Database.Database;
   readonly #path: string;
   readonly #statements: Statements;
+  readonly snapshots: SnapshotTable;
 
   private constructor(database: Database.Database, path: string) {
     this.#database = database;
     this.#path = path;
     this.#statements = prepareStatements(database);
+    this.snapshots = new SnapshotTable({
+      database,
+      path,
+      reading: (read) => this.#reading(read),
+      writing: (write) => {
+        this.#writing(write);
+      },
+      requireEpoch: (epoch) => {
+        if (this.epoch() !== epoch) throw fenced(epoch);
+      },
+    });
   }
 
   /** Makes the tables of a journal in an empty or new file, atomically; `meta` is its first content. */
@@ -184,11 +197,7 @@ export class Journal implements Disposable {
 
   #advanceEpoch(expected: number): void {
     if (this.#statements.bumpEpoch.run(expected).changes === 1) return;
-    throw new EngineError(
-      'FENCED',
-      `another writer took over this store (epoch ${String(expected)} is past)`,
-      { hint: 'The lock file was removed while in use. Open the store again.' },
-    );
+    throw fenced(expected);
   }
 
   /**
@@ -706,6 +715,14 @@ function prepareStatements(database: Database.Database): Statements {
 }
 
 // --- errors --------------------------------------------------------------------------------------
+
+function fenced(epoch: number): EngineError {
+  return new EngineError(
+    'FENCED',
+    `another writer took over this store (epoch ${String(epoch)} is past)`,
+    { hint: 'The lock file was removed while in use. Open the store again.' },
+  );
+}
 
 function damaged(path: string, found: string): EngineError {
   return new EngineError('JOURNAL_DAMAGED', `${path} is damaged: ${found}`, {

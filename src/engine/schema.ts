@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3';
 import { EngineError } from './errors.js';
+import { snapshotTables } from './snapshot-table.js';
 
 /** `SKMT`, in the header of every journal. */
 const applicationId = 0x534b4d54;
@@ -53,6 +54,7 @@ const tables: readonly string[] = [
     checksum INTEGER NOT NULL,
     PRIMARY KEY (transaction_id, sequence)
   ) STRICT, WITHOUT ROWID`,
+  ...snapshotTables,
 ];
 
 /** Makes every table of an empty journal, inside the caller's transaction. */
