@@ -41,17 +41,20 @@ export function ensureInstalled() {
     return;
   }
   if (complete) {
-    console.log(`Rebuilding better-sqlite3 for Node ${process.version} …`);
-    npm(['rebuild', 'better-sqlite3']);
+    console.log(`Rebuilding ${driverName()} for Node ${process.version} …`);
+    npm(['rebuild', driverName()]);
   } else {
-    console.log('Installing dependencies; compiling better-sqlite3 takes about a minute …');
+    const isCompiled = driverName() !== 'better-sqlite3';
+    console.log(
+      `Installing dependencies …${isCompiled ? ' compiling better-sqlite3 takes about a minute' : ''}`,
+    );
     // NODE_ENV=production would leave out the compiler.
     npm(['ci', '--include=dev', '--no-audit', '--no-fund']);
   }
   if (!nativeModuleLoads()) {
     throw new Error(
-      'better-sqlite3 does not load after installing. It is compiled on this machine: that needs a C++ compiler, ' +
-        'make, Python 3, and npm must not be configured with ignore-scripts.',
+      `${driverName()} does not load after installing. On Node 20 it is compiled on this machine: that needs a C++ ` +
+        'compiler, make, Python 3, and npm must not be configured with ignore-scripts or omit=optional.',
     );
   }
 }
@@ -75,7 +78,6 @@ function bundleCommand() {
     'run=dist/cli/run.js',
     '--bundle',
     '--external:./run.js',
-    '--external:better-sqlite3',
     '--external:koffi',
     '--platform=node',
     '--target=node20',
@@ -120,8 +122,15 @@ function lockedPackages(file) {
 
 /** False also when node_modules was compiled for another Node version or platform. */
 function nativeModuleLoads() {
-  const script = "new (require('better-sqlite3'))(':memory:').close()";
+  const script = `new (require('${driverName()}'))(':memory:').close()`;
   return spawnSync(process.execPath, ['-e', script], { cwd: root }).status === 0;
+}
+
+/** As in src/engine/sqlite.ts. */
+function driverName() {
+  return Number.parseInt(process.versions.node, 10) < 22
+    ? 'better-sqlite3-node20'
+    : 'better-sqlite3';
 }
 
 /** @param {readonly string[]} args */

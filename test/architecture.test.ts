@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 const engineRows: readonly (readonly string[])[] = [
   ['errors', 'limits', 'path', 'hash', 'image', 'pace', 'similar-name', 'utc-text'],
   ['file-system'],
-  ['native', 'file-system-types', 'unsynced'],
+  ['native', 'sqlite', 'file-system-types', 'unsynced'],
   ['extended-attributes', 'emulated-exchange'],
   ['node-file-system', 'schema', 'inspect', 'remove-tree', 'root-tree'],
   ['journal', 'writer-lock', 'quarantine'],
@@ -33,7 +33,8 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
   'node:fs/promises': ['node-file-system'],
   'node:crypto': ['hash'],
   'xxhash-wasm': ['hash'],
-  'better-sqlite3': ['journal', 'schema', 'writer-lock'],
+  'better-sqlite3': ['sqlite', 'journal'],
+  'better-sqlite3-node20': ['sqlite'],
   koffi: ['native'],
   'smol-toml': ['plan-document'],
 };

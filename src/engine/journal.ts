@@ -1,10 +1,11 @@
-import Database from 'better-sqlite3';
+import type { Statement } from 'better-sqlite3';
 import { assert, EngineError, systemCode } from './errors.js';
 import { checksumOf, ContentHasher, type ContentHash } from './hash.js';
 import { absent, type Image } from './image.js';
 import { isInnerPath, type RelativePath } from './path.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
 import { SnapshotTable } from './snapshot-table.js';
+import { openDatabase, type SqliteDatabase } from './sqlite.js';
 
 /** What one row of a transaction does to its path. See docs/format.md, "Units". */
 export type Act = 'create' | 'replace' | 'remove' | 'set-mode' | 'member';
@@ -91,12 +92,12 @@ const emptyChain = '0'.repeat(64) as ChainHash;
 
 /** The SQLite journal of one store. Synchronous; written only under the writer lock. */
 export class Journal implements Disposable {
-  readonly #database: Database.Database;
+  readonly #database: SqliteDatabase;
   readonly #path: string;
   readonly #statements: Statements;
   readonly snapshots: SnapshotTable;
 
-  private constructor(database: Database.Database, path: string) {
+  private constructor(database: SqliteDatabase, path: string) {
     this.#database = database;
     this.#path = path;
     this.#statements = prepareStatements(database);
@@ -433,9 +434,9 @@ export interface TransactionUpdate {
   readonly superseded?: ReadonlyMap<number, string> | undefined;
 }
 
-function connect(path: string): Database.Database {
+function connect(path: string): SqliteDatabase {
   try {
-    const database = new Database(path, { timeout: 5_000 });
+    const database = openDatabase(path, { timeout: 5_000 });
     database.defaultSafeIntegers(false);
     return database;
   } catch (error) {
@@ -621,28 +622,28 @@ function fromHex(text: string): Buffer {
 // --- statements ----------------------------------------------------------------------------------
 
 interface Statements {
-  readonly meta: Database.Statement<[string], { value: MetaValue }>;
-  readonly setMeta: Database.Statement<[string, MetaValue]>;
-  readonly bumpEpoch: Database.Statement<[number]>;
-  readonly position: Database.Statement<
+  readonly meta: Statement<[string], { value: MetaValue }>;
+  readonly setMeta: Statement<[string, MetaValue]>;
+  readonly bumpEpoch: Statement<[number]>;
+  readonly position: Statement<
     [],
     { epoch: number; id: number | null; chain: Buffer | null; isTroubled: 0 | 1 }
   >;
-  readonly insertTransaction: Database.Statement;
-  readonly insertChange: Database.Statement;
-  readonly setState: Database.Statement<[JournalState, Trouble | null, string | null, number]>;
-  readonly setSuperseded: Database.Statement<[string, number, number]>;
-  readonly unsettled: Database.Statement<[], StoredTransaction>;
-  readonly troubled: Database.Statement<[], StoredTransaction>;
-  readonly countUnsettled: Database.Statement<[], { transactions: number; rows: number }>;
-  readonly firstUnsettled: Database.Statement<[]>;
-  readonly history: Database.Statement<[number], StoredTransaction>;
-  readonly transaction: Database.Statement<[number], StoredTransaction>;
-  readonly log: Database.Statement<[number, number], StoredTransaction>;
-  readonly changes: Database.Statement<[number], StoredChange>;
+  readonly insertTransaction: Statement;
+  readonly insertChange: Statement;
+  readonly setState: Statement<[JournalState, Trouble | null, string | null, number]>;
+  readonly setSuperseded: Statement<[string, number, number]>;
+  readonly unsettled: Statement<[], StoredTransaction>;
+  readonly troubled: Statement<[], StoredTransaction>;
+  readonly countUnsettled: Statement<[], { transactions: number; rows: number }>;
+  readonly firstUnsettled: Statement<[]>;
+  readonly history: Statement<[number], StoredTransaction>;
+  readonly transaction: Statement<[number], StoredTransaction>;
+  readonly log: Statement<[number, number], StoredTransaction>;
+  readonly changes: Statement<[number], StoredChange>;
 }
 
-function prepareStatements(database: Database.Database): Statements {
+function prepareStatements(database: SqliteDatabase): Statements {
   return {
     meta: database.prepare('SELECT value FROM meta WHERE key = ?'),
     setMeta: database.prepare(

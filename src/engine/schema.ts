@@ -1,6 +1,6 @@
-import type Database from 'better-sqlite3';
 import { EngineError } from './errors.js';
 import { snapshotTables } from './snapshot-table.js';
+import type { SqliteDatabase } from './sqlite.js';
 
 /** `SKMT`, in the header of every journal. */
 const applicationId = 0x534b4d54;
@@ -58,7 +58,7 @@ const tables: readonly string[] = [
 ];
 
 /** Makes every table of an empty journal, inside the caller's transaction. */
-export function createSchema(database: Database.Database): void {
+export function createSchema(database: SqliteDatabase): void {
   for (const table of tables) database.exec(table);
   database.pragma(`application_id = ${String(applicationId)}`);
   database.pragma(`user_version = ${String(formatVersion)}`);
@@ -70,7 +70,7 @@ export function createSchema(database: Database.Database): void {
  *
  * @throws {EngineError} `SQLITE_UNSUITABLE`.
  */
-export function prepareConnection(database: Database.Database): void {
+export function prepareConnection(database: SqliteDatabase): void {
   database.pragma('trusted_schema = OFF');
   database.pragma('cell_size_check = ON');
   database.pragma('mmap_size = 0');
@@ -79,7 +79,7 @@ export function prepareConnection(database: Database.Database): void {
     throw new EngineError(
       'SQLITE_UNSUITABLE',
       `SQLite ${version} can corrupt its write-ahead log; ${sqliteVersionMin} or newer is needed`,
-      { hint: 'Install better-sqlite3 12.8.0 or newer.' },
+      { hint: 'Install skillmeat again: it brings an SQLite that is new enough.' },
     );
   }
 }
@@ -90,7 +90,7 @@ export function prepareConnection(database: Database.Database): void {
  *
  * @throws {EngineError} `SQLITE_UNSUITABLE`.
  */
-export function requireDurability(database: Database.Database): void {
+export function requireDurability(database: SqliteDatabase): void {
   const mode = database.pragma('journal_mode = WAL', { simple: true });
   database.pragma('synchronous = FULL');
   database.pragma('wal_autocheckpoint = 0');
@@ -114,7 +114,7 @@ export function requireDurability(database: Database.Database): void {
  *
  * @throws {EngineError} `JOURNAL_FOREIGN`, `STORE_FORMAT_NEWER`.
  */
-export function requireOurSchema(database: Database.Database, path: string): void {
+export function requireOurSchema(database: SqliteDatabase, path: string): void {
   const id = database.pragma('application_id', { simple: true });
   if (id !== applicationId) {
     throw foreign(path, `application_id is ${String(id)}, expected ${String(applicationId)}`);

@@ -1,6 +1,7 @@
-import type Database from 'better-sqlite3';
+import type { Statement } from 'better-sqlite3';
 import { EngineError } from './errors.js';
 import { checksumOf, type ContentHash } from './hash.js';
+import type { SqliteDatabase } from './sqlite.js';
 
 /** One snapshot, as the journal has it. */
 export interface SnapshotRow {
@@ -54,7 +55,7 @@ const lastIdKey = 'last_snapshot';
 
 /** How the journal runs statements: with its own errors, and in one synced step. */
 export interface TableAccess {
-  readonly database: Database.Database;
+  readonly database: SqliteDatabase;
   readonly path: string;
   readonly reading: <T>(read: () => T) => T;
   readonly writing: (write: () => void) => void;
@@ -213,10 +214,10 @@ function parseTexts(text: string): readonly string[] | undefined {
   }
 }
 
-function prepareStatements(database: Database.Database) {
+function prepareStatements(database: SqliteDatabase) {
   const select = <Values extends unknown[]>(
     rest: string,
-  ): Database.Statement<Values, StoredSnapshot> =>
+  ): Statement<Values, StoredSnapshot> =>
     database.prepare<Values, StoredSnapshot>(`SELECT * FROM snapshot ${rest}`).safeIntegers(true);
   return {
     list: select<[]>('ORDER BY id DESC'),

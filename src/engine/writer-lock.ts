@@ -1,8 +1,8 @@
-import Database from 'better-sqlite3';
 import { setTimeout } from 'node:timers/promises';
 import { EngineError, systemCode } from './errors.js';
 import type { Directory, FileSystem, OpenFile, Place } from './file-system.js';
 import { lockPollMsMax } from './limits.js';
+import { openDatabase, type SqliteDatabase } from './sqlite.js';
 import { utcText } from './utc-text.js';
 
 /*
@@ -61,7 +61,7 @@ export class WriterLock implements Disposable {
   readonly #queueKey: string;
   #lockFile: OpenFile | undefined;
   #ownerFile: OpenFile | undefined;
-  #database: Database.Database | undefined;
+  #database: SqliteDatabase | undefined;
   /** Inode of the file that the lock is, or will be, on. */
   #inode: bigint | undefined;
   #leaveQueue: (() => void) | undefined;
@@ -179,7 +179,7 @@ export class WriterLock implements Disposable {
     }
     // From here on only SQLite may open the file: closing another descriptor drops its lock.
     files.closeFile(file);
-    this.#database = new Database(files.pathOf(place), { timeout: 0 });
+    this.#database = openDatabase(files.pathOf(place), { timeout: 0 });
   }
 
   /**

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { isEngineError } from '../../src/engine/index.js';
 import { hashContent } from '../../src/engine/hash.js';
@@ -9,6 +8,7 @@ import { absent } from '../../src/engine/image.js';
 import { type ChangeRow, type Head, Journal } from '../../src/engine/journal.js';
 import { parsePath } from '../../src/engine/path.js';
 import { prepareConnection, requireDurability, requireOurSchema } from '../../src/engine/schema.js';
+import { openDatabase, type SqliteDatabase } from '../../src/engine/sqlite.js';
 
 let directory = '';
 let path = '';
@@ -57,7 +57,7 @@ function commit(journal: Journal, count: number): readonly Head[] {
 }
 
 function change(statement: string): void {
-  const database = new Database(path);
+  const database = openDatabase(path);
   database.exec(statement);
   database.close();
 }
@@ -176,7 +176,7 @@ test('a writer with a past epoch cannot commit', () => {
 
 describe('a connection', () => {
   test('is made durable whatever it was, and says when it cannot be', () => {
-    const database = new Database(path);
+    const database = openDatabase(path);
     // What better-sqlite3 does with a WAL database.
     expect(database.pragma('synchronous', { simple: true })).toBe(1);
     prepareConnection(database);
@@ -187,7 +187,7 @@ describe('a connection', () => {
     expect(database.pragma('trusted_schema', { simple: true })).toBe(0);
     requireOurSchema(database, path);
     database.close();
-    const inMemory = new Database(':memory:');
+    const inMemory = openDatabase(':memory:');
     expect(codeOf(() => requireDurability(inMemory))).toBe('SQLITE_UNSUITABLE');
     inMemory.close();
   });
@@ -196,12 +196,12 @@ describe('a connection', () => {
     const old = {
       pragma: () => [],
       prepare: () => ({ pluck: () => ({ get: () => '3.51.2' }) }),
-    } as unknown as Database.Database;
+    } as unknown as SqliteDatabase;
     expect(codeOf(() => prepareConnection(old))).toBe('SQLITE_UNSUITABLE');
   });
 
   test('to something else is refused', () => {
-    const other = new Database(join(directory, 'other.db'));
+    const other = openDatabase(join(directory, 'other.db'));
     other.exec('CREATE TABLE t (x)');
     expect(codeOf(() => requireOurSchema(other, 'other.db'))).toBe('JOURNAL_FOREIGN');
     other.close();

@@ -12,7 +12,6 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
 import {
   type EngineErrorCode,
@@ -21,6 +20,7 @@ import {
   type Transaction,
 } from '../../src/engine/index.js';
 import type { Place } from '../../src/engine/file-system.js';
+import { openDatabase } from '../../src/engine/sqlite.js';
 import { watchedFileSystem } from '../support/faults.js';
 import { mkfifoSync, plantSource } from '../support/sources.js';
 import {
@@ -924,7 +924,7 @@ describe.each(modes)('native %s', (mode) => {
       const store = await withTransactions();
       await store.close();
       const path = sandbox.at('.skillmeat/journal.db');
-      const database = new Database(path);
+      const database = openDatabase(path);
       database.pragma('wal_checkpoint(TRUNCATE)');
       database.close();
       const bytes = readFileSync(path);

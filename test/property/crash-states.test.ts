@@ -12,7 +12,10 @@ const seed = Number(process.env['SKILLMEAT_STATES_SEED'] ?? 79_191);
 const states = Number(process.env['SKILLMEAT_STATES'] ?? 50_000);
 const parts = Number(process.env['SKILLMEAT_STATES_PROCESSES'] ?? 1);
 
-test('whatever a crash leaves, recovery keeps every promise', async () => {
+// Half a million states on a busy machine take longer than any other test may.
+const hangMs = 7_200_000;
+
+test('whatever a crash leaves, recovery keeps every promise', { timeout: hangMs }, async () => {
   const explored = await explore({ seed, states, parts });
   const { count, sequences, workloads, recoveriesCrashed, blocked, violation } = explored;
   console.log(

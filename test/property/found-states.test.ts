@@ -128,6 +128,24 @@ const found: readonly Found[] = [
     seed: 1,
     secondCrashes: { every: 1, states: 40 },
   },
+  {
+    what: 'a staged copy of an edit, dropped after the editor had overwritten it, was taken for lost bytes',
+    profile: 'ext4',
+    actions: [
+      transaction([{ op: 'file to directory', path: 'd/b', text: 'one' }], {
+        edits: [{ how: 'in place', path: 'd/a', afterSteps: 0 }],
+        held: 'd/a',
+      }),
+      transaction(
+        [
+          { op: 'rename', from: 'd/a', to: 'e/a' },
+          { op: 'file to directory', path: 'd/a', text: 'one' },
+        ],
+        { edits: [{ how: 'in place', path: 'd/a', afterSteps: 2 }] },
+      ),
+    ],
+    seed: 0,
+  },
 ];
 
 test.each(found)('no longer: $what', async ({ profile: name, actions, seed, secondCrashes }) => {

@@ -1,4 +1,5 @@
-import Database from 'better-sqlite3';
+import type { Database, PragmaOptions } from 'better-sqlite3';
+import { sqliteDriver } from '../../src/engine/sqlite.js';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -116,24 +117,25 @@ export async function listenTo<T>(journal: JournalDisk, work: () => Promise<T>):
 }
 
 const fullSync = 2;
-const { exec, pragma, close } = Database.prototype as {
+const { prototype } = sqliteDriver();
+const { exec, pragma, close } = prototype as {
   readonly [Name in 'exec' | 'pragma' | 'close']: (...values: unknown[]) => unknown;
 };
 
-Object.assign(Database.prototype, {
-  exec(this: Database.Database, source: string): unknown {
+Object.assign(prototype, {
+  exec(this: Database, source: string): unknown {
     const result = exec.call(this, source);
     const journal = source === 'COMMIT' ? listening.get(this.name) : undefined;
     if (journal === undefined) return result;
     journal.noteCommit(Number(pragma.call(this, 'synchronous', { simple: true })) >= fullSync);
     return result;
   },
-  pragma(this: Database.Database, source: string, options?: Database.PragmaOptions): unknown {
+  pragma(this: Database, source: string, options?: PragmaOptions): unknown {
     const result = pragma.call(this, source, options);
     if (source.startsWith('wal_checkpoint')) listening.get(this.name)?.noteCheckpoint();
     return result;
   },
-  close(this: Database.Database): unknown {
+  close(this: Database): unknown {
     const result = close.call(this);
     listening.get(this.name)?.noteCheckpoint();
     return result;

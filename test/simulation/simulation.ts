@@ -211,13 +211,18 @@ class Recording {
   /** I3, in the living process: only another program may make another program's bytes go away. */
   #requireForeignBytes(call: string): void {
     if (this.#edited.size === 0) return;
-    const texts = contentsOf(this.#simulation.machine.visible).map(({ text }) => text);
-    const now = new Set(texts.filter(isForeign));
-    const lost = [...this.#foreign].filter((text) => !now.has(text));
-    this.#foreign = now;
+    const contents = contentsOf(this.#simulation.machine.visible).filter(({ text }) =>
+      isForeign(text),
+    );
+    const there = new Set(contents.map(({ text }) => text));
+    const lost = [...this.#foreign].filter((text) => !there.has(text));
     if (lost.length > 0 && !this.#isEditing) {
       throw new Violation(`${call} lost bytes of another program: ${lost.join(', ')}`);
     }
+    // A copy that was being staged is nobody's once its author has overwritten the original.
+    const isOwned = ({ text, inode, isInRoot }: (typeof contents)[number]): boolean =>
+      isInRoot || this.#foreignInodes.has(inode) || (!this.#isEditing && this.#foreign.has(text));
+    this.#foreign = new Set(contents.filter(isOwned).map(({ text }) => text));
   }
 
   // --- other programs ----------------------------------------------------------------------

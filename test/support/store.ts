@@ -1,4 +1,3 @@
-import Database from 'better-sqlite3';
 import {
   chmodSync,
   existsSync,
@@ -24,6 +23,7 @@ import {
   type Store,
 } from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
+import { openDatabase } from '../../src/engine/sqlite.js';
 import { expectedChanges, readTree, type Tree } from './tree.js';
 
 /** Everything that touches the disk is tested with the native part and without. */
@@ -198,7 +198,7 @@ export function readOwnerFile(
 
 /** Runs `statement` in the journal through a connection of its own. */
 export function changeJournal(root: string, statement: string): void {
-  const database = new Database(join(root, '.skillmeat/journal.db'));
+  const database = openDatabase(join(root, '.skillmeat/journal.db'));
   try {
     database.exec(statement);
   } finally {
@@ -208,7 +208,7 @@ export function changeJournal(root: string, statement: string): void {
 
 /** Everything that the journal says, but for the epoch: taking the lock over may advance it. */
 export function dumpJournal(root: string): unknown {
-  const database = new Database(join(root, '.skillmeat/journal.db'), { readonly: true });
+  const database = openDatabase(join(root, '.skillmeat/journal.db'), { readonly: true });
   try {
     return ['meta', 'journal_transaction', 'journal_change'].map((table) =>
       database

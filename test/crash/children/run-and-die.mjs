@@ -1,9 +1,9 @@
 // Opens a store, runs transactions in it, and dies at the call that it was told.
-import Database from 'better-sqlite3';
 import { subscribe } from 'node:diagnostics_channel';
 import fs from 'node:fs';
 import { openStore } from '../../../dist/engine/index.js';
 import { NodeFileSystem } from '../../../dist/engine/node-file-system.js';
+import { sqliteDriver } from '../../../dist/engine/sqlite.js';
 import { transactions } from './transactions.mjs';
 import { watchFileSystem } from './watched-file-system.mjs';
 
@@ -102,10 +102,11 @@ function countJournalCalls() {
  * @param {(text: string) => boolean} isCounted
  */
 function countMethod(method, isCounted) {
+  const { prototype } = sqliteDriver();
   const original = /** @type {(this: unknown, text: string, options: unknown) => unknown} */ (
-    Database.prototype[method]
+    prototype[method]
   );
-  Object.assign(Database.prototype, {
+  Object.assign(prototype, {
     /**
      * @this {unknown}
      * @param {string} text

@@ -1,0 +1,35 @@
+import { createRequire } from 'node:module';
+import type Database from 'better-sqlite3';
+import { EngineError } from './errors.js';
+
+export type SqliteDatabase = Database.Database;
+
+/** Version 12 aborts processes of Node 24, version 13 those of Node 20: docs/decisions/0004. */
+const nodeOfDriver13 = 22;
+
+const require = createRequire(import.meta.url);
+
+/**
+ * Opens a database file, which is made when there is none.
+ *
+ * @throws {EngineError} `SQLITE_UNSUITABLE` when the driver is not installed.
+ */
+export function openDatabase(path: string, options: Database.Options = {}): SqliteDatabase {
+  return new (sqliteDriver())(path, options);
+}
+
+/** Returns the driver for this Node. @throws {EngineError} `SQLITE_UNSUITABLE`. */
+export function sqliteDriver(): typeof Database {
+  const nodeMajor = Number.parseInt(process.versions.node, 10);
+  try {
+    const driver: unknown =
+      nodeMajor < nodeOfDriver13 ? require('better-sqlite3-node20') : require('better-sqlite3');
+    return driver as typeof Database;
+  } catch (cause) {
+    throw new EngineError(
+      'SQLITE_UNSUITABLE',
+      `better-sqlite3 is not installed for Node ${process.versions.node}`,
+      { cause, hint: 'Install skillmeat again with this Node, optional dependencies included.' },
+    );
+  }
+}
