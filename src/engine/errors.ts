@@ -49,6 +49,7 @@ export type EngineErrorCode =
   | 'PATH_BUSY'
   | 'IO_FAILED'
   // history
+  | 'SNAPSHOT_INVALID'
   | 'SNAPSHOT_NOT_FOUND'
   | 'SNAPSHOT_EXISTS'
   | 'SNAPSHOT_PINNED'

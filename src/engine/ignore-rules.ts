@@ -35,7 +35,7 @@ export function readPatterns(text: string): readonly string[] {
     .filter((line) => line !== '' && !line.startsWith('#'));
 }
 
-/** Returns the patterns of `input` checked. @throws {EngineError} `PLAN_INVALID`. */
+/** Returns the patterns of `input` checked. @throws {EngineError} `SNAPSHOT_INVALID`. */
 export function parsePatterns(input: readonly string[]): readonly string[] {
   if (input.length > patternsMax) throw badPattern('', `more than ${String(patternsMax)} patterns`);
   for (const pattern of input) {
@@ -83,7 +83,7 @@ export function compileRules(
 }
 
 function badPattern(pattern: string, what: string): EngineError {
-  return new EngineError('PLAN_INVALID', `${JSON.stringify(pattern)} is no pattern: ${what}`, {
+  return new EngineError('SNAPSHOT_INVALID', `${JSON.stringify(pattern)} is no pattern: ${what}`, {
     hint: 'Write globs relative to the root, such as node_modules/ or **/*.log.',
   });
 }

@@ -51,7 +51,7 @@ export class ObjectStore implements Disposable {
   readonly #names = new Map<string, Set<string>>();
   /** Objects that this call wrote, or found and read. */
   readonly #trusted = new Set<ContentHash>();
-  #count = 0;
+  readonly #added = new Set<ContentHash>();
   #bytes = 0;
   #needsBarrier = false;
 
@@ -61,7 +61,7 @@ export class ObjectStore implements Disposable {
 
   /** Objects that were written, and the bytes that they take. */
   get added(): { readonly objects: number; readonly bytes: number } {
-    return { objects: this.#count, bytes: this.#bytes };
+    return { objects: this.#added.size, bytes: this.#bytes };
   }
 
   /** Identifies the directory, for who remembers what is in it. */
@@ -135,37 +135,26 @@ export class ObjectStore implements Disposable {
     }
     const target = files.createFile(draft, 0o600);
     try {
-      const buffer = Buffer.allocUnsafe(chunkBytes);
       const hasher = new ContentHasher();
-      let size = await files.read(file, buffer);
-      const compressor = openCompressor(buffer.subarray(0, size), level);
-      const writing =
-        compressor === undefined
-          ? undefined
-          : (async (): Promise<void> => {
-              for await (const piece of compressor.stream) await files.write(target, piece as Buffer);
-            })();
-      // Awaited below; a disk that fails meanwhile must not end the process.
-      writing?.catch(() => undefined);
-      for (let count = size; count > 0; ) {
-        const piece = buffer.subarray(0, count);
-        hasher.update(piece);
-        if (compressor === undefined) await files.write(target, piece);
-        else {
-          await new Promise<void>((resolve, reject) => {
-            compressor.stream.once('close', resolve);
-            // The buffer is used again as soon as the piece is taken in.
-            compressor.stream.write(Buffer.from(piece), (error) => {
-              if (error) reject(error);
-              else resolve();
-            });
-          });
+      const sample = Buffer.allocUnsafe(chunkBytes);
+      const first = sample.subarray(0, await files.read(file, sample));
+      const compressor = openCompressor(first, level);
+      let size = 0;
+      const pieces = (async function* () {
+        for await (const piece of beginningWith(first, chunksOf(files, file))) {
+          hasher.update(piece);
+          size += piece.length;
+          yield piece;
         }
-        count = await files.read(file, buffer);
-        size += count;
+      })();
+      const write = async (stored: AsyncIterable<Uint8Array>): Promise<void> => {
+        for await (const piece of stored) await files.write(target, piece);
+      };
+      if (compressor === undefined) await write(pieces);
+      else {
+        const { pipeline } = await import('node:stream/promises');
+        await pipeline(pieces, compressor.stream, write);
       }
-      compressor?.stream.end();
-      await writing;
       return { sha256: hasher.digest(), size, encoding: compressor?.encoding ?? 'raw' };
     } finally {
       files.closeWritten(target);
@@ -259,6 +248,20 @@ export class ObjectStore implements Disposable {
     }
   }
 
+  /** Tells whether an object was there before this time. */
+  isOlder({ place }: StoredObject, beforeMs: number): boolean {
+    const stat = this.#options.files.stat(place);
+    return stat !== undefined && Number(stat.changedNs / 1_000_000n) < beforeMs;
+  }
+
+  /** Removes what this call stored: nobody knows whether the disk has it. */
+  removeAdded(): void {
+    for (const sha256 of this.#added) {
+      const object = this.#find(sha256);
+      if (object !== undefined) this.remove(object);
+    }
+  }
+
   /** Removes an object that nobody needs any more. */
   remove({ place }: StoredObject): void {
     this.#options.files.removeFile(place);
@@ -309,7 +312,8 @@ export class ObjectStore implements Disposable {
       for await (const piece of this.pieces(sha256, size)) hasher.update(piece);
       if (hasher.digest() !== sha256) return false;
     } catch (error) {
-      if (isEngineError(error, 'HISTORY_DAMAGED')) return false;
+      // Another Node may have compressed it with what this one does not know.
+      if (isEngineError(error, 'HISTORY_DAMAGED', 'STORE_FORMAT_NEWER')) return false;
       throw error;
     }
     this.#options.files.mustReachDisk(object.place);
@@ -351,7 +355,7 @@ export class ObjectStore implements Disposable {
     names.add(name);
     this.#needsBarrier = true;
     this.#trusted.add(sha256);
-    this.#count += 1;
+    this.#added.add(sha256);
     this.#bytes += bytes.length;
   }
 
@@ -485,6 +489,14 @@ async function* chunksOf(files: FileSystem, file: OpenFile): AsyncGenerator<Uint
     if (count === 0) return;
     yield buffer.subarray(0, count);
   }
+}
+
+async function* beginningWith(
+  first: Uint8Array,
+  rest: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
+  if (first.length > 0) yield first;
+  yield* rest;
 }
 
 async function* decompressed(

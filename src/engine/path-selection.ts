@@ -1,6 +1,6 @@
 import { EngineError } from './errors.js';
 import { compileGlob, type PathMatcher } from './ignore-rules.js';
-import { ancestorsOf, isBelow, isInnerPath, parsePath, quote, type RelativePath } from './path.js';
+import { ancestorsOf, isInnerPath, parsePath, quote, type RelativePath } from './path.js';
 
 /** Which paths of a snapshot somebody wants: exact ones with everything below, and globs. */
 export interface PathSelection {

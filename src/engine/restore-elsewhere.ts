@@ -29,6 +29,8 @@ export interface RestoringElsewhere {
   readonly newId: () => string;
   /** Permission bits of the new directory. */
   readonly mode: number;
+  /** Only look whether it can be done. */
+  readonly isDryRun: boolean;
   readonly onProgress: (done: number) => void;
 }
 
@@ -47,6 +49,7 @@ export async function restoreElsewhere(restoring: RestoringElsewhere): Promise<R
   const draft: Place = { directory: parent, name: `.skillmeat-restore-${newId()}` };
   try {
     if (files.stat(place) !== undefined) throw existsAlready(to);
+    if (restoring.isDryRun) return { written: 0, notRestored: [] };
     files.makeDirectory(draft, 0o700);
     try {
       const restorer = new Restorer(restoring);

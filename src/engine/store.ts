@@ -20,7 +20,9 @@ import {
   type TransactionSummary,
 } from './receipt.js';
 import type { Rule } from './rules.js';
+import type { CompressionLevel } from './compression.js';
 import { formatVersion } from './schema.js';
+import { Snapshots } from './snapshots.js';
 import {
   closeStoreDirectory,
   journalFiles,
@@ -58,6 +60,8 @@ export interface OpenStoreOptions {
   readonly fileMode?: number;
   /** Permission bits of new directories. Default: `0o755`. */
   readonly directoryMode?: number;
+  /** How hard to compress what snapshots store: 0–11, or `off`. Default: 3. */
+  readonly compression?: CompressionLevel;
   /** What this program calls itself to those who wait for its lock. Default: `node`. */
   readonly command?: string;
   readonly signal?: AbortSignal;
@@ -212,6 +216,8 @@ export class Store implements AsyncDisposable {
   readonly #options: OpenStoreOptions;
   readonly #committing: Committing;
   readonly #quarantine: Quarantine;
+  /** The whole directory at one moment, to go back to. */
+  readonly snapshots: Snapshots;
   #recoveryOnOpen: RecoveryReport | undefined;
   readonly #work = new Set<Promise<unknown>>();
   #isClosed = false;
@@ -252,6 +258,21 @@ export class Store implements AsyncDisposable {
       fileMode: options.fileMode ?? 0o644,
       directoryMode: options.directoryMode ?? 0o755,
     };
+    this.snapshots = new Snapshots({
+      directory,
+      journal,
+      now,
+      newId,
+      directoryMode: options.directoryMode ?? 0o755,
+      compression: options.compression,
+      refuseClosed: () => {
+        this.#refuseClosed();
+      },
+      during: (work) => this.#during(work),
+      exclusively: (waiting, work) =>
+        this.#exclusively(waiting, (_report, { epoch }) => work(epoch)),
+      commit: (given, expectations, collect) => this.#commit(given, expectations, collect),
+    });
   }
 
   /** Absolute path of the root, links resolved. */
@@ -405,6 +426,18 @@ export class Store implements AsyncDisposable {
         runningIn.run(new Set([...(runningIn.getStore() ?? []), this]), () => collect(tx)),
       ),
     );
+  }
+
+  /** Work without the lock, which {@link close} waits for. */
+  async #during<T>(work: () => Promise<T>): Promise<T> {
+    this.#refuseClosed();
+    const running = work();
+    this.#work.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#work.delete(running);
+    }
   }
 
   async #exclusively<T>(
