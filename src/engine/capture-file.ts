@@ -47,7 +47,11 @@ interface Content {
 
 async function captureSmall(
   files: FileSystem,
-  { file, size, isStill }: { readonly file: OpenFile; readonly size: number; readonly isStill: () => boolean },
+  {
+    file,
+    size,
+    isStill,
+  }: { readonly file: OpenFile; readonly size: number; readonly isStill: () => boolean },
   objects: ObjectStore | undefined,
 ): Promise<Content | undefined> {
   const buffer = Buffer.allocUnsafe(size + 1);

@@ -48,7 +48,10 @@ export function endCollection(journal: Journal): number {
 }
 
 /** Runs `remove`, which removes objects, so that no snapshot comes to rely on them meanwhile. */
-export async function collecting(journal: Journal, remove: () => void | Promise<void>): Promise<void> {
+export async function collecting(
+  journal: Journal,
+  remove: () => void | Promise<void>,
+): Promise<void> {
   const count = endCollection(journal);
   journal.setMeta({ [countKey]: count + 1 });
   await remove();

@@ -8,7 +8,6 @@ export type Encoding = 'raw' | 'zstd' | 'brotli';
 export type CompressionLevel = number | 'off';
 
 export const compressionLevelDefault = 3;
-export const compressionLevelMax = 11;
 
 export const nameEndings: Readonly<Record<Encoding, string>> = {
   raw: '',

@@ -15,13 +15,14 @@ export interface IgnoreRules {
 }
 
 export const ignoreFileName = '.skillmeatignore';
-export const noRules: IgnoreRules = { patterns: [], fileBytesMax: undefined };
 
 const patternsMax = 10_000;
 const patternLengthMax = 4_096;
 
 /** Tells whether a root-relative path matches. */
 export type PathMatcher = (path: string) => boolean;
+
+const require = createRequire(import.meta.url);
 
 interface Micromatch {
   matcher(pattern: string, options: object): PathMatcher;
@@ -52,8 +53,13 @@ export function parsePatterns(input: readonly string[]): readonly string[] {
 /** Compiles one glob: exactly as written, from the root. */
 export function compileGlob(glob: string): PathMatcher {
   // Loaded only when there are patterns; it carries no types.
-  const { matcher } = createRequire(import.meta.url)('micromatch') as Micromatch;
-  return matcher(glob, { dot: true, nonegate: true, nocomment: true, posixSlashes: false });
+  const micromatch = require('micromatch') as Micromatch;
+  return micromatch.matcher(glob, {
+    dot: true,
+    nonegate: true,
+    nocomment: true,
+    posixSlashes: false,
+  });
 }
 
 /** Returns what tells whether a path is ignored. */

@@ -96,7 +96,8 @@ function parseLine(line: string): ListingEntry | undefined {
     case 'file': {
       const [mode, size, hash] = rest;
       const sha256 = parseHash(hash);
-      if (rest.length !== 3 || !isMode(mode) || !isSize(size) || sha256 === undefined) return undefined;
+      if (rest.length !== 3 || !isMode(mode) || !isSize(size)) return undefined;
+      if (sha256 === undefined) return undefined;
       return { kind, name, mode, size, sha256 };
     }
     case 'directory': {

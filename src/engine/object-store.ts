@@ -64,9 +64,11 @@ export class ObjectStore implements Disposable {
     return { objects: this.#added.size, bytes: this.#bytes };
   }
 
-  /** Identifies the directory, for who remembers what is in it. */
-  get inode(): bigint {
-    return this.#open()?.inode ?? 0n;
+  /** Identifies the directory, for who remembers what is in it. An inode number is used again. */
+  get identity(): string {
+    const { files, store } = this.#options;
+    const stat = files.stat({ directory: store, name: objectsName });
+    return stat === undefined ? '' : `${String(stat.inode)} ${String(stat.bornNs)}`;
   }
 
   /** Tells whether there is such an object, without reading it. */
@@ -163,7 +165,7 @@ export class ObjectStore implements Disposable {
 
   /** Reads an object and checks it (I5). @throws {EngineError} `HISTORY_DAMAGED`. */
   async read(sha256: ContentHash, bytesMax: number): Promise<Uint8Array> {
-    const object = this.#require(sha256);
+    const object = this.#locate(sha256);
     const { files } = this.#options;
     try {
       const file = files.openForReading(object.place);
@@ -184,7 +186,7 @@ export class ObjectStore implements Disposable {
 
   /** The bytes of an object in pieces; whoever reads them must compare their hash. */
   async *pieces(sha256: ContentHash, bytesMax: number): AsyncGenerator<Uint8Array, void> {
-    const object = this.#require(sha256);
+    const object = this.#locate(sha256);
     const { files } = this.#options;
     let file: OpenFile | undefined;
     try {
@@ -210,14 +212,14 @@ export class ObjectStore implements Disposable {
     sha256: ContentHash,
     size: number,
   ): Promise<Uint8Array | AsyncIterable<Uint8Array>> {
-    this.#require(sha256);
+    this.#locate(sha256);
     return size <= smallContentBytesMax ? this.read(sha256, size) : this.pieces(sha256, size);
   }
 
   /** Shares the blocks of an object that is stored as it is. */
   cloneTo(sha256: ContentHash, to: Place): boolean {
     const { files } = this.#options;
-    const object = this.#require(sha256);
+    const object = this.#locate(sha256);
     if (object.encoding !== 'raw') return false;
     const file = files.openForReading(object.place);
     try {
@@ -281,8 +283,12 @@ export class ObjectStore implements Disposable {
     }
   }
 
-  /** The directory itself, made when it is missing: for notes about the objects. */
-  get directory(): Directory {
+  /** Makes the directory when it is missing. */
+  prepare(): void {
+    this.#directoryOrNew();
+  }
+
+  #directoryOrNew(): Directory {
     const opened = this.#open();
     if (opened !== undefined) return opened;
     const { files, store } = this.#options;
@@ -326,7 +332,10 @@ export class ObjectStore implements Disposable {
   async #name(
     draft: Place,
     sha256: ContentHash,
-    { encoding, bytes }: { readonly encoding: Encoding; readonly bytes: { readonly length: number } },
+    {
+      encoding,
+      bytes,
+    }: { readonly encoding: Encoding; readonly bytes: { readonly length: number } },
   ): Promise<void> {
     const { files, root } = this.#options;
     this.#give(draft);
@@ -359,7 +368,7 @@ export class ObjectStore implements Disposable {
     this.#bytes += bytes.length;
   }
 
-  #require(sha256: ContentHash): StoredObject {
+  #locate(sha256: ContentHash): StoredObject {
     const object = this.#find(sha256);
     if (object === undefined) throw damagedObject(sha256, new Error('it is missing'));
     if (canDecompress(object.encoding)) return object;
@@ -400,7 +409,7 @@ export class ObjectStore implements Disposable {
   }
 
   #hasShard(shard: string): boolean {
-    const place = { directory: this.directory, name: shard };
+    const place = { directory: this.#directoryOrNew(), name: shard };
     return this.#shards.has(shard) || this.#options.files.stat(place) !== undefined;
   }
 
@@ -409,7 +418,7 @@ export class ObjectStore implements Disposable {
     if (known !== undefined) return known;
     if (this.#shards.size >= openDirectoriesMax) this.#closeShards();
     const { files } = this.#options;
-    const place: Place = { directory: this.directory, name: shard };
+    const place: Place = { directory: this.#directoryOrNew(), name: shard };
     if (make && !this.#hasShard(shard)) this.#make(place);
     const opened = requireDirectory(files.openDirectory(place), `${objectsName}/${shard}`);
     this.#shards.set(shard, opened);
@@ -444,7 +453,10 @@ export class ObjectStore implements Disposable {
   }
 
   #newDraft(): Place {
-    return { directory: this.directory, name: `${unfinishedPrefix}${this.#options.newId()}` };
+    return {
+      directory: this.#directoryOrNew(),
+      name: `${unfinishedPrefix}${this.#options.newId()}`,
+    };
   }
 
   #drop(draft: Place): void {

@@ -9,7 +9,7 @@ export interface PathSelection {
   readonly exact: readonly RelativePath[];
 }
 
-export const everything: PathSelection = { has: () => true, exact: [] };
+const everything: PathSelection = { has: () => true, exact: [] };
 
 const globCharacters = /[*?[\]{}()]/;
 
@@ -36,7 +36,6 @@ export function selectPaths(inputs: readonly string[] | undefined): PathSelectio
     },
   };
 }
-
 
 /** What is on disk may have a name that Windows could not have; nothing else is forgiven. */
 function parseSelected(input: string): RelativePath {

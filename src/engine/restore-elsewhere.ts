@@ -53,7 +53,7 @@ export async function restoreElsewhere(restoring: RestoringElsewhere): Promise<R
     files.makeDirectory(draft, 0o700);
     try {
       const restorer = new Restorer(restoring);
-      await restorer.fill(draft, restoring.sha256, undefined);
+      await restorer.fillDirectory(draft, restoring.sha256, undefined);
       files.setMode(draft, restoring.mode);
       await files.barrier(parent, Number.POSITIVE_INFINITY);
       moveInto(restoring, draft, place);
@@ -118,16 +118,24 @@ class Restorer implements RestoredElsewhere {
   }
 
   /** Fills the directory at `place`, which was just made. */
-  async fill(place: Place, sha256: ContentHash, path: RelativePath | undefined): Promise<void> {
+  async fillDirectory(
+    place: Place,
+    sha256: ContentHash,
+    path: RelativePath | undefined,
+  ): Promise<void> {
     const { looking, read } = this.#restoring;
     const { files } = looking;
     const entries = await this.#orNote(path, () => read(sha256));
     if (entries === undefined) return;
     const directory = files.openDirectory(place);
     if (typeof directory === 'string') {
-      throw new EngineError('DRIFT_DETECTED', `${quote(path ?? '.')} is ${directory} after it was made`, {
-        hint: 'Something else works in the new directory; choose another place.',
-      });
+      throw new EngineError(
+        'DRIFT_DETECTED',
+        `${quote(path ?? '.')} is ${directory} after it was made`,
+        {
+          hint: 'Something else works in the new directory; choose another place.',
+        },
+      );
     }
     try {
       for (const entry of entries) {
@@ -151,7 +159,7 @@ class Restorer implements RestoredElsewhere {
       if (!isSelected && !(await this.#hasSelected(entry.sha256, path))) return;
       this.#countOne();
       files.makeDirectory(place, 0o700);
-      await this.fill(place, entry.sha256, path);
+      await this.fillDirectory(place, entry.sha256, path);
       files.setMode(place, entry.mode);
       return;
     }
@@ -244,10 +252,8 @@ class Restorer implements RestoredElsewhere {
   #countOne(): void {
     this.written += 1;
     if (this.written <= changesMax) return;
-    throw new EngineError(
-      'LIMIT_EXCEEDED',
-      `a snapshot has at most ${String(changesMax)} paths`,
-      { hint: 'Do not trust this .skillmeat directory.' },
-    );
+    throw new EngineError('LIMIT_EXCEEDED', `a snapshot has at most ${String(changesMax)} paths`, {
+      hint: 'Do not trust this .skillmeat directory.',
+    });
   }
 }

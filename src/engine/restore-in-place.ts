@@ -63,7 +63,8 @@ async function makeOver(
       return tx.symlink(path, entry.target);
     case 'file': {
       const content = await objects.content(entry.sha256, entry.size);
-      const checked = content instanceof Uint8Array ? content : checkedPieces(content, entry.sha256);
+      const checked =
+        content instanceof Uint8Array ? content : checkedPieces(content, entry.sha256);
       return tx.write(path, checked, { mode: entry.mode & permissionBits });
     }
   }
@@ -85,10 +86,15 @@ async function* checkedPieces(
   });
 }
 
-async function requireWhole(sha256: ContentHash, size: number, objects: ObjectStore): Promise<void> {
+async function requireWhole(
+  sha256: ContentHash,
+  size: number,
+  objects: ObjectStore,
+): Promise<void> {
   const content = await objects.content(sha256, size);
   if (content instanceof Uint8Array) return;
-  for await (const _piece of checkedPieces(content, sha256));
+  const pieces = checkedPieces(content, sha256);
+  while ((await pieces.next()).done !== true);
 }
 
 /** `undefined` for what concerns more than the one path. */

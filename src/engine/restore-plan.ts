@@ -97,7 +97,10 @@ class Planner implements RestorePlan {
     const isInTheWay = from !== undefined && from.kind !== 'directory' && !this.#isSelected(path);
     if (!isInTheWay || this.steps.length === before) return;
     this.steps.length = before;
-    this.notRestored.push({ path, why: `a ${from.kind} is in its place: restore ${path} as a whole` });
+    this.notRestored.push({
+      path,
+      why: `a ${from.kind} is in its place: restore ${path} as a whole`,
+    });
   }
 
   #make(path: RelativePath, entry: RestorableEntry): void {

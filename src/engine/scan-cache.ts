@@ -43,7 +43,8 @@ export interface CacheKey {
   readonly store: string;
   /** How often objects were collected. */
   readonly collections: number;
-  readonly objectsInode: string;
+  /** Identifies the object store. */
+  readonly objects: string;
 }
 
 /** By path; the root is ''. */
@@ -128,7 +129,11 @@ export function loadSeen(files: FileSystem, store: Directory, key: CacheKey): Se
 export function saveSeen(
   files: FileSystem,
   store: Directory,
-  { key, seen, draftName }: { readonly key: CacheKey; readonly seen: SeenTree; readonly draftName: string },
+  {
+    key,
+    seen,
+    draftName,
+  }: { readonly key: CacheKey; readonly seen: SeenTree; readonly draftName: string },
 ): void {
   const draft: Place = { directory: store, name: `${cacheName}.${draftName}` };
   try {
@@ -143,11 +148,6 @@ export function saveSeen(
     if (systemCode(error) === undefined) throw error;
     dropIfThere(files, draft);
   }
-}
-
-/** Forgets all: objects that it names are about to go. */
-export function dropSeen(files: FileSystem, store: Directory): void {
-  dropIfThere(files, { directory: store, name: cacheName });
 }
 
 function dropIfThere(files: FileSystem, place: Place): void {

@@ -25,7 +25,7 @@ import {
  */
 
 /** How much a directory holds, with everything below it. */
-export interface Counts {
+interface Counts {
   readonly files: number;
   readonly directories: number;
   readonly links: number;
@@ -131,7 +131,12 @@ class Scanner {
       if (known !== undefined) knownIndex = findFrom(known.names, name, knownIndex);
       const isKnown = known?.names[knownIndex] === name;
       const child = childOf(path === '' ? undefined : path, name);
-      const visiting = this.#visit({ directory, name }, child, isKnown ? known : undefined, knownIndex);
+      const visiting = this.#visit(
+        { directory, name },
+        child,
+        isKnown ? known : undefined,
+        knownIndex,
+      );
       const visited = visiting instanceof Promise ? await visiting : visiting;
       if (visited === undefined) continue;
       const { entry, stat, leftOut, below } = visited;
@@ -276,7 +281,9 @@ class Scanner {
     const old = new Map<string, ListingEntry>();
     if (known !== undefined && known !== nothingSeen && changed.size < names.length) {
       try {
-        for (const entry of await this.#scanning.readListing(known.sha256)) old.set(entry.name, entry);
+        for (const entry of await this.#scanning.readListing(known.sha256)) {
+          old.set(entry.name, entry);
+        }
       } catch (error) {
         if (!isEngineError(error, 'HISTORY_DAMAGED')) throw error;
       }

@@ -52,7 +52,9 @@ export interface SnapshotPath {
   readonly why: string | null;
 }
 
-export function toSnapshot(row: Omit<SnapshotRow, 'id'> & { readonly id: number | null }): Snapshot {
+export function toSnapshot(
+  row: Omit<SnapshotRow, 'id'> & { readonly id: number | null },
+): Snapshot {
   const { name, createdAt, patterns: _patterns, fileBytesMax: _fileBytesMax, ...same } = row;
   return { ...same, name: name ?? null, createdAt: new Date(createdAt).toISOString() };
 }

@@ -215,9 +215,7 @@ function parseTexts(text: string): readonly string[] | undefined {
 }
 
 function prepareStatements(database: SqliteDatabase) {
-  const select = <Values extends unknown[]>(
-    rest: string,
-  ): Statement<Values, StoredSnapshot> =>
+  const select = <Values extends unknown[]>(rest: string): Statement<Values, StoredSnapshot> =>
     database.prepare<Values, StoredSnapshot>(`SELECT * FROM snapshot ${rest}`).safeIntegers(true);
   return {
     list: select<[]>('ORDER BY id DESC'),

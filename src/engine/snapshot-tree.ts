@@ -1,6 +1,5 @@
 import { EngineError } from './errors.js';
 import type { ContentHash } from './hash.js';
-import type { Image } from './image.js';
 import { listingBytesMax, pathBytesMax, pathSegmentsMax } from './limits.js';
 import { type ListingEntry, parseListing } from './listing.js';
 import type { ObjectStore } from './object-store.js';
@@ -60,24 +59,17 @@ export async function findEntry(
 export function childPath(parent: RelativePath | undefined, name: string): RelativePath {
   const path = childOf(parent, name);
   const isShort = path.length <= pathSegmentsMax;
-  if (isShort || (path.split('/').length <= pathSegmentsMax && Buffer.byteLength(path) <= pathBytesMax)) {
+  if (
+    isShort ||
+    (path.split('/').length <= pathSegmentsMax && Buffer.byteLength(path) <= pathBytesMax)
+  ) {
     return path;
   }
-  throw new EngineError('HISTORY_DAMAGED', `${quote(path.slice(0, 80))}… is deeper than any snapshot`, {
-    hint: 'Do not trust this .skillmeat directory.',
-  });
-}
-
-/** Returns the image of an entry; none of a directory's content. */
-export function toImage(entry: ListingEntry): Image | undefined {
-  switch (entry.kind) {
-    case 'file':
-      return { kind: 'file', sha256: entry.sha256, size: entry.size, mode: entry.mode };
-    case 'directory':
-      return { kind: 'directory', mode: entry.mode };
-    case 'symlink':
-      return { kind: 'symlink', target: entry.target };
-    case 'left-out':
-      return undefined;
-  }
+  throw new EngineError(
+    'HISTORY_DAMAGED',
+    `${quote(path.slice(0, 80))}… is deeper than any snapshot`,
+    {
+      hint: 'Do not trust this .skillmeat directory.',
+    },
+  );
 }

@@ -150,12 +150,12 @@ export class Snapshots {
 
   /** @param reference name, number, or `latest`. @throws {EngineError} `SNAPSHOT_NOT_FOUND`. */
   async show(reference: string | number): Promise<Snapshot> {
-    return toSnapshot(this.#require(reference));
+    return toSnapshot(this.#rowOf(reference));
   }
 
   /** Yields what a snapshot holds, each directory before its content. */
   async *paths(reference: string | number): AsyncGenerator<SnapshotPath, void> {
-    const { sha256 } = this.#require(reference);
+    const { sha256 } = this.#rowOf(reference);
     using objects = this.#openObjects();
     for await (const { path, entry } of walkListing(listingReader(objects), sha256)) {
       yield toSnapshotPath(path, entry);
@@ -171,7 +171,7 @@ export class Snapshots {
    * `to`: `PATH_EXISTS`.
    */
   async restore(reference: string | number, options: RestoreOptions = {}): Promise<Restored> {
-    const row = this.#require(reference);
+    const row = this.#rowOf(reference);
     const selection = selectPaths(options.paths);
     return options.to === undefined
       ? this.#restoreInPlace(row, selection, options)
@@ -189,7 +189,7 @@ export class Snapshots {
   ): Promise<DeletedSnapshot> {
     const { journal, now } = this.#host;
     return this.#host.exclusively(options, async (epoch) => {
-      const row = this.#require(reference);
+      const row = this.#rowOf(reference);
       if (row.isPinned && options.force !== true) throw pinned(row);
       const snapshot = toSnapshot(row);
       if (options.dryRun === true) return { snapshot, collected: { objects: 0, blocked: null } };
@@ -211,16 +211,24 @@ export class Snapshots {
     const { message = `Restore snapshot ${row.name ?? String(row.id)}`, dryRun = false } = options;
     const notRestored: NotRestored[] = [];
     using objects = this.#openObjects();
-    const receipt = await this.#host.commit({ ...options, message, dryRun }, new Map(), async (tx) => {
-      const looking = this.#looking(options.signal, 'scan');
-      const taking = this.#taking(looking, row.patterns, row);
-      const scanned = await scanCurrent(taking, objects);
-      const read = listingReader(objects);
-      const current = { sha256: scanned.sha256, read: listingReader(objects, scanned.listings) };
-      await requireSelected(selection, [current, { sha256: row.sha256, read }]);
-      const plan = await planRestore({ current, target: { sha256: row.sha256, read }, selection });
-      notRestored.push(...plan.notRestored, ...(await carryOut(plan.steps, tx, objects)));
-    });
+    const receipt = await this.#host.commit(
+      { ...options, message, dryRun },
+      new Map(),
+      async (tx) => {
+        const looking = this.#looking(options.signal, 'scan');
+        const taking = this.#taking(looking, row.patterns, row);
+        const scanned = await scanCurrent(taking, objects);
+        const read = listingReader(objects);
+        const current = { sha256: scanned.sha256, read: listingReader(objects, scanned.listings) };
+        await requireSelected(selection, [current, { sha256: row.sha256, read }]);
+        const plan = await planRestore({
+          current,
+          target: { sha256: row.sha256, read },
+          selection,
+        });
+        notRestored.push(...plan.notRestored, ...(await carryOut(plan.steps, tx, objects)));
+      },
+    );
     const snapshot = toSnapshot(row);
     return { snapshot, transaction: receipt.transaction, to: null, written: 0, notRestored };
   }
@@ -254,7 +262,7 @@ export class Snapshots {
     });
   }
 
-  #require(reference: string | number): SnapshotRow {
+  #rowOf(reference: string | number): SnapshotRow {
     this.#host.refuseClosed();
     const { snapshots } = this.#host.journal;
     const text = String(reference);

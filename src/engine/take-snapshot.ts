@@ -66,8 +66,8 @@ async function tryOnce(
   const { files } = looking;
   const collections = collectionCount(journal);
   // Made before the scan, so that the cache can say of which objects it speaks.
-  const objectsInode = String(objects.directory.inode);
-  const key = { store: String(journal.meta('uuid')), collections, objectsInode };
+  objects.prepare();
+  const key = { store: String(journal.meta('uuid')), collections, objects: objects.identity };
   const seen = loadSeen(files, directory.store, key);
   const scanned = await scan({
     ...scanningOf(taking, objects),
@@ -110,7 +110,7 @@ export async function scanCurrent(
   const key = {
     store: String(journal.meta('uuid')),
     collections: collectionCount(journal),
-    objectsInode: String(objects.inode),
+    objects: objects.identity,
   };
   return scan({
     ...scanningOf(taking, objects),
@@ -120,9 +120,10 @@ export async function scanCurrent(
 }
 
 /** Returns what the directory's ignore file says. */
-export async function readIgnoreFile(
-  { looking: { files }, directory: { root } }: Pick<TakingSnapshot, 'looking' | 'directory'>,
-): Promise<readonly string[]> {
+export async function readIgnoreFile({
+  looking: { files },
+  directory: { root },
+}: Pick<TakingSnapshot, 'looking' | 'directory'>): Promise<readonly string[]> {
   const place = { directory: root, name: ignoreFileName };
   const stat = files.stat(place);
   if (stat?.kind !== 'file') return [];
@@ -139,7 +140,13 @@ export async function readIgnoreFile(
 const ignoreFileBytesMax = 1_048_576;
 
 function scanningOf(
-  { directory, looking, rules, now, onProgress }: Omit<TakingSnapshot, 'exclusively' | 'openObjects'>,
+  {
+    directory,
+    looking,
+    rules,
+    now,
+    onProgress,
+  }: Omit<TakingSnapshot, 'exclusively' | 'openObjects'>,
   objects: ObjectStore,
 ): Omit<Parameters<typeof scan>[0], 'seen' | 'capture'> {
   const readListing = listingReader(objects);
@@ -162,7 +169,10 @@ function refuseTaken(journal: Journal, name: string | undefined): void {
 }
 
 /** I10: what a failed sync was to cover may look well and be lost; nobody may find and trust it. */
-async function flush({ journal, exclusively }: TakingSnapshot, objects: ObjectStore): Promise<void> {
+async function flush(
+  { journal, exclusively }: TakingSnapshot,
+  objects: ObjectStore,
+): Promise<void> {
   try {
     await objects.barrier();
   } catch (error) {
