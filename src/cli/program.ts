@@ -2,6 +2,7 @@ import { Argument, Command, CommanderError, Option } from 'commander';
 import type { Context } from './context.js';
 import type { ExitCode } from './exit-codes.js';
 import { addGlobalOptions, parsePositive } from './global-options.js';
+import { addSnapshotCommands } from './snapshot-commands.js';
 import type { ApplyFlags } from './txn/apply.js';
 import type { LogFlags } from './txn/log.js';
 import type { RecoverFlags } from './txn/recover.js';
@@ -39,7 +40,9 @@ export function buildProgram({ writeOut, writeErr, runCommand }: ProgramOptions)
   addGlobalOptions(txn);
   addWritingCommands(txn, runCommand);
   addReadingCommands(txn, runCommand);
+  addSnapshotCommands(txn, runCommand);
   for (const command of txn.commands) addGlobalOptions(command);
+  addSnapshotCommands(program, runCommand);
   return program;
 }
 
