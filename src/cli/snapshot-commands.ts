@@ -110,7 +110,8 @@ function parseSize(text: string): number {
   const match = /^(?<amount>\d{1,12})(?<unit>[kmg]?)$/i.exec(text);
   const amount = Number(match?.groups?.['amount'] ?? Number.NaN);
   const bytes = amount * (bytesPer[(match?.groups?.['unit'] ?? '').toLowerCase()] ?? Number.NaN);
-  if (!Number.isSafeInteger(bytes))
+  if (!Number.isSafeInteger(bytes)) {
     throw new InvalidArgumentError('It must be like 500k, 10M or 2G.');
+  }
   return bytes;
 }
