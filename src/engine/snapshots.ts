@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { type Collected, collectObjects } from './collect-objects.js';
 import type { CommitOptions } from './commit.js';
 import { type CompressionLevel, compressionLevelDefault } from './compression.js';
-import { EngineError } from './errors.js';
+import { EngineError, fromSystemErrorOnly } from './errors.js';
 import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
 import type { Looking } from './inspect.js';
@@ -127,7 +127,7 @@ export class Snapshots {
       isPinned: pin,
     };
     const given = parsePatterns(options.ignore ?? []);
-    return this.#host.during(async () => {
+    return this.#working('take a snapshot of', async () => {
       const looking = this.#looking(signal, 'scan');
       const { directory } = this.#host;
       const patterns = [...parsePatterns(await readIgnoreFile({ looking, directory })), ...given];
@@ -188,17 +188,19 @@ export class Snapshots {
     options: Waiting & { readonly force?: boolean; readonly dryRun?: boolean } = {},
   ): Promise<DeletedSnapshot> {
     const { journal, now } = this.#host;
-    return this.#host.exclusively(options, async (epoch) => {
-      const row = this.#rowOf(reference);
-      if (row.isPinned && options.force !== true) throw pinned(row);
-      const snapshot = toSnapshot(row);
-      if (options.dryRun === true) return { snapshot, collected: { objects: 0, blocked: null } };
-      journal.snapshots.remove(row.id, epoch);
-      using objects = this.#openObjects();
-      const pace = new Pace();
-      const beforeMs = now() - unnamedObjectAgeMs;
-      return { snapshot, collected: await collectObjects({ journal, objects, pace, beforeMs }) };
-    });
+    const deleting = (): Promise<DeletedSnapshot> =>
+      this.#host.exclusively(options, async (epoch) => {
+        const row = this.#rowOf(reference);
+        if (row.isPinned && options.force !== true) throw pinned(row);
+        const snapshot = toSnapshot(row);
+        if (options.dryRun === true) return { snapshot, collected: { objects: 0, blocked: null } };
+        journal.snapshots.remove(row.id, epoch);
+        using objects = this.#openObjects();
+        const pace = new Pace();
+        const beforeMs = now() - unnamedObjectAgeMs;
+        return { snapshot, collected: await collectObjects({ journal, objects, pace, beforeMs }) };
+      });
+    return this.#explaining('delete a snapshot of', deleting);
   }
 
   // --- inside --------------------------------------------------------------------------------
@@ -211,10 +213,8 @@ export class Snapshots {
     const { message = `Restore snapshot ${row.name ?? String(row.id)}`, dryRun = false } = options;
     const notRestored: NotRestored[] = [];
     using objects = this.#openObjects();
-    const receipt = await this.#host.commit(
-      { ...options, message, dryRun },
-      new Map(),
-      async (tx) => {
+    const receipt = await this.#explaining('restore', () =>
+      this.#host.commit({ ...options, message, dryRun }, new Map(), async (tx) => {
         const looking = this.#looking(options.signal, 'scan');
         const taking = this.#taking(looking, row.patterns, row);
         const scanned = await scanCurrent(taking, objects);
@@ -227,7 +227,7 @@ export class Snapshots {
           selection,
         });
         notRestored.push(...plan.notRestored, ...(await carryOut(plan.steps, tx, objects)));
-      },
+      }),
     );
     const snapshot = toSnapshot(row);
     return { snapshot, transaction: receipt.transaction, to: null, written: 0, notRestored };
@@ -240,7 +240,7 @@ export class Snapshots {
   ): Promise<Restored> {
     const { directory, directoryMode, newId } = this.#host;
     const { sha256 } = row;
-    return this.#host.during(async () => {
+    return this.#working('restore', async () => {
       using objects = this.#openObjects();
       const read = listingReader(objects);
       await requireSelected(selection, [{ sha256, read }]);
@@ -260,6 +260,19 @@ export class Snapshots {
       });
       return { snapshot: toSnapshot(row), transaction: null, to, written, notRestored };
     });
+  }
+
+  /** Closing waits for it; what the system refuses comes out as an `EngineError`. */
+  async #working<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    return this.#explaining(doing, () => this.#host.during(work));
+  }
+
+  async #explaining<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw fromSystemErrorOnly(error, doing, this.#host.directory.rootPath);
+    }
   }
 
   #rowOf(reference: string | number): SnapshotRow {

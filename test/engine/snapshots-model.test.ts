@@ -62,7 +62,9 @@ function edit(root: string, at: string, what: Edit): void {
       // Something else is there.
     }
   }
-  for (let above = dirname(at); above !== '.'; above = dirname(above)) {
+  const names = at.split('/');
+  for (const [i] of names.slice(1).entries()) {
+    const above = names.slice(0, i + 1).join('/');
     if (readTree(root)[above]?.kind !== 'directory') rmSync(join(root, above), { force: true });
   }
   rmSync(place, { recursive: true, force: true });
