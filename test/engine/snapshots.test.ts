@@ -265,11 +265,20 @@ describe.each(modes)('native %s', (mode) => {
     rmSync(sandbox.at('b'));
     await store.snapshots.restore(2);
     expect(sandbox.tree()).toEqual(then);
-    // What the cache said of the objects that are gone is forgotten.
-    writeFileSync(sandbox.at('a'), 'of the first');
-    const { snapshot } = await store.snapshots.create();
-    rmSync(sandbox.at('a'));
-    expect((await store.snapshots.restore(snapshot.id ?? 0)).notRestored).toEqual([]);
+  });
+
+  test('what the cache said of contents that were collected is forgotten', async () => {
+    sandbox.seed({ a: 'a', 'd/b': 'b' });
+    let now = Date.now() + 10_000;
+    const store = await sandbox.open({ now: () => now });
+    await store.snapshots.create();
+    now += 2 * 86_400_000;
+    expect((await store.snapshots.delete(1)).collected.objects).toBe(4);
+    expect(storedObjects(sandbox.root)).toEqual([]);
+    await store.snapshots.create();
+    const to = join(sandbox.directory, 'copy');
+    expect((await store.snapshots.restore('latest', { to })).notRestored).toEqual([]);
+    expect(readTree(to)).toEqual(sandbox.tree());
   });
 
   test('a collection during a snapshot makes it begin again', async () => {
@@ -406,7 +415,8 @@ describe.each(modes)('native %s', (mode) => {
     sandbox.seed({ a: 'one' });
     const past = new Date('2020-01-01T00:00:00.5Z');
     utimesSync(sandbox.at('a'), past, past);
-    const store = await sandbox.open();
+    // Long enough ago for the cache to speak of it.
+    const store = await sandbox.open({ now: () => Date.now() + 10_000 });
     await store.snapshots.create();
     writeFileSync(sandbox.at('a'), 'two');
     utimesSync(sandbox.at('a'), past, past);
