@@ -336,13 +336,16 @@ describe.each(modes)('native %s', (mode) => {
     expect(Object.keys(readTree(to))).toEqual(['c']);
   });
 
-  test('a directory that stands where a damaged file was stays', async () => {
-    sandbox.seed({ a: 'first' });
-    const store = await sandbox.open();
+  test.each([
+    ['small', 10],
+    ['large', 3_000_000],
+  ])('a directory that stands where a damaged %s file was stays', async (_size, size) => {
+    writeFileSync(sandbox.at('a'), noise(size));
+    const store = await sandbox.open({ compression: 'off' });
     await store.snapshots.create();
     rmSync(sandbox.at('a'));
     sandbox.seed({ 'a/inner': 'precious' });
-    plantObject(sandbox.root, 'first', 'f1rst');
+    plantObject(sandbox.root, noise(size), noise(size + 1).subarray(1));
     const before = sandbox.tree();
     expect((await store.snapshots.restore(1)).notRestored).toHaveLength(1);
     expect(sandbox.tree()).toEqual(before);
@@ -456,10 +459,8 @@ describe.each(modes)('native %s', (mode) => {
   });
 
   test('large contents are stored in pieces, compressed when that pays, and come back', async () => {
-    const noise = Buffer.alloc(3_000_000);
-    for (let i = 0; i < noise.length; i += 4) noise.writeUInt32LE((i * 2654435761) >>> 0, i);
     writeFileSync(sandbox.at('text'), 'a line of text\n'.repeat(400_000));
-    writeFileSync(sandbox.at('noise'), noise);
+    writeFileSync(sandbox.at('noise'), noise(3_000_000));
     const then = sandbox.tree();
     const store = await sandbox.open();
     const { added } = await store.snapshots.create();
@@ -480,6 +481,17 @@ describe.each(modes)('native %s', (mode) => {
     expect((await store.snapshots.restore(1)).notRestored.map(({ path }) => path)).toEqual(['out']);
   });
 });
+
+/** The same bytes each time, which no compression makes smaller. */
+function noise(size: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  let state = 1;
+  for (let i = 0; i < size; i += 1) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
 
 /** The real file system, in whose eyes everything happens at one instant, which is now. */
 function frozenTimes(mode: Mode): FileSystem {

@@ -14,7 +14,11 @@ export function storedObjects(root: string): readonly string[] {
 }
 
 /** Makes the object of `content` hold `bytes` instead, or removes it. @returns its hash. */
-export function plantObject(root: string, content: string, bytes: string | undefined): string {
+export function plantObject(
+  root: string,
+  content: string | Uint8Array,
+  bytes: string | Uint8Array | undefined,
+): string {
   const { sha256, at } = locate(root, content);
   mkdirSync(dirname(at), { recursive: true });
   if (bytes === undefined) rmSync(at);
@@ -38,7 +42,10 @@ export function openJournal({ root }: Store): Journal {
   return Journal.open(join(root, '.skillmeat/journal.db'));
 }
 
-function locate(root: string, content: string): { readonly sha256: string; readonly at: string } {
+function locate(
+  root: string,
+  content: string | Uint8Array,
+): { readonly sha256: string; readonly at: string } {
   const sha256 = createHash('sha256').update(content).digest('hex');
   const at = join(root, '.skillmeat/objects', sha256.slice(0, 2), sha256.slice(2));
   return { sha256, at };
