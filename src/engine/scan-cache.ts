@@ -43,6 +43,8 @@ export interface CacheKey {
   readonly store: string;
   /** How often objects were collected. */
   readonly collections: number;
+  /** After a power failure a file may have the times that it had, and other bytes. */
+  readonly boot: string;
   /** Identifies the object store. */
   readonly objects: string;
 }

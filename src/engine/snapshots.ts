@@ -89,6 +89,7 @@ export interface DeletedSnapshot {
 export interface SnapshotHost {
   readonly directory: StoreDirectory;
   readonly journal: Journal;
+  readonly bootId: string;
   readonly now: () => number;
   readonly newId: () => string;
   readonly directoryMode: number;
@@ -296,8 +297,9 @@ export class Snapshots {
     patterns: readonly string[],
     { fileBytesMax, ...waiting }: Waiting & { readonly fileBytesMax?: number | undefined },
   ): TakingSnapshot {
-    const { directory, journal, now, newId, exclusively } = this.#host;
+    const { bootId, directory, journal, now, newId, exclusively } = this.#host;
     return {
+      bootId,
       directory,
       journal,
       looking,

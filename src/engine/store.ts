@@ -261,6 +261,7 @@ export class Store implements AsyncDisposable {
     this.snapshots = new Snapshots({
       directory,
       journal,
+      bootId,
       now,
       newId,
       directoryMode: options.directoryMode ?? 0o755,

@@ -23,6 +23,8 @@ import type { StoreDirectory } from './store-directory.js';
 export interface TakingSnapshot {
   readonly directory: StoreDirectory;
   readonly journal: Journal;
+  /** This boot of this machine. */
+  readonly bootId: string;
   readonly looking: Looking;
   readonly rules: IgnoreRules;
   /** Milliseconds since 1970. */
@@ -62,12 +64,13 @@ async function tryOnce(
   words: SnapshotWords,
   objects: ObjectStore,
 ): Promise<TakenSnapshot<SnapshotRow> | undefined> {
-  const { directory, journal, looking, newId } = taking;
+  const { bootId, directory, journal, looking, newId } = taking;
   const { files } = looking;
   const collections = collectionCount(journal);
   // Made before the scan, so that the cache can say of which objects it speaks.
   objects.prepare();
-  const key = { store: String(journal.meta('uuid')), collections, objects: objects.identity };
+  const store = String(journal.meta('uuid'));
+  const key = { store, boot: bootId, collections, objects: objects.identity };
   const seen = loadSeen(files, directory.store, key);
   const scanned = await scan({
     ...scanningOf(taking, objects),
@@ -105,9 +108,10 @@ export async function scanCurrent(
   taking: Omit<TakingSnapshot, 'exclusively' | 'openObjects'>,
   objects: ObjectStore,
 ): Promise<Scanned> {
-  const { directory, journal, looking } = taking;
+  const { bootId, directory, journal, looking } = taking;
   const { files } = looking;
   const key = {
+    boot: bootId,
     store: String(journal.meta('uuid')),
     collections: collectionCount(journal),
     objects: objects.identity,

@@ -9,7 +9,7 @@ import {
   readObject,
   storedObjects,
 } from '../support/objects.js';
-import type { FileSystem, Stat } from '../../src/engine/file-system.js';
+import type { FileSystem, Place, Stat } from '../../src/engine/file-system.js';
 import { faultyFileSystem, watchedFileSystem } from '../support/faults.js';
 import {
   changeJournal,
@@ -449,6 +449,25 @@ describe.each(modes)('native %s', (mode) => {
     expect(sandbox.tree()).toEqual(then);
   });
 
+  test('a cache of another boot is not believed', async () => {
+    sandbox.seed({ a: 'one' });
+    const now = (): number => Date.now() + 10_000;
+    const reads: number[] = [];
+    for (const boot of ['1', '1', '2']) {
+      let count = 0;
+      const files = watchedFileSystem(mode, ({ method, values }) => {
+        if (method === 'bootId') return () => boot;
+        if (method === 'openForReading' && isNamed(values[0], 'a')) count += 1;
+        return undefined;
+      });
+      const store = await sandbox.open({ fileSystem: files, now });
+      await store.snapshots.create();
+      await store.close();
+      reads.push(count);
+    }
+    expect(reads).toEqual([1, 0, 1]);
+  });
+
   test('a torn cache is not believed', async () => {
     sandbox.seed({ 'a/b': 'b' });
     const store = await sandbox.open();
@@ -481,6 +500,10 @@ describe.each(modes)('native %s', (mode) => {
     expect((await store.snapshots.restore(1)).notRestored.map(({ path }) => path)).toEqual(['out']);
   });
 });
+
+function isNamed(value: unknown, name: string): boolean {
+  return (value as Place | undefined)?.name === name;
+}
 
 /** The same bytes each time, which no compression makes smaller. */
 function noise(size: number): Buffer {
