@@ -56,6 +56,7 @@ export async function restoreElsewhere(restoring: RestoringElsewhere): Promise<R
       await restorer.fillDirectory(draft, restoring.sha256, undefined);
       files.setMode(draft, restoring.mode);
       await files.barrier(parent, Number.POSITIVE_INFINITY);
+      looking.pace.refuseStopped();
       moveInto(restoring, draft, place);
       await files.barrier(parent, 0);
       return restorer;

@@ -189,15 +189,16 @@ export class Snapshots {
     options: Waiting & { readonly force?: boolean; readonly dryRun?: boolean } = {},
   ): Promise<DeletedSnapshot> {
     const { journal, now } = this.#host;
+    this.#host.refuseClosed();
     const deleting = (): Promise<DeletedSnapshot> =>
       this.#host.exclusively(options, async (epoch) => {
-        const row = this.#rowOf(reference);
+        const row = this.#find(reference);
         if (row.isPinned && options.force !== true) throw pinned(row);
         const snapshot = toSnapshot(row);
         if (options.dryRun === true) return { snapshot, collected: { objects: 0, blocked: null } };
         journal.snapshots.remove(row.id, epoch);
         using objects = this.#openObjects();
-        const pace = new Pace();
+        const pace = new Pace(options.signal);
         const beforeMs = now() - unnamedObjectAgeMs;
         return { snapshot, collected: await collectObjects({ journal, objects, pace, beforeMs }) };
       });
@@ -278,6 +279,10 @@ export class Snapshots {
 
   #rowOf(reference: string | number): SnapshotRow {
     this.#host.refuseClosed();
+    return this.#find(reference);
+  }
+
+  #find(reference: string | number): SnapshotRow {
     const { snapshots } = this.#host.journal;
     const text = String(reference);
     const row =

@@ -271,7 +271,7 @@ export class Store implements AsyncDisposable {
       },
       during: (work) => this.#during(work),
       exclusively: (waiting, work) =>
-        this.#exclusively(waiting, (_report, { epoch }) => work(epoch)),
+        this.#exclusively({ ...waiting, isBegun: true }, (_report, { epoch }) => work(epoch)),
       commit: (given, expectations, collect) => this.#commit(given, expectations, collect),
     });
   }
@@ -432,6 +432,7 @@ export class Store implements AsyncDisposable {
   /** Work without the lock, which {@link close} waits for. */
   async #during<T>(work: () => Promise<T>): Promise<T> {
     this.#refuseClosed();
+    this.#refuseNested();
     const running = work();
     this.#work.add(running);
     try {
@@ -446,10 +447,12 @@ export class Store implements AsyncDisposable {
       readonly signal?: AbortSignal | undefined;
       readonly lockWaitMs?: number | undefined;
       readonly isRetry?: boolean;
+      /** Part of work that {@link close} waits for. */
+      readonly isBegun?: boolean;
     },
     work: (report: RecoveryReport | undefined, session: Parameters<typeof commit>[2]) => Promise<T>,
   ): Promise<T> {
-    this.#refuseClosed();
+    if (options.isBegun !== true) this.#refuseClosed();
     this.#refuseNested();
     const { signal, isRetry = false } = options;
     const waitMs = options.lockWaitMs ?? this.#options.lockWaitMs ?? lockWaitMsDefault;

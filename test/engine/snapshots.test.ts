@@ -1,4 +1,12 @@
-import { existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { SnapshotPath, Store } from '../../src/engine/index.js';
@@ -16,6 +24,7 @@ import {
   expectError,
   expectReceipt,
   expectRefused,
+  listOwn,
   type Mode,
   modes,
   useSandbox,
@@ -488,6 +497,72 @@ describe.each(modes)('native %s', (mode) => {
     rmSync(sandbox.at('noise'));
     expect((await store.snapshots.restore(1)).notRestored).toEqual([]);
     expect(sandbox.tree()).toEqual(then);
+  });
+
+  test.each([
+    ['createFile', false],
+    ['barrier', true],
+  ] as const)('an edit at the %s of a restore is not lost', async (at, isRefused) => {
+    let isRestoring = false;
+    const files = watchedFileSystem(mode, ({ method }) => {
+      if (!isRestoring || method !== at) return undefined;
+      isRestoring = false;
+      writeFileSync(sandbox.at('a'), 'edited meanwhile');
+      return undefined;
+    });
+    sandbox.seed({ a: 'one' });
+    const store = await sandbox.open({ fileSystem: files });
+    await store.snapshots.create();
+    writeFileSync(sandbox.at('a'), 'two');
+    isRestoring = true;
+    const restoring = store.snapshots.restore(1);
+    if (isRefused) {
+      await expectError(restoring, 'DRIFT_DETECTED');
+      expect(sandbox.tree()['a']?.bytes).toBe('edited meanwhile');
+      return;
+    }
+    // It came before the commit: it is what the transaction displaced.
+    const { transaction } = await restoring;
+    expect(sandbox.tree()['a']?.bytes).toBe('one');
+    expect(transaction?.changes[0]?.before).toMatchObject({ size: 16 });
+    const displaced = listOwn(sandbox.root, 'stage').map((name) =>
+      readFileSync(sandbox.at(`.skillmeat/stage/${name}`), 'utf8'),
+    );
+    expect(displaced).toContain('edited meanwhile');
+  });
+
+  test('a store that is closed, or in a transaction, takes no snapshot', async () => {
+    sandbox.seed({ a: 'a' });
+    const store = await sandbox.open();
+    await store.snapshots.create();
+    await store.transact({}, async () => {
+      await expectError(() => store.snapshots.create(), 'TRANSACTION_NESTED');
+      await expectError(() => store.snapshots.restore(1), 'TRANSACTION_NESTED');
+      await expectError(() => store.snapshots.delete(1), 'TRANSACTION_NESTED');
+    });
+    // Closing waits for what runs.
+    const running = store.snapshots.create();
+    await store.close();
+    expect((await running).snapshot.id).toBe(2);
+    await expectError(() => store.snapshots.create(), 'STORE_CLOSED');
+    await expectError(() => store.snapshots.list(), 'STORE_CLOSED');
+    await expectError(() => store.snapshots.show(1), 'STORE_CLOSED');
+    await expectError(() => pathsOf(store, 1), 'STORE_CLOSED');
+    await expectError(() => store.snapshots.restore(1), 'STORE_CLOSED');
+    await expectError(() => store.snapshots.restore(1, { to: 'x' }), 'STORE_CLOSED');
+    await expectError(() => store.snapshots.delete(1), 'STORE_CLOSED');
+  });
+
+  test('a stopped snapshot leaves none', async () => {
+    sandbox.seed({ a: 'a' });
+    const store = await sandbox.open();
+    const signal = AbortSignal.abort();
+    await expectError(() => store.snapshots.create({ signal }), 'ABORTED');
+    await store.snapshots.create();
+    const to = join(sandbox.directory, 'copy');
+    await expectError(() => store.snapshots.restore(1, { to, signal }), 'ABORTED');
+    expect(existsSync(to)).toBe(false);
+    expect(await store.snapshots.list()).toHaveLength(1);
   });
 
   test('special files and links are told, not followed', async () => {
