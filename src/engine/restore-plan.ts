@@ -1,5 +1,6 @@
-import { isEngineError } from './errors.js';
+import { EngineError, isEngineError } from './errors.js';
 import type { ContentHash } from './hash.js';
+import { changesMax } from './limits.js';
 import type { ListingEntry } from './listing.js';
 import type { PathSelection } from './path-selection.js';
 import type { RelativePath } from './path.js';
@@ -51,6 +52,7 @@ class Planner implements RestorePlan {
   readonly #planning: RestorePlanning;
   readonly steps: RestoreStep[] = [];
   readonly notRestored: NotRestored[] = [];
+  #compared = 0;
 
   constructor(planning: RestorePlanning) {
     this.#planning = planning;
@@ -74,6 +76,9 @@ class Planner implements RestorePlan {
   }
 
   async #step({ path, from, to }: Pair): Promise<void> {
+    this.#compared += 1;
+    // I9: listings that name each other again and again are small, and what they unfold to is not.
+    if (this.#compared > changesMax) throw tooMany();
     if (to?.kind === 'left-out') return;
     if (to === undefined) {
       for (const gone of from === undefined ? [] : (await this.#removals(path, from)).paths) {
@@ -150,6 +155,14 @@ class Planner implements RestorePlan {
       return undefined;
     }
   }
+}
+
+function tooMany(): EngineError {
+  return new EngineError(
+    'LIMIT_EXCEEDED',
+    `a restore compares at most ${String(changesMax)} paths that differ`,
+    { hint: 'Restore some paths of it, or all of it with --to.' },
+  );
 }
 
 function isSameEntry(from: ListingEntry | undefined, to: RestorableEntry): boolean {

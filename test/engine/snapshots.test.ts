@@ -565,6 +565,20 @@ describe.each(modes)('native %s', (mode) => {
     expect(await store.snapshots.list()).toHaveLength(1);
   });
 
+  test('names that no transaction can make are kept, and named when they cannot be restored', async () => {
+    sandbox.seed({ aux: 'reserved', 'a:b': 'odd', 'dir/c.': 'dot', plain: 'plain' });
+    const then = sandbox.tree();
+    const store = await sandbox.open();
+    await store.snapshots.create();
+    const to = join(sandbox.directory, 'copy');
+    expect((await store.snapshots.restore(1, { to })).notRestored).toEqual([]);
+    expect(readTree(to)).toEqual(then);
+    for (const path of ['aux', 'plain']) writeFileSync(sandbox.at(path), 'changed');
+    const { notRestored } = await store.snapshots.restore(1);
+    expect(notRestored.map(({ path }) => path)).toEqual(['aux']);
+    expect(sandbox.tree()).toEqual({ ...then, aux: { ...then['aux'], bytes: 'changed' } });
+  });
+
   test('special files and links are told, not followed', async () => {
     sandbox.seed({ '../outside/secret': 'secret', out: { link: '../outside' } });
     const store = await sandbox.open();

@@ -58,8 +58,9 @@ const steps: readonly {
   }),
   edited('many', () => {
     fs.mkdirSync(path.join(root, 'many'));
-    for (let n = 0; n < 20; n += 1)
+    for (let n = 0; n < 20; n += 1) {
       fs.writeFileSync(path.join(root, `many/${String(n)}`), `${String(n)} `.repeat(900));
+    }
   }),
   { name: 'unchanged', run: (store) => store.snapshots.create() },
   { name: 'delete', run: (store, at) => deleteAll(store, at, [2, 3]) },
