@@ -7,7 +7,7 @@ import type { Journal } from './journal.js';
 import { snapshotTriesMax } from './limits.js';
 import type { ObjectStore } from './object-store.js';
 import { type Scanned, scan } from './scan.js';
-import { loadSeen, saveSeen } from './scan-cache.js';
+import { type CacheKey, loadSeen, saveSeen } from './scan-cache.js';
 import type { NewSnapshot, SnapshotRow } from './snapshot-table.js';
 import { listingReader } from './snapshot-tree.js';
 import type { StoreDirectory } from './store-directory.js';
@@ -64,13 +64,12 @@ async function tryOnce(
   words: SnapshotWords,
   objects: ObjectStore,
 ): Promise<TakenSnapshot<SnapshotRow> | undefined> {
-  const { bootId, directory, journal, looking, newId } = taking;
+  const { directory, journal, looking, newId } = taking;
   const { files } = looking;
   const collections = collectionCount(journal);
   // Made before the scan, so that the cache can say of which objects it speaks.
   objects.prepare();
-  const store = String(journal.meta('uuid'));
-  const key = { store, boot: bootId, collections, objects: objects.identity };
+  const key = cacheKey(taking, objects, collections);
   const seen = loadSeen(files, directory.store, key);
   const scanned = await scan({
     ...scanningOf(taking, objects),
@@ -108,14 +107,9 @@ export async function scanCurrent(
   taking: Omit<TakingSnapshot, 'exclusively' | 'openObjects'>,
   objects: ObjectStore,
 ): Promise<Scanned> {
-  const { bootId, directory, journal, looking } = taking;
+  const { directory, journal, looking } = taking;
   const { files } = looking;
-  const key = {
-    boot: bootId,
-    store: String(journal.meta('uuid')),
-    collections: collectionCount(journal),
-    objects: objects.identity,
-  };
+  const key = cacheKey(taking, objects, collectionCount(journal));
   return scan({
     ...scanningOf(taking, objects),
     seen: loadSeen(files, directory.store, key),
@@ -155,6 +149,15 @@ function scanningOf(
 ): Omit<Parameters<typeof scan>[0], 'seen' | 'capture'> {
   const readListing = listingReader(objects);
   return { looking, root: directory.root, rules, now, readListing, onProgress };
+}
+
+function cacheKey(
+  { bootId, journal }: Pick<TakingSnapshot, 'bootId' | 'journal'>,
+  objects: ObjectStore,
+  collections: number,
+): CacheKey {
+  const store = String(journal.meta('uuid'));
+  return { store, collections, boot: bootId, objects: objects.identity };
 }
 
 function toNewSnapshot(

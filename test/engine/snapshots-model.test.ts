@@ -18,6 +18,8 @@ import { readTree, type Tree } from '../support/tree.js';
 /*
  * The model of a snapshot is what the root held then. Whatever was done to the root by hand or by
  * restores meanwhile, a restore gives exactly that.
+ *
+ * SKILLMEAT_SNAPSHOT_RUNS: how many random histories in each native mode.
  */
 
 type Step =

@@ -477,6 +477,26 @@ describe.each(modes)('native %s', (mode) => {
     expect(reads).toEqual([1, 0, 1]);
   });
 
+  test('neither a snapshot nor a restore reads what the cache knows', async () => {
+    sandbox.seed({ a: 'one', b: 'one' });
+    const read: string[] = [];
+    const files = watchedFileSystem(mode, ({ method, values }) => {
+      const name = ['a', 'b'].find((one) => isNamed(values[0], one));
+      if (method === 'openForReading' && name !== undefined) read.push(name);
+      return undefined;
+    });
+    const store = await sandbox.open({ fileSystem: files, now: () => Date.now() + 10_000 });
+    await store.snapshots.create();
+    read.length = 0;
+    await store.snapshots.create();
+    await store.snapshots.create({ dryRun: true });
+    await store.snapshots.restore(1);
+    expect(read).toEqual([]);
+    writeFileSync(sandbox.at('b'), 'two');
+    await store.snapshots.restore(1);
+    expect(new Set(read)).toEqual(new Set(['b']));
+  });
+
   test('a torn cache is not believed', async () => {
     sandbox.seed({ 'a/b': 'b' });
     const store = await sandbox.open();
