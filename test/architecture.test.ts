@@ -201,6 +201,8 @@ test.each([
   ['engine/store.ts', "import { open } from 'node:fs/promises';", 'import node:fs/promises'],
   ['engine/store.ts', "import { Command } from 'commander';", 'import commander'],
   ['engine/index.ts', "import koffi from 'koffi';", 'import koffi'],
+  ['engine/store.ts', "import zlib from 'node:zlib';", 'import node:zlib'],
+  ['engine/scan.ts', "const a = require('micromatch');", 'import micromatch'],
   ['engine/plan.ts', "import { createHash } from 'node:crypto';", 'import node:crypto'],
   ['collection/index.ts', "import { Journal } from '../engine/journal.js';", 'engine/journal.ts'],
   ['collection/index.ts', "import Database from 'better-sqlite3';", 'import better-sqlite3'],
