@@ -12,7 +12,11 @@ process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
 process.env['SKILLMEAT_UNDO_RUNS'] ??= '3000';
 process.env['SKILLMEAT_EXHAUSTIVE'] ??= '1';
 process.env['SKILLMEAT_POWER_CUTS'] ??= '4000';
-const suites = [runVitest('vitest.config.ts', ['test/property', 'test/crash'])];
+process.env['SKILLMEAT_SNAPSHOT_CUTS'] ??= '2000';
+process.env['SKILLMEAT_SNAPSHOT_RUNS'] ??= '3000';
+const suites = [
+  runVitest('vitest.config.ts', ['test/property', 'test/crash', 'test/engine/snapshots-model']),
+];
 if (process.getuid?.() === 0) suites.push(runVitest('vitest.root.config.ts'));
 else console.log('Not root: power cuts on real file systems were NOT run.');
 const totals = suites.reduce((sum, one) => ({

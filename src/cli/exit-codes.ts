@@ -39,6 +39,10 @@ export const exitCodes: Readonly<Record<EngineErrorCode, ExitCode>> = {
   TRANSACTION_NOT_FOUND: 4,
   NOTHING_TO_UNDO: 4,
   HISTORY_PRUNED: 4,
+  SNAPSHOT_INVALID: 4,
+  SNAPSHOT_NOT_FOUND: 4,
+  SNAPSHOT_EXISTS: 4,
+  SNAPSHOT_PINNED: 4,
   // The directory is not what the plan takes for granted: make the plan anew.
   EXPECTATION_FAILED: 5,
   RULE_VIOLATED: 5,
@@ -57,9 +61,9 @@ export const exitCodes: Readonly<Record<EngineErrorCode, ExitCode>> = {
   STORE_FORMAT_NEWER: 8,
   JOURNAL_FOREIGN: 8,
   JOURNAL_DAMAGED: 8,
+  HISTORY_DAMAGED: 8,
   SQLITE_UNSUITABLE: 8,
   FILE_SYSTEM_UNSUPPORTED: 8,
-  HISTORY_DAMAGED: 8,
   // The machine is in the way.
   DISK_FULL: 9,
   QUOTA_EXCEEDED: 9,

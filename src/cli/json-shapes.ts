@@ -1,4 +1,4 @@
-import type { FoundImage, Receipt, TransactionRecord } from '../engine/index.js';
+import type { FoundImage, Receipt, SnapshotPath, TransactionRecord } from '../engine/index.js';
 import { octal } from './describe-change.js';
 
 /** An image in `--json`: every key is always there. docs/cli.md is the contract. */
@@ -41,4 +41,8 @@ export function toJsonImage(image: FoundImage): JsonImage {
     mode: kind === 'file' || kind === 'directory' ? octal(image.mode) : null,
     target: kind === 'symlink' ? image.target : null,
   };
+}
+
+export function toJsonSnapshotPath(path: SnapshotPath): object {
+  return { ...path, mode: path.mode === null ? null : octal(path.mode) };
 }

@@ -3,6 +3,7 @@ import type { Context } from './context.js';
 import type { ExitCode } from './exit-codes.js';
 import { addGlobalOptions, parsePositive } from './global-options.js';
 import { historyCommands, topLevelCommands } from './history-commands.js';
+import { addSnapshotCommands } from './snapshot-commands.js';
 import type { ApplyFlags } from './txn/apply.js';
 import type { RecoverFlags } from './txn/recover.js';
 import type { StatusFlags } from './txn/status.js';
@@ -41,8 +42,10 @@ export function buildProgram({ writeOut, writeErr, runCommand }: ProgramOptions)
   addWritingCommands(txn, runCommand);
   addReadingCommands(txn, runCommand);
   for (const add of [...topLevelCommands, ...historyCommands]) add(txn, runCommand);
+  addSnapshotCommands(txn, runCommand);
   for (const command of txn.commands) addGlobalOptions(command);
   for (const add of topLevelCommands) addGlobalOptions(add(program, runCommand));
+  addSnapshotCommands(program, runCommand);
   return program;
 }
 

@@ -82,6 +82,8 @@ export function describeEvent({ name, event }: EngineEvent): string | undefined 
         apply: 'applying',
         recover: 'recovering',
         compare: 'comparing',
+        scan: 'looking at',
+        write: 'writing',
       }[event.phase];
       const of = event.total === undefined ? '' : ` of ${String(event.total)}`;
       return event.phase === 'compare' ? doing : `${doing} ${String(event.done)}${of} paths`;

@@ -54,6 +54,11 @@ export type EngineErrorCode =
   | 'TOO_MANY_OPEN_FILES'
   | 'PATH_BUSY'
   | 'IO_FAILED'
+  // history
+  | 'SNAPSHOT_INVALID'
+  | 'SNAPSHOT_NOT_FOUND'
+  | 'SNAPSHOT_EXISTS'
+  | 'SNAPSHOT_PINNED'
   // the transaction
   | 'TRANSACTION_CLOSED'
   | 'TRANSACTION_NESTED'

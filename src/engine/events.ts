@@ -14,7 +14,7 @@ export interface EngineEvents {
   /** Work on many paths goes on; sent at most every few milliseconds. */
   readonly 'skillmeat:progress': {
     readonly root: string;
-    readonly phase: 'stage' | 'plan' | 'apply' | 'recover' | 'compare';
+    readonly phase: 'stage' | 'plan' | 'apply' | 'recover' | 'compare' | 'scan' | 'write';
     readonly done: number;
     /** `undefined` when nobody knows yet. */
     readonly total: number | undefined;

@@ -47,6 +47,8 @@ export interface Stat {
   readonly links: number;
   /** Nanoseconds since 1970. */
   readonly modifiedNs: bigint;
+  /** Nanoseconds since 1970 of the last change of content, mode, owner or name. Nobody can set it. */
+  readonly changedNs: bigint;
   /** Nanoseconds since 1970; 0 where the file system does not know. */
   readonly bornNs: bigint;
 }
@@ -133,6 +135,11 @@ export interface FileSystem {
   writeSync(file: OpenFile, piece: Uint8Array): void;
   /** Closes a file that was written, not losing sight of what its write-back will say. */
   closeWritten(file: OpenFile): void;
+  /**
+   * Creates a file that must not exist and shares the blocks of an open one. Returns false, and
+   * leaves nothing, where the file system cannot do that.
+   */
+  cloneFile(file: OpenFile, to: Place): boolean;
   makeLink(place: Place, target: string): void;
   removeFile(place: Place): void;
   setMode(place: Place, mode: number): void;

@@ -36,6 +36,19 @@ export type {
   TransactionSummary,
 } from './receipt.js';
 export type { SupersededPath } from './recover.js';
+export type { CompressionLevel } from './compression.js';
+export type { Collected } from './collect-objects.js';
+export type { LeftOutReason } from './listing.js';
+export type { NotRestored } from './restore-plan.js';
+export type { LeftOut } from './scan.js';
+export type { CreatedSnapshot, Snapshot, SnapshotPath } from './snapshot-record.js';
+export type {
+  CreateSnapshotOptions,
+  DeletedSnapshot,
+  Restored,
+  RestoreOptions,
+  Snapshots,
+} from './snapshots.js';
 export type { Rule, Violation } from './rules.js';
 export type { Content } from './staged-content.js';
 export {

@@ -5,6 +5,7 @@ import { absent, type Image } from './image.js';
 import { keptPlacesMax } from './limits.js';
 import { isInnerPath, type RelativePath } from './path.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
+import { SnapshotTable } from './snapshot-table.js';
 import { openDatabase, type SqliteDatabase } from './sqlite.js';
 
 /** What one row of a transaction does to its path. See docs/format.md, "Units". */
@@ -107,11 +108,23 @@ export class Journal implements Disposable {
   readonly #database: SqliteDatabase;
   readonly #path: string;
   readonly #statements: Statements;
+  readonly snapshots: SnapshotTable;
 
   private constructor(database: SqliteDatabase, path: string) {
     this.#database = database;
     this.#path = path;
     this.#statements = prepareStatements(database);
+    this.snapshots = new SnapshotTable({
+      database,
+      path,
+      reading: (read) => this.#reading(read),
+      writing: (write) => {
+        this.#writing(write);
+      },
+      requireEpoch: (epoch) => {
+        if (this.epoch() !== epoch) throw fenced(epoch);
+      },
+    });
   }
 
   /** Makes the tables of a journal in an empty or new file, atomically; `meta` is its first content. */
@@ -198,11 +211,7 @@ export class Journal implements Disposable {
 
   #advanceEpoch(expected: number): void {
     if (this.#statements.bumpEpoch.run(expected).changes === 1) return;
-    throw new EngineError(
-      'FENCED',
-      `another writer took over this store (epoch ${String(expected)} is past)`,
-      { hint: 'The lock file was removed while in use. Open the store again.' },
-    );
+    throw fenced(expected);
   }
 
   /**
@@ -813,6 +822,14 @@ export function notFound(id: number): EngineError {
   return new EngineError('TRANSACTION_NOT_FOUND', `there is no transaction ${String(id)}`, {
     hint: 'List them with: skillmeat txn log',
   });
+}
+
+function fenced(epoch: number): EngineError {
+  return new EngineError(
+    'FENCED',
+    `another writer took over this store (epoch ${String(epoch)} is past)`,
+    { hint: 'The lock file was removed while in use. Open the store again.' },
+  );
 }
 
 function damaged(path: string, found: string): EngineError {

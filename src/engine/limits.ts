@@ -55,3 +55,18 @@ export const recoveryRoundsMax = 20;
 export const transientTriesMax = 6;
 /** Pause before the second try; doubled each time. */
 export const transientPauseMs = 5;
+
+/** Tries to read a file that somebody keeps writing to. */
+export const scanTriesMax = 3;
+/** Largest directory listing that is read back, before compression. */
+export const listingBytesMax = 268_435_456;
+/** Contents from here on are cloned into the store where the file system can. */
+export const cloneBytesMin = 131_072;
+/** How often a snapshot begins again because objects were collected meanwhile. */
+export const snapshotTriesMax = 5;
+/** Longest name of a snapshot, in characters; longest tag. */
+export const snapshotNameLengthMax = 100;
+/** Most tags of one snapshot. */
+export const snapshotTagsMax = 64;
+/** How long nothing names an object before it is removed, in milliseconds: a day. */
+export const unnamedObjectAgeMs = 86_400_000;

@@ -273,6 +273,21 @@ export class NodeFileSystem implements FileSystem {
     else fs.closeSync(file.descriptor);
   }
 
+  cloneFile(file: OpenFile, to: Place): boolean {
+    if (!isLinux) return false;
+    const from = `/proc/self/fd/${String(file.descriptor)}`;
+    const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = fs.constants;
+    try {
+      fs.copyFileSync(from, pathIn(to), COPYFILE_EXCL | COPYFILE_FICLONE_FORCE);
+    } catch (error) {
+      if (cannotClone.has(systemCode(error) ?? '')) return false;
+      throw error;
+    }
+    this.#changed(to.directory);
+    this.#touched(to);
+    return true;
+  }
+
   makeLink(place: Place, target: string): void {
     fs.symlinkSync(target, pathIn(place));
     this.#changed(place.directory);
@@ -549,6 +564,7 @@ function toStat(found: fs.BigIntStats): Stat {
     group: Number(found.gid),
     links: Number(found.nlink),
     modifiedNs: found.mtimeNs,
+    changedNs: found.ctimeNs,
     bornNs: found.birthtimeNs,
   };
 }
@@ -558,6 +574,16 @@ function toStat(found: fs.BigIntStats): Stat {
 const { EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM } = osConstants.errno;
 /** What a file system answers that does not know a flag of `renameat2`. */
 const notSupported = new Set([EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP]);
+
+/** What a file system answers whose files cannot share blocks, or not these two. */
+const cannotClone: ReadonlySet<string> = new Set([
+  'EINVAL',
+  'ENOSYS',
+  'ENOTSUP',
+  'ENOTTY',
+  'EOPNOTSUPP',
+  'EXDEV',
+]);
 
 const errorNames = new Map(
   Object.entries(osConstants.errno).map(([name, number]) => [number, name]),

@@ -1,4 +1,5 @@
 import { EngineError } from './errors.js';
+import { snapshotTables } from './snapshot-table.js';
 import type { SqliteDatabase } from './sqlite.js';
 
 /** `SKMT`, in the header of every journal. */
@@ -54,6 +55,7 @@ const tables: readonly string[] = [
     checksum INTEGER NOT NULL,
     PRIMARY KEY (transaction_id, sequence)
   ) STRICT, WITHOUT ROWID`,
+  ...snapshotTables,
 ];
 
 /** Makes every table of an empty journal, inside the caller's transaction. */

@@ -33,7 +33,9 @@ import {
 } from './receipt.js';
 import { RootTree } from './root-tree.js';
 import type { Rule } from './rules.js';
+import type { CompressionLevel } from './compression.js';
 import { formatVersion } from './schema.js';
+import { Snapshots } from './snapshots.js';
 import {
   closeStoreDirectory,
   journalFiles,
@@ -72,6 +74,8 @@ export interface OpenStoreOptions {
   readonly fileMode?: number;
   /** Permission bits of new directories. Default: `0o755`. */
   readonly directoryMode?: number;
+  /** How hard to compress what snapshots store: 0–11, or `off`. Default: 3. */
+  readonly compression?: CompressionLevel;
   /** What this program calls itself to those who wait for its lock. Default: `node`. */
   readonly command?: string;
   /** Who works with the store, for the log, as in `me@desk`. Default: nobody is named. */
@@ -297,6 +301,8 @@ export class Store implements AsyncDisposable {
   readonly #options: OpenStoreOptions;
   readonly #committing: Committing;
   readonly #quarantine: Quarantine;
+  /** The whole directory at one moment, to go back to. */
+  readonly snapshots: Snapshots;
   #recoveryOnOpen: RecoveryReport | undefined;
   readonly #work = new Set<Promise<unknown>>();
   #isClosed = false;
@@ -338,6 +344,22 @@ export class Store implements AsyncDisposable {
       fileMode: options.fileMode ?? 0o644,
       directoryMode: options.directoryMode ?? 0o755,
     };
+    this.snapshots = new Snapshots({
+      directory,
+      journal,
+      bootId,
+      now,
+      newId,
+      directoryMode: options.directoryMode ?? 0o755,
+      compression: options.compression,
+      refuseClosed: () => {
+        this.#refuseClosed();
+      },
+      during: (work) => this.#during(work),
+      exclusively: (waiting, work) =>
+        this.#exclusively({ ...waiting, isBegun: true }, (_report, { epoch }) => work(epoch)),
+      commit: (given, expectations, collect) => this.#commit(given, expectations, collect),
+    });
   }
 
   /** Absolute path of the root, links resolved. */
@@ -666,15 +688,30 @@ export class Store implements AsyncDisposable {
     );
   }
 
+  /** Work without the lock, which {@link close} waits for. */
+  async #during<T>(work: () => Promise<T>): Promise<T> {
+    this.#refuseClosed();
+    this.#refuseNested();
+    const running = work();
+    this.#work.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#work.delete(running);
+    }
+  }
+
   async #exclusively<T>(
     options: {
       readonly signal?: AbortSignal | undefined;
       readonly lockWaitMs?: number | undefined;
       readonly isRetry?: boolean;
+      /** Part of work that {@link close} waits for. */
+      readonly isBegun?: boolean;
     },
     work: (report: RecoveryReport | undefined, session: Parameters<typeof commit>[2]) => Promise<T>,
   ): Promise<T> {
-    this.#refuseClosed();
+    if (options.isBegun !== true) this.#refuseClosed();
     this.#refuseNested();
     const { signal, isRetry = false } = options;
     const waitMs = options.lockWaitMs ?? this.#options.lockWaitMs ?? lockWaitMsDefault;

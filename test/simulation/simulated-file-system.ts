@@ -215,6 +215,10 @@ export class SimulatedFileSystem implements FileSystem {
     this.closeFile(file);
   }
 
+  cloneFile(): boolean {
+    return false;
+  }
+
   makeLink(place: Place, target: string): void {
     this.#machine.makeLink(nameOf(place), target);
     this.#changed(place.directory);
@@ -409,6 +413,7 @@ export class SimulatedFileSystem implements FileSystem {
       group: user,
       links: node.kind === 'directory' ? 2 : this.#machine.countLinks(inode),
       modifiedNs: node.kind === 'file' ? node.modifiedNs : 0n,
+      changedNs: node.kind === 'file' ? node.modifiedNs : 0n,
       bornNs: 0n,
     };
   }
@@ -429,6 +434,7 @@ export class SimulatedFileSystem implements FileSystem {
       group: user,
       links: 1,
       modifiedNs: 0n,
+      changedNs: 0n,
       bornNs: 0n,
     };
   }

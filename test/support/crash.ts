@@ -30,6 +30,7 @@ interface CrashPoint {
 
 const changing: ReadonlySet<FileSystemMethod> = new Set<FileSystemMethod>([
   'barrier',
+  'cloneFile',
   'createFile',
   'exchange',
   'keepExtendedAttributes',

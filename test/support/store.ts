@@ -210,7 +210,7 @@ export function changeJournal(root: string, statement: string): void {
 export function dumpJournal(root: string): unknown {
   const database = openDatabase(join(root, '.skillmeat/journal.db'), { readonly: true });
   try {
-    return ['meta', 'journal_transaction', 'journal_change'].map((table) =>
+    return ['meta', 'journal_transaction', 'journal_change', 'snapshot'].map((table) =>
       database
         .prepare<[], { key?: string }>(`SELECT * FROM ${table}`)
         .all()

@@ -6,6 +6,7 @@ export const mutatingCalls = /** @type {const} */ ([
   'makeDirectory',
   'removeDirectory',
   'createFile',
+  'cloneFile',
   'write',
   'writeSync',
   'closeWritten',

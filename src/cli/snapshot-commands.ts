@@ -1,0 +1,117 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { addGlobalOptions } from './global-options.js';
+import type { RunCommand } from './program.js';
+import type { CreateFlags, DeleteFlags } from './txn/snapshot.js';
+import type { RestoreFlags } from './txn/restore.js';
+
+/** Adds `snapshot` and `restore` to a command. */
+export function addSnapshotCommands(parent: Command, runCommand: RunCommand): void {
+  const snapshot = parent
+    .command('snapshot')
+    .description('keep the whole directory as it is now, and look at what was kept')
+    .enablePositionalOptions();
+  addCreate(snapshot, runCommand);
+  addLooking(snapshot, runCommand);
+  addRestore(snapshot, runCommand);
+  addDelete(snapshot, runCommand);
+  for (const command of snapshot.commands) addGlobalOptions(command);
+  addRestore(parent, runCommand);
+  // Those of `txn` get them with their siblings.
+  if (parent.parent === null) addGlobalOptions(snapshot);
+}
+
+function addCreate(snapshot: Command, runCommand: RunCommand): void {
+  snapshot
+    .command('create')
+    .argument('[NAME]', 'what to call it; it has a number anyway')
+    .description('take a snapshot; an unchanged directory costs no room')
+    .option('-m, --message <text>', 'why')
+    .option('--tag <tag>', 'a tag; may be repeated', collect)
+    .option('--pin', 'keep it until it is deleted with --force')
+    .option('--ignore <glob>', 'leave this out, besides .skillmeatignore; may be repeated', collect)
+    .addOption(
+      new Option('--max-size <size>', 'leave out larger files: 500k, 10M, 2G').argParser(parseSize),
+    )
+    .option('-n, --dry-run', 'only look, and print what the snapshot would hold')
+    .action(async (name: string | undefined, flags: CreateFlags, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/snapshot.js')).createSnapshot(context, name, flags),
+      ),
+    );
+}
+
+function addLooking(snapshot: Command, runCommand: RunCommand): void {
+  snapshot
+    .command('list')
+    .description('list snapshots, newest first')
+    .action(async (_flags: object, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/snapshot.js')).listSnapshots(context),
+      ),
+    );
+  snapshot
+    .command('show')
+    .argument('<SNAPSHOT>', snapshotHelp)
+    .description('print one snapshot')
+    .option('--files', 'with every path that it holds')
+    .action(async (reference: string, flags: { readonly files?: boolean }, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/snapshot.js')).showSnapshot(context, reference, flags),
+      ),
+    );
+}
+
+function addRestore(parent: Command, runCommand: RunCommand): void {
+  const restore = parent
+    .command('restore')
+    .argument('<SNAPSHOT>', snapshotHelp)
+    .argument('[PATH...]', 'only these: paths with everything below, and globs')
+    .description('bring back a snapshot, as one transaction that touches only what differs')
+    .option('--to <dir>', 'write to this new directory instead')
+    .option('-m, --message <text>', 'why, for the log')
+    .option('-n, --dry-run', 'do everything but the commit, and print what would change')
+    .action(async (reference: string, paths: string[], flags: RestoreFlags, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/restore.js')).restore(context, { reference, paths, flags }),
+      ),
+    );
+  if (parent.parent === null) addGlobalOptions(restore);
+}
+
+function addDelete(snapshot: Command, runCommand: RunCommand): void {
+  snapshot
+    .command('delete')
+    .argument('<SNAPSHOT>', snapshotHelp)
+    .description('delete a snapshot, and contents that no snapshot has named for a day')
+    .option('--force', 'also when it is pinned')
+    .option('-n, --dry-run', 'only look whether it can be deleted')
+    .action(async (reference: string, flags: DeleteFlags, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/snapshot.js')).deleteSnapshot(context, reference, flags),
+      ),
+    );
+}
+
+const snapshotHelp = 'name or number of a snapshot, or: latest';
+
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+const bytesPer: Readonly<Record<string, number>> = {
+  '': 1,
+  k: 1_024,
+  m: 1_048_576,
+  g: 1_073_741_824,
+};
+
+/** Parses a number of bytes: `1000`, `500k`, `10M`, `2G`. */
+function parseSize(text: string): number {
+  const match = /^(?<amount>\d{1,12})(?<unit>[kmg]?)$/i.exec(text);
+  const amount = Number(match?.groups?.['amount'] ?? Number.NaN);
+  const bytes = amount * (bytesPer[(match?.groups?.['unit'] ?? '').toLowerCase()] ?? Number.NaN);
+  if (!Number.isSafeInteger(bytes)) {
+    throw new InvalidArgumentError('It must be like 500k, 10M or 2G.');
+  }
+  return bytes;
+}

@@ -1,0 +1,84 @@
+import type { CreateSnapshotOptions, SnapshotPath } from '../../engine/index.js';
+import type { Context } from '../context.js';
+import { describeCreated, describeSnapshot, describeSnapshots } from '../describe-snapshot.js';
+import { type ExitCode, success } from '../exit-codes.js';
+import { toJsonSnapshotPath } from '../json-shapes.js';
+import { openForCommand, openForReading } from '../open-store.js';
+
+export interface CreateFlags {
+  readonly message?: string;
+  readonly tag?: readonly string[];
+  readonly pin?: boolean;
+  readonly ignore?: readonly string[];
+  readonly maxSize?: number;
+  readonly dryRun?: boolean;
+}
+
+export interface DeleteFlags {
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
+}
+
+export async function createSnapshot(
+  context: Context,
+  name: string | undefined,
+  flags: CreateFlags,
+): Promise<ExitCode> {
+  const { output, signal } = context;
+  await using store = await openForCommand(context);
+  const { message = '', tag = [], pin = false, ignore = [], maxSize, dryRun = false } = flags;
+  const options: CreateSnapshotOptions = { message, tags: tag, pin, ignore, dryRun, signal };
+  const created = await store.snapshots.create({
+    ...options,
+    ...(name === undefined ? {} : { name }),
+    ...(maxSize === undefined ? {} : { fileBytesMax: maxSize }),
+  });
+  const { isQuiet, style } = output;
+  output.answer(created, describeCreated(created, { isQuiet, style }));
+  return success;
+}
+
+export async function listSnapshots(context: Context): Promise<ExitCode> {
+  const { output } = context;
+  const reading = await openForReading(context);
+  await using store = reading.store;
+  const snapshots = await store.snapshots.list();
+  output.answer({ snapshots }, describeSnapshots(snapshots, output.style));
+  return success;
+}
+
+export async function showSnapshot(
+  context: Context,
+  reference: string,
+  { files = false }: { readonly files?: boolean },
+): Promise<ExitCode> {
+  const { output } = context;
+  const reading = await openForReading(context);
+  await using store = reading.store;
+  const snapshot = await store.snapshots.show(reference);
+  let paths: SnapshotPath[] | undefined;
+  if (files) {
+    paths = [];
+    for await (const path of store.snapshots.paths(reference)) paths.push(path);
+  }
+  output.answer(
+    { snapshot, paths: paths?.map(toJsonSnapshotPath) ?? null },
+    describeSnapshot(snapshot, paths ?? [], output.style),
+  );
+  return success;
+}
+
+export async function deleteSnapshot(
+  context: Context,
+  reference: string,
+  { force = false, dryRun = false }: DeleteFlags,
+): Promise<ExitCode> {
+  const { output, signal } = context;
+  await using store = await openForCommand(context);
+  const deleted = await store.snapshots.delete(reference, { force, dryRun, signal });
+  const { snapshot, collected } = deleted;
+  if (collected.blocked !== null) output.warn(`no contents were removed: ${collected.blocked}`);
+  const doing = dryRun ? 'Would delete' : 'Deleted';
+  output.answer(deleted, `${doing} snapshot ${snapshot.name ?? String(snapshot.id)}.`);
+  return success;
+}

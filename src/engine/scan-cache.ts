@@ -1,0 +1,227 @@
+import { systemCode } from './errors.js';
+import type { Directory, FileSystem, Place, Stat } from './file-system.js';
+import { type ContentHash, hashContent } from './hash.js';
+import { type LeftOutReason, leftOutReasons } from './listing.js';
+
+/*
+ * `.skillmeat/scan-cache`: what the last snapshot saw, so that the next one reads only what has
+ * changed. Per directory the hash of its listing, and per name in it what `lstat` said. It may be
+ * deleted at any time, and is believed only whole (a SHA-256 covers it) and only as long as no
+ * object was collected: what it names is in the object store.
+ *
+ * A plain file and no database: reading all of it at once is faster, and SQLite would follow
+ * whatever a stranger put beside it.
+ */
+
+const cacheName = 'scan-cache';
+const version = 1;
+const hashBytes = 32;
+const lengthBytes = 8;
+/** Inode, size and two times of one name. */
+const fieldsPerName = 4;
+
+/**
+ * Within how long of a change a file may change again and keep its time: the clock of the kernel
+ * ticks every 10 ms at the slowest, that of FAT every two seconds.
+ */
+const tickNs = 50_000_000n;
+const coarseTickNs = 2_000_000_000n;
+const secondNs = 1_000_000_000n;
+
+/** What the last scan saw in one directory. */
+export interface SeenDirectory {
+  /** Of its listing. */
+  readonly sha256: ContentHash;
+  /** Sorted. */
+  readonly names: readonly string[];
+  /** {@link fieldsPerName} for each name. */
+  readonly stats: BigInt64Array<ArrayBuffer>;
+}
+
+/** What must be the same for the cache to be true. */
+export interface CacheKey {
+  readonly store: string;
+  /** How often objects were collected. */
+  readonly collections: number;
+  /** After a power failure a file may have the times that it had, and other bytes. */
+  readonly boot: string;
+  /** Identifies the object store. */
+  readonly objects: string;
+}
+
+/** By path; the root is ''. */
+export type SeenTree = ReadonlyMap<string, SeenDirectory>;
+
+export function newStats(count: number): BigInt64Array<ArrayBuffer> {
+  return new BigInt64Array(count * fieldsPerName);
+}
+
+/** Returns the stats of the first `count` names. */
+export function firstStats(
+  stats: BigInt64Array<ArrayBuffer>,
+  count: number,
+): BigInt64Array<ArrayBuffer> {
+  return stats.slice(0, count * fieldsPerName);
+}
+
+/**
+ * Notes what `lstat` said of the name at `index`.
+ *
+ * @param lookedAtNs when it was looked at. A file that changed so shortly before that it can change
+ * once more without another time is noted as unknown (git's racy rule).
+ */
+export function noteStat(
+  stats: BigInt64Array,
+  index: number,
+  { stat, lookedAtNs }: { readonly stat: Stat; readonly lookedAtNs: bigint },
+): void {
+  const at = index * fieldsPerName;
+  if (stat.kind === 'directory') {
+    // What is in it is looked at anyway.
+    stats[at] = stat.inode;
+    stats[at + 1] = BigInt(stat.mode);
+    return;
+  }
+  if (isRacy(stat, lookedAtNs)) return;
+  stats[at] = stat.inode;
+  stats[at + 1] = BigInt(stat.size);
+  stats[at + 2] = stat.modifiedNs;
+  stats[at + 3] = stat.changedNs;
+}
+
+export function isSeenStat(stats: BigInt64Array, index: number, stat: Stat): boolean {
+  const at = index * fieldsPerName;
+  if (stat.kind === 'directory') {
+    return stats[at] === stat.inode && stats[at + 1] === BigInt(stat.mode) && stats[at + 3] === 0n;
+  }
+  return (
+    stats[at + 3] === stat.changedNs &&
+    stats[at] === stat.inode &&
+    stats[at + 2] === stat.modifiedNs &&
+    stats[at + 1] === BigInt(stat.size)
+  );
+}
+
+/** Notes that the name at `index` was left out. No inode is negative. */
+export function noteLeftOut(stats: BigInt64Array, index: number, why: LeftOutReason): void {
+  stats[index * fieldsPerName] = leftOutMark(why);
+}
+
+export function isSeenLeftOut(stats: BigInt64Array, index: number, why: LeftOutReason): boolean {
+  return stats[index * fieldsPerName] === leftOutMark(why);
+}
+
+function leftOutMark(why: LeftOutReason): bigint {
+  return -1n - BigInt(leftOutReasons.indexOf(why));
+}
+
+function isRacy({ modifiedNs, changedNs }: Stat, lookedAtNs: bigint): boolean {
+  const isCoarse = changedNs % secondNs === 0n || modifiedNs % secondNs === 0n;
+  const limit = lookedAtNs - (isCoarse ? coarseTickNs : tickNs);
+  return changedNs >= limit || (isCoarse && modifiedNs >= limit);
+}
+
+/** Returns what the last scan saw; nothing when there is no cache that can be believed. */
+export function loadSeen(files: FileSystem, store: Directory, key: CacheKey): SeenTree {
+  const bytes = readCache(files, { directory: store, name: cacheName });
+  return (bytes === undefined ? undefined : decode(bytes, key)) ?? new Map();
+}
+
+/** Replaces the cache. A failure is nobody's concern: the next scan reads more. */
+export function saveSeen(
+  files: FileSystem,
+  store: Directory,
+  {
+    key,
+    seen,
+    draftName,
+  }: { readonly key: CacheKey; readonly seen: SeenTree; readonly draftName: string },
+): void {
+  const draft: Place = { directory: store, name: `${cacheName}.${draftName}` };
+  try {
+    const file = files.createFile(draft, 0o600);
+    try {
+      for (const piece of encode(seen, key)) files.writeSync(file, piece);
+    } finally {
+      files.closeWritten(file);
+    }
+    files.moveOwn(draft, { directory: store, name: cacheName });
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    dropIfThere(files, draft);
+  }
+}
+
+function dropIfThere(files: FileSystem, place: Place): void {
+  try {
+    files.removeFile(place);
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+  }
+}
+
+function readCache(files: FileSystem, place: Place): Buffer | undefined {
+  const stat = files.stat(place);
+  if (stat?.kind !== 'file') return undefined;
+  try {
+    const file = files.openForReading(place);
+    try {
+      const buffer = Buffer.allocUnsafeSlow(stat.size);
+      const count = files.readSync(file, buffer);
+      return count === stat.size ? buffer : undefined;
+    } finally {
+      files.closeFile(file);
+    }
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+type CachedDirectory = readonly [path: string, sha256: string, names: readonly string[]];
+
+interface CacheText {
+  readonly version: number;
+  readonly key: CacheKey;
+  readonly directories: readonly CachedDirectory[];
+}
+
+/** Hash of the rest · length of the text · stats · text. */
+function encode(seen: SeenTree, key: CacheKey): readonly Buffer[] {
+  const directories = Array.from(
+    seen,
+    ([path, { sha256, names }]): CachedDirectory => [path, sha256, names],
+  );
+  const content: CacheText = { version, key, directories };
+  const text = Buffer.from(JSON.stringify(content));
+  const length = Buffer.alloc(lengthBytes);
+  length.writeDoubleLE(text.length);
+  const stats = Array.from(seen.values(), ({ stats: { buffer, byteOffset, byteLength } }) =>
+    Buffer.from(buffer, byteOffset, byteLength),
+  );
+  const rest = Buffer.concat([length, ...stats, text]);
+  return [Buffer.from(hashContent(rest), 'hex'), rest];
+}
+
+function decode(bytes: Buffer, key: CacheKey): SeenTree | undefined {
+  if (bytes.length < hashBytes + lengthBytes) return undefined;
+  const rest = bytes.subarray(hashBytes);
+  // I5: a wrong hash in here would be a wrong file in a snapshot.
+  if (hashContent(rest) !== bytes.toString('hex', 0, hashBytes)) return undefined;
+  const textLength = rest.readDoubleLE();
+  const text = rest.toString('utf8', rest.length - textLength);
+  const content = JSON.parse(text) as CacheText;
+  if (content.version !== version || JSON.stringify(content.key) !== JSON.stringify(key)) {
+    return undefined;
+  }
+  const seen = new Map<string, SeenDirectory>();
+  let offset = rest.byteOffset + lengthBytes;
+  for (const [path, sha256, names] of content.directories) {
+    const count = names.length * fieldsPerName;
+    const stats = new BigInt64Array(bytes.buffer as ArrayBuffer, offset, count);
+    offset += stats.byteLength;
+    // As encode() made it, and the hash says that it is that.
+    seen.set(path, { sha256: sha256 as ContentHash, names, stats });
+  }
+  return seen;
+}

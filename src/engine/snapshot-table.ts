@@ -1,0 +1,239 @@
+import type { Statement } from 'better-sqlite3';
+import { EngineError } from './errors.js';
+import { checksumOf, type ContentHash } from './hash.js';
+import type { SqliteDatabase } from './sqlite.js';
+
+/** One snapshot, as the journal has it. */
+export interface SnapshotRow {
+  /** From 1; never given twice. */
+  readonly id: number;
+  readonly name: string | undefined;
+  readonly message: string;
+  readonly tags: readonly string[];
+  readonly isPinned: boolean;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  /** Number of the newest transaction then. */
+  readonly head: number;
+  /** Of the root's listing. */
+  readonly sha256: ContentHash;
+  readonly files: number;
+  readonly directories: number;
+  readonly links: number;
+  readonly bytes: number;
+  readonly leftOut: number;
+  /** What it left out on purpose. */
+  readonly patterns: readonly string[];
+  readonly fileBytesMax: number | undefined;
+}
+
+export type NewSnapshot = Omit<SnapshotRow, 'id'>;
+
+export const snapshotTables: readonly string[] = [
+  `CREATE TABLE snapshot (
+    id INTEGER PRIMARY KEY CHECK (id > 0),
+    name TEXT UNIQUE,
+    message TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    is_pinned INTEGER NOT NULL CHECK (is_pinned IN (0, 1)),
+    created_at INTEGER NOT NULL,
+    head INTEGER NOT NULL,
+    sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+    file_count INTEGER NOT NULL,
+    directory_count INTEGER NOT NULL,
+    link_count INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    left_out_count INTEGER NOT NULL,
+    patterns TEXT NOT NULL,
+    file_bytes_max INTEGER,
+    checksum INTEGER NOT NULL
+  ) STRICT`,
+];
+
+/** Of the newest snapshot that ever was, so that no number is given twice. */
+const lastIdKey = 'last_snapshot';
+
+/** How the journal runs statements: with its own errors, and in one synced step. */
+export interface TableAccess {
+  readonly database: SqliteDatabase;
+  readonly path: string;
+  readonly reading: <T>(read: () => T) => T;
+  readonly writing: (write: () => void) => void;
+  /** Inside {@link writing}. @throws {EngineError} `FENCED`. */
+  readonly requireEpoch: (epoch: number) => void;
+}
+
+/** The table `snapshot` of a journal. */
+export class SnapshotTable {
+  readonly #access: TableAccess;
+  readonly #statements: ReturnType<typeof prepareStatements>;
+
+  constructor(access: TableAccess) {
+    this.#access = access;
+    this.#statements = prepareStatements(access.database);
+  }
+
+  /** Newest first, each checked. @throws {EngineError} `JOURNAL_DAMAGED`. */
+  list(): readonly SnapshotRow[] {
+    return this.#access.reading(() => this.#statements.list.all().map((row) => this.#check(row)));
+  }
+
+  byId(id: number): SnapshotRow | undefined {
+    return this.#one(() => this.#statements.byId.get(id));
+  }
+
+  byName(name: string): SnapshotRow | undefined {
+    return this.#one(() => this.#statements.byName.get(name));
+  }
+
+  newest(): SnapshotRow | undefined {
+    return this.#one(() => this.#statements.newest.get());
+  }
+
+  /** Writes a snapshot, synced. Its objects are on disk. @throws {EngineError} `FENCED`, `DISK_FULL`. */
+  add(snapshot: NewSnapshot, epoch: number): SnapshotRow {
+    let row: SnapshotRow | undefined;
+    this.#access.writing(() => {
+      this.#access.requireEpoch(epoch);
+      const last = this.#statements.lastId.get()?.value ?? 0;
+      row = { ...snapshot, id: last + 1 };
+      this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));
+      this.#statements.setLastId.run(row.id);
+    });
+    if (row === undefined) throw new Error('bug: the row was written');
+    return row;
+  }
+
+  /** Forgets a snapshot, synced. Its objects stay until they are collected. */
+  remove(id: number, epoch: number): void {
+    this.#access.writing(() => {
+      this.#access.requireEpoch(epoch);
+      this.#statements.remove.run(id);
+    });
+  }
+
+  #one(get: () => StoredSnapshot | undefined): SnapshotRow | undefined {
+    return this.#access.reading(() => {
+      const row = get();
+      return row === undefined ? undefined : this.#check(row);
+    });
+  }
+
+  #check(stored: StoredSnapshot): SnapshotRow {
+    const row = toRow(stored);
+    if (row !== undefined && checksumOf(rowText(row)) === stored.checksum) return row;
+    throw new EngineError(
+      'JOURNAL_DAMAGED',
+      `${this.#access.path} is damaged: snapshot ${String(stored.id)} does not match its checksum`,
+      {
+        path: this.#access.path,
+        hint: 'Keep a copy of the .skillmeat directory, then delete this snapshot.',
+      },
+    );
+  }
+}
+
+/** Read with 64-bit integers, for the checksum's sake. */
+interface StoredSnapshot {
+  id: bigint;
+  name: string | null;
+  message: string;
+  tags: string;
+  is_pinned: bigint;
+  created_at: bigint;
+  head: bigint;
+  sha256: Buffer;
+  file_count: bigint;
+  directory_count: bigint;
+  link_count: bigint;
+  bytes: bigint;
+  left_out_count: bigint;
+  patterns: string;
+  file_bytes_max: bigint | null;
+  checksum: bigint;
+}
+
+function rowText(row: SnapshotRow): string {
+  const [id, name, message, tags, isPinned, createdAt, head, , ...rest] = valuesOf(row);
+  const values = [id, name, message, tags, isPinned, createdAt, head, row.sha256, ...rest];
+  return `${JSON.stringify(values)}\n`;
+}
+
+function valuesOf(row: SnapshotRow): readonly (string | number | Buffer | null)[] {
+  return [
+    row.id,
+    row.name ?? null,
+    row.message,
+    JSON.stringify(row.tags),
+    row.isPinned ? 1 : 0,
+    row.createdAt,
+    row.head,
+    Buffer.from(row.sha256, 'hex'),
+    row.files,
+    row.directories,
+    row.links,
+    row.bytes,
+    row.leftOut,
+    JSON.stringify(row.patterns),
+    row.fileBytesMax ?? null,
+  ];
+}
+
+/** `undefined` for what this program cannot have written. */
+function toRow(stored: StoredSnapshot): SnapshotRow | undefined {
+  const tags = parseTexts(stored.tags);
+  const patterns = parseTexts(stored.patterns);
+  if (tags === undefined || patterns === undefined) return undefined;
+  return {
+    id: Number(stored.id),
+    name: stored.name ?? undefined,
+    message: stored.message,
+    tags,
+    isPinned: stored.is_pinned === 1n,
+    createdAt: Number(stored.created_at),
+    head: Number(stored.head),
+    // 32 bytes, as the table demands.
+    sha256: stored.sha256.toString('hex') as ContentHash,
+    files: Number(stored.file_count),
+    directories: Number(stored.directory_count),
+    links: Number(stored.link_count),
+    bytes: Number(stored.bytes),
+    leftOut: Number(stored.left_out_count),
+    patterns,
+    fileBytesMax: stored.file_bytes_max === null ? undefined : Number(stored.file_bytes_max),
+  };
+}
+
+function parseTexts(text: string): readonly string[] | undefined {
+  try {
+    const values: unknown = JSON.parse(text);
+    if (!Array.isArray(values)) return undefined;
+    return values.every((value): value is string => typeof value === 'string') ? values : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function prepareStatements(database: SqliteDatabase) {
+  const select = <Values extends unknown[]>(rest: string): Statement<Values, StoredSnapshot> =>
+    database.prepare<Values, StoredSnapshot>(`SELECT * FROM snapshot ${rest}`).safeIntegers(true);
+  return {
+    list: select<[]>('ORDER BY id DESC'),
+    byId: select<[number]>('WHERE id = ?'),
+    byName: select<[string]>('WHERE name = ?'),
+    newest: select<[]>('ORDER BY id DESC LIMIT 1'),
+    insert: database.prepare(
+      `INSERT INTO snapshot (id, name, message, tags, is_pinned, created_at, head, sha256, file_count,
+        directory_count, link_count, bytes, left_out_count, patterns, file_bytes_max, checksum)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    remove: database.prepare<[number]>('DELETE FROM snapshot WHERE id = ?'),
+    lastId: database.prepare<[], { value: number }>(
+      `SELECT value FROM meta WHERE key = '${lastIdKey}'`,
+    ),
+    setLastId: database.prepare<[number]>(
+      `INSERT INTO meta (key, value) VALUES ('${lastIdKey}', ?)
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+    ),
+  };
+}

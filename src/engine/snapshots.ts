@@ -1,0 +1,360 @@
+import { resolve } from 'node:path';
+import { type Collected, collectObjects } from './collect-objects.js';
+import type { CommitOptions } from './commit.js';
+import { type CompressionLevel, compressionLevelDefault } from './compression.js';
+import { EngineError, fromSystemErrorOnly } from './errors.js';
+import { publish } from './events.js';
+import { compileRules, parsePatterns } from './ignore-rules.js';
+import type { Looking } from './inspect.js';
+import type { Journal } from './journal.js';
+import { unnamedObjectAgeMs } from './limits.js';
+import { ObjectStore } from './object-store.js';
+import { Pace } from './pace.js';
+import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
+import type { Receipt } from './receipt.js';
+import { restoreElsewhere } from './restore-elsewhere.js';
+import { carryOut } from './restore-in-place.js';
+import { type NotRestored, planRestore } from './restore-plan.js';
+import {
+  type CreatedSnapshot,
+  latest,
+  parseSnapshotName,
+  parseTags,
+  type Snapshot,
+  type SnapshotPath,
+  toSnapshot,
+  toSnapshotPath,
+} from './snapshot-record.js';
+import type { SnapshotRow } from './snapshot-table.js';
+import { findEntry, listingReader, type ReadListing, walkListing } from './snapshot-tree.js';
+import type { StoreDirectory } from './store-directory.js';
+import {
+  lookForSnapshot,
+  readIgnoreFile,
+  scanCurrent,
+  takeSnapshot,
+  type TakingSnapshot,
+} from './take-snapshot.js';
+import type { TransactionCalls } from './transaction.js';
+
+interface Waiting {
+  readonly signal?: AbortSignal;
+  /** How long to wait for other writers, in milliseconds. */
+  readonly lockWaitMs?: number;
+}
+
+export interface CreateSnapshotOptions extends Waiting {
+  /** Unique. At most 100 characters, not only digits. */
+  readonly name?: string;
+  readonly message?: string;
+  readonly tags?: readonly string[];
+  /** Only `force` deletes it. */
+  readonly pin?: boolean;
+  /** Globs to leave out, besides those in `.skillmeatignore`. */
+  readonly ignore?: readonly string[];
+  /** Larger files are left out. */
+  readonly fileBytesMax?: number;
+  /** Scan, tell what the snapshot would hold, and write nothing. */
+  readonly dryRun?: boolean;
+}
+
+export interface RestoreOptions extends Waiting {
+  /** Root-relative paths, each with everything below it, and globs. Default: everything. */
+  readonly paths?: readonly string[];
+  /** A directory that does not exist yet, to write to instead; absolute or relative. */
+  readonly to?: string;
+  readonly message?: string;
+  readonly dryRun?: boolean;
+}
+
+/** What `snapshots.restore` did. */
+export interface Restored {
+  readonly snapshot: Snapshot;
+  /** `null`: nothing differed, or it was restored elsewhere. */
+  readonly transaction: Receipt['transaction'];
+  /** Absolute path of the new directory. */
+  readonly to: string | null;
+  /** How many paths were written there. */
+  readonly written: number;
+  /** What stayed as it was, or is missing elsewhere. */
+  readonly notRestored: readonly NotRestored[];
+}
+
+export interface DeletedSnapshot {
+  readonly snapshot: Snapshot;
+  readonly collected: Collected;
+}
+
+/** What snapshots need of their store. */
+export interface SnapshotHost {
+  readonly directory: StoreDirectory;
+  readonly journal: Journal;
+  readonly bootId: string;
+  readonly now: () => number;
+  readonly newId: () => string;
+  readonly directoryMode: number;
+  readonly compression: CompressionLevel | undefined;
+  readonly refuseClosed: () => void;
+  /** Lets closing wait for work that does not hold the lock. */
+  readonly during: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly exclusively: <T>(waiting: Waiting, work: (epoch: number) => Promise<T>) => Promise<T>;
+  readonly commit: (
+    options: Waiting & { readonly message: string; readonly dryRun: boolean },
+    expectations: CommitOptions['expectations'],
+    collect: (tx: TransactionCalls) => Promise<void>,
+  ) => Promise<Receipt>;
+}
+
+/** The snapshots of a store: the whole directory at one moment, edits by hand included. */
+export class Snapshots {
+  readonly #host: SnapshotHost;
+
+  /** @internal */
+  constructor(host: SnapshotHost) {
+    this.#host = host;
+  }
+
+  /**
+   * Takes a snapshot. An unchanged directory costs a scan and one row.
+   *
+   * @throws {EngineError} `SNAPSHOT_EXISTS`, `SNAPSHOT_INVALID`, `SOURCE_CHANGED`, `DISK_FULL`, …
+   */
+  async create(options: CreateSnapshotOptions = {}): Promise<CreatedSnapshot> {
+    const { name, message = '', tags = [], pin = false, signal } = options;
+    const words = {
+      name: name === undefined ? undefined : parseSnapshotName(name),
+      message,
+      tags: parseTags(tags),
+      isPinned: pin,
+    };
+    const given = parsePatterns(options.ignore ?? []);
+    return this.#working('take a snapshot of', async () => {
+      const looking = this.#looking(signal, 'scan');
+      const { directory } = this.#host;
+      const patterns = [...parsePatterns(await readIgnoreFile({ looking, directory })), ...given];
+      compileRules(patterns);
+      const taking = this.#taking(looking, patterns, options);
+      const { row, scanned, added } =
+        options.dryRun === true
+          ? await lookForSnapshot(taking, words)
+          : await takeSnapshot(taking, words);
+      const id = 'id' in row ? (row as SnapshotRow).id : null;
+      return { snapshot: toSnapshot({ ...row, id }), added, leftOut: scanned.leftOut };
+    });
+  }
+
+  /** Returns all snapshots, newest first. */
+  async list(): Promise<readonly Snapshot[]> {
+    this.#host.refuseClosed();
+    return this.#host.journal.snapshots.list().map(toSnapshot);
+  }
+
+  /** @param reference name, number, or `latest`. @throws {EngineError} `SNAPSHOT_NOT_FOUND`. */
+  async show(reference: string | number): Promise<Snapshot> {
+    return toSnapshot(this.#rowOf(reference));
+  }
+
+  /** Yields what a snapshot holds, each directory before its content. */
+  async *paths(reference: string | number): AsyncGenerator<SnapshotPath, void> {
+    const { sha256 } = this.#rowOf(reference);
+    using objects = this.#openObjects();
+    for await (const { path, entry } of walkListing(listingReader(objects), sha256)) {
+      yield toSnapshotPath(path, entry);
+    }
+  }
+
+  /**
+   * Brings back a snapshot, or some paths of it: in place as one transaction that touches only what
+   * differs, or into a new directory. What the snapshot left out is left alone. What is damaged
+   * stays as it is, and is named.
+   *
+   * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `PATH_NOT_FOUND`, and what `transact` throws; with
+   * `to`: `PATH_EXISTS`.
+   */
+  async restore(reference: string | number, options: RestoreOptions = {}): Promise<Restored> {
+    const row = this.#rowOf(reference);
+    const selection = selectPaths(options.paths);
+    return options.to === undefined
+      ? this.#restoreInPlace(row, selection, options)
+      : this.#restoreElsewhere(row, selection, { ...options, to: resolve(options.to) });
+  }
+
+  /**
+   * Deletes a snapshot, and the contents that no snapshot names for a day or longer.
+   *
+   * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_PINNED`.
+   */
+  async delete(
+    reference: string | number,
+    options: Waiting & { readonly force?: boolean; readonly dryRun?: boolean } = {},
+  ): Promise<DeletedSnapshot> {
+    const { journal, now } = this.#host;
+    this.#host.refuseClosed();
+    const deleting = (): Promise<DeletedSnapshot> =>
+      this.#host.exclusively(options, async (epoch) => {
+        const row = this.#find(reference);
+        if (row.isPinned && options.force !== true) throw pinned(row);
+        const snapshot = toSnapshot(row);
+        if (options.dryRun === true) return { snapshot, collected: { objects: 0, blocked: null } };
+        journal.snapshots.remove(row.id, epoch);
+        using objects = this.#openObjects();
+        const pace = new Pace(options.signal);
+        const beforeMs = now() - unnamedObjectAgeMs;
+        return { snapshot, collected: await collectObjects({ journal, objects, pace, beforeMs }) };
+      });
+    return this.#explaining('delete a snapshot of', deleting);
+  }
+
+  // --- inside --------------------------------------------------------------------------------
+
+  async #restoreInPlace(
+    row: SnapshotRow,
+    selection: PathSelection,
+    options: RestoreOptions,
+  ): Promise<Restored> {
+    const { message = `Restore snapshot ${row.name ?? String(row.id)}`, dryRun = false } = options;
+    const notRestored: NotRestored[] = [];
+    using objects = this.#openObjects();
+    const receipt = await this.#explaining('restore', () =>
+      this.#host.commit({ ...options, message, dryRun }, new Map(), async (tx) => {
+        const looking = this.#looking(options.signal, 'scan');
+        const taking = this.#taking(looking, row.patterns, row);
+        const scanned = await scanCurrent(taking, objects);
+        const read = listingReader(objects);
+        const current = { sha256: scanned.sha256, read: listingReader(objects, scanned.listings) };
+        await requireSelected(selection, [current, { sha256: row.sha256, read }]);
+        const plan = await planRestore({
+          current,
+          target: { sha256: row.sha256, read },
+          selection,
+        });
+        notRestored.push(...plan.notRestored, ...(await carryOut(plan.steps, tx, objects)));
+      }),
+    );
+    const snapshot = toSnapshot(row);
+    return { snapshot, transaction: receipt.transaction, to: null, written: 0, notRestored };
+  }
+
+  async #restoreElsewhere(
+    row: SnapshotRow,
+    selection: PathSelection,
+    { to, signal, dryRun = false }: RestoreOptions & { readonly to: string },
+  ): Promise<Restored> {
+    const { directory, directoryMode, newId } = this.#host;
+    const { sha256 } = row;
+    return this.#working('restore', async () => {
+      using objects = this.#openObjects();
+      const read = listingReader(objects);
+      await requireSelected(selection, [{ sha256, read }]);
+      const looking = this.#looking(signal, 'write');
+      const { notRestored, written } = await restoreElsewhere({
+        looking,
+        objects,
+        read,
+        sha256,
+        selection,
+        to,
+        enginePath: directory.storePath,
+        newId,
+        mode: directoryMode,
+        isDryRun: dryRun,
+        onProgress: this.#onProgress('write'),
+      });
+      return { snapshot: toSnapshot(row), transaction: null, to, written, notRestored };
+    });
+  }
+
+  /** Closing waits for it; what the system refuses comes out as an `EngineError`. */
+  async #working<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    return this.#explaining(doing, () => this.#host.during(work));
+  }
+
+  async #explaining<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw fromSystemErrorOnly(error, doing, this.#host.directory.rootPath);
+    }
+  }
+
+  #rowOf(reference: string | number): SnapshotRow {
+    this.#host.refuseClosed();
+    return this.#find(reference);
+  }
+
+  #find(reference: string | number): SnapshotRow {
+    const { snapshots } = this.#host.journal;
+    const text = String(reference);
+    const row =
+      text === latest
+        ? snapshots.newest()
+        : /^\d+$/.test(text)
+          ? snapshots.byId(Number(text))
+          : snapshots.byName(text);
+    if (row !== undefined) return row;
+    throw new EngineError('SNAPSHOT_NOT_FOUND', `there is no snapshot ${JSON.stringify(text)}`, {
+      hint: 'List them with: skillmeat snapshot list',
+    });
+  }
+
+  #taking(
+    looking: Looking,
+    patterns: readonly string[],
+    { fileBytesMax, ...waiting }: Waiting & { readonly fileBytesMax?: number | undefined },
+  ): TakingSnapshot {
+    const { bootId, directory, journal, now, newId, exclusively } = this.#host;
+    return {
+      bootId,
+      directory,
+      journal,
+      looking,
+      rules: { patterns, fileBytesMax },
+      now,
+      newId,
+      openObjects: () => this.#openObjects(),
+      exclusively: (work) => exclusively(waiting, work),
+      onProgress: this.#onProgress('scan'),
+    };
+  }
+
+  #looking(signal: AbortSignal | undefined, phase: 'scan' | 'write'): Looking {
+    const pace = new Pace(signal);
+    pace.onTurn = (): void => {
+      if (phase === 'write') this.#onProgress(phase)(0);
+    };
+    return { files: this.#host.directory.files, pace };
+  }
+
+  #onProgress(phase: 'scan' | 'write'): (done: number) => void {
+    const { rootPath: root } = this.#host.directory;
+    return (done) => {
+      publish('skillmeat:progress', { root, phase, done, total: undefined });
+    };
+  }
+
+  #openObjects(): ObjectStore {
+    const { directory, newId, compression = compressionLevelDefault } = this.#host;
+    const { files, store, root } = directory;
+    return new ObjectStore({ files, store, root, level: compression, newId });
+  }
+}
+
+/** A path that is nowhere is a mistake, not nothing to do. */
+async function requireSelected(
+  { exact }: PathSelection,
+  trees: readonly { readonly sha256: SnapshotRow['sha256']; readonly read: ReadListing }[],
+): Promise<void> {
+  for (const path of exact) {
+    let isThere = false;
+    for (const { read, sha256 } of trees) {
+      isThere ||= (await findEntry(read, sha256, path)) !== undefined;
+    }
+    if (!isThere) throw notInSnapshot(path);
+  }
+}
+
+function pinned({ id, name }: SnapshotRow): EngineError {
+  return new EngineError('SNAPSHOT_PINNED', `snapshot ${name ?? String(id)} is pinned`, {
+    hint: 'Delete it all the same with: skillmeat snapshot delete --force',
+  });
+}

@@ -1,0 +1,193 @@
+import { captureFile } from './capture-file.js';
+import { collecting, collectionCount, endCollection } from './collect-objects.js';
+import { EngineError } from './errors.js';
+import { ignoreFileName, type IgnoreRules, readPatterns } from './ignore-rules.js';
+import type { Looking } from './inspect.js';
+import type { Journal } from './journal.js';
+import { snapshotTriesMax } from './limits.js';
+import type { ObjectStore } from './object-store.js';
+import { type Scanned, scan } from './scan.js';
+import { type CacheKey, loadSeen, saveSeen } from './scan-cache.js';
+import type { NewSnapshot, SnapshotRow } from './snapshot-table.js';
+import { listingReader } from './snapshot-tree.js';
+import type { StoreDirectory } from './store-directory.js';
+
+/*
+ * 1. Without the lock: scan, and store what the last scan did not see.
+ * 2. One barrier for all of it (I2).
+ * 3. Under the lock: if objects were collected meanwhile, begin again. Else the row, synced: the
+ *    snapshot is there. A crash before leaves objects that no snapshot names.
+ * 4. Note what was seen, for the next scan.
+ */
+
+export interface TakingSnapshot {
+  readonly directory: StoreDirectory;
+  readonly journal: Journal;
+  /** This boot of this machine. */
+  readonly bootId: string;
+  readonly looking: Looking;
+  readonly rules: IgnoreRules;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly newId: () => string;
+  readonly openObjects: () => ObjectStore;
+  /** Runs under the lock, with the epoch. */
+  readonly exclusively: <T>(work: (epoch: number) => Promise<T>) => Promise<T>;
+  readonly onProgress: (done: number) => void;
+}
+
+export interface TakenSnapshot<Row> {
+  readonly row: Row;
+  readonly scanned: Scanned;
+  readonly added: ObjectStore['added'];
+}
+
+export type SnapshotWords = Pick<NewSnapshot, 'name' | 'message' | 'tags' | 'isPinned'>;
+
+/** Stores the directory as it is now. @throws {EngineError} `SNAPSHOT_EXISTS`, `SOURCE_CHANGED`, … */
+export async function takeSnapshot(
+  taking: TakingSnapshot,
+  words: SnapshotWords,
+): Promise<TakenSnapshot<SnapshotRow>> {
+  for (let tries = 0; tries < snapshotTriesMax; tries += 1) {
+    using objects = taking.openObjects();
+    const taken = await tryOnce(taking, words, objects);
+    if (taken !== undefined) return taken;
+  }
+  throw new EngineError('SOURCE_CHANGED', 'objects were removed again and again meanwhile', {
+    hint: 'Wait until no other program deletes snapshots, and try again.',
+  });
+}
+
+async function tryOnce(
+  taking: TakingSnapshot,
+  words: SnapshotWords,
+  objects: ObjectStore,
+): Promise<TakenSnapshot<SnapshotRow> | undefined> {
+  const { directory, journal, looking, newId } = taking;
+  const { files } = looking;
+  const collections = collectionCount(journal);
+  // Made before the scan, so that the cache can say of which objects it speaks.
+  objects.prepare();
+  const key = cacheKey(taking, objects, collections);
+  const seen = loadSeen(files, directory.store, key);
+  const scanned = await scan({
+    ...scanningOf(taking, objects),
+    seen,
+    capture: (place, path) => captureFile(files, { place, path }, objects),
+  });
+  for (const [sha256, listing] of scanned.listings) {
+    if (looking.pace.isDue()) await looking.pace.turn();
+    await objects.put(listing, sha256);
+  }
+  await flush(taking, objects);
+  const row = await taking.exclusively(async (epoch) => {
+    if (endCollection(journal) !== collections) return undefined;
+    refuseTaken(journal, words.name);
+    return journal.snapshots.add(toNewSnapshot(taking, words, scanned), epoch);
+  });
+  if (row === undefined) return undefined;
+  saveSeen(files, directory.store, { key, seen: scanned.seen, draftName: newId() });
+  return { row, scanned, added: objects.added };
+}
+
+/** Tells what a snapshot would hold. Writes nothing. */
+export async function lookForSnapshot(
+  taking: TakingSnapshot,
+  words: SnapshotWords,
+): Promise<TakenSnapshot<NewSnapshot>> {
+  using objects = taking.openObjects();
+  refuseTaken(taking.journal, words.name);
+  const scanned = await scanCurrent(taking, objects);
+  return { row: toNewSnapshot(taking, words, scanned), scanned, added: objects.added };
+}
+
+/** Scans the directory and stores nothing. */
+export async function scanCurrent(
+  taking: Omit<TakingSnapshot, 'exclusively' | 'openObjects'>,
+  objects: ObjectStore,
+): Promise<Scanned> {
+  const { directory, journal, looking } = taking;
+  const { files } = looking;
+  const key = cacheKey(taking, objects, collectionCount(journal));
+  return scan({
+    ...scanningOf(taking, objects),
+    seen: loadSeen(files, directory.store, key),
+    capture: (place, path) => captureFile(files, { place, path }, undefined),
+  });
+}
+
+/** Returns what the directory's ignore file says. */
+export async function readIgnoreFile({
+  looking: { files },
+  directory: { root },
+}: Pick<TakingSnapshot, 'looking' | 'directory'>): Promise<readonly string[]> {
+  const place = { directory: root, name: ignoreFileName };
+  const stat = files.stat(place);
+  if (stat?.kind !== 'file') return [];
+  const file = files.openForReading(place);
+  try {
+    const buffer = Buffer.alloc(Math.min(stat.size, ignoreFileBytesMax));
+    const text = buffer.subarray(0, files.readSync(file, buffer)).toString();
+    return readPatterns(text);
+  } finally {
+    files.closeFile(file);
+  }
+}
+
+const ignoreFileBytesMax = 1_048_576;
+
+function scanningOf(
+  {
+    directory,
+    looking,
+    rules,
+    now,
+    onProgress,
+  }: Omit<TakingSnapshot, 'exclusively' | 'openObjects'>,
+  objects: ObjectStore,
+): Omit<Parameters<typeof scan>[0], 'seen' | 'capture'> {
+  const readListing = listingReader(objects);
+  return { looking, root: directory.root, rules, now, readListing, onProgress };
+}
+
+function cacheKey(
+  { bootId, journal }: Pick<TakingSnapshot, 'bootId' | 'journal'>,
+  objects: ObjectStore,
+  collections: number,
+): CacheKey {
+  const store = String(journal.meta('uuid'));
+  return { store, collections, boot: bootId, objects: objects.identity };
+}
+
+function toNewSnapshot(
+  { journal, rules, now }: TakingSnapshot,
+  words: SnapshotWords,
+  { sha256, counts }: Scanned,
+): NewSnapshot {
+  return { ...words, createdAt: now(), head: journal.head().id, sha256, ...counts, ...rules };
+}
+
+function refuseTaken(journal: Journal, name: string | undefined): void {
+  if (name === undefined || journal.snapshots.byName(name) === undefined) return;
+  throw new EngineError('SNAPSHOT_EXISTS', `there is a snapshot named ${JSON.stringify(name)}`, {
+    hint: 'Choose another name, or delete that one first.',
+  });
+}
+
+/** I10: what a failed sync was to cover may look well and be lost; nobody may find and trust it. */
+async function flush(
+  { journal, exclusively }: TakingSnapshot,
+  objects: ObjectStore,
+): Promise<void> {
+  try {
+    await objects.barrier();
+  } catch (error) {
+    await exclusively(() =>
+      collecting(journal, () => {
+        objects.removeAdded();
+      }),
+    ).catch(() => undefined);
+    throw error;
+  }
+}

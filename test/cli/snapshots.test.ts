@@ -1,0 +1,127 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { json, useCommandLine } from '../support/command.js';
+
+const cli = useCommandLine();
+
+beforeEach(async () => {
+  await cli.run(['txn', 'init']);
+  cli.write('a', 'one');
+  cli.write('d/b', 'b');
+});
+
+const snapshot = {
+  id: 1,
+  name: 'first',
+  message: 'why',
+  tags: ['t', 'u'],
+  isPinned: true,
+  createdAt: expect.stringMatching(/^\d{4}-.*Z$/) as string,
+  head: 0,
+  sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+  files: 2,
+  directories: 1,
+  links: 0,
+  bytes: 4,
+  leftOut: 0,
+};
+
+const create = ['snapshot', 'create', 'first', '-m', 'why', '--tag', 't', '--tag', 'u', '--pin'];
+
+describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
+  test('create, list, show and delete print their shapes', async () => {
+    const created = await cli.run([...prefix, ...create, '--json']);
+    expect(created).toMatchObject({ exitCode: 0, stderr: '' });
+    const added = { objects: 4, bytes: expect.any(Number) as number };
+    expect(json(created)).toEqual({ snapshot, added, leftOut: [] });
+    const listed = await cli.run([...prefix, 'snapshot', 'list', '--json']);
+    expect(json(listed)).toEqual({ snapshots: [snapshot] });
+    const shown = await cli.run([...prefix, 'snapshot', 'show', 'latest', '--json']);
+    expect(json(shown)).toEqual({ snapshot, paths: null });
+    const files = await cli.run([...prefix, 'snapshot', 'show', '1', '--files', '--json']);
+    const { paths } = json(files) as { paths: object[] };
+    expect(paths.map((path) => Object.values(path)[0])).toEqual(['a', 'd', 'd/b']);
+    expect(paths[0]).toEqual({
+      path: 'a',
+      kind: 'file',
+      mode: '0644',
+      size: 3,
+      sha256: '7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed',
+      target: null,
+      why: null,
+    });
+    const refused = await cli.run([...prefix, 'snapshot', 'delete', 'first', '--json']);
+    expect(refused.exitCode).toBe(4);
+    expect(json(refused)).toMatchObject({ error: { code: 'SNAPSHOT_PINNED' } });
+    const deleted = await cli.run([...prefix, 'snapshot', 'delete', 'first', '--force', '--json']);
+    expect(json(deleted)).toEqual({ snapshot, collected: { objects: 0, blocked: null } });
+  });
+
+  test('restore brings back what differs, and says what', async () => {
+    await cli.run([...prefix, ...create]);
+    cli.write('a', 'two');
+    const dry = await cli.run([...prefix, 'restore', 'first', '-n']);
+    expect(dry.stdout).toBe('Would change: 1 changed (1 replaced).\nM a\n');
+    expect(cli.read('a')).toBe('two');
+    const { exitCode, stdout } = await cli.run([...prefix, 'restore', 'first', '--json']);
+    expect(exitCode).toBe(0);
+    expect(json({ stdout } as never)).toEqual({
+      snapshot,
+      transaction: expect.objectContaining({ id: 1, message: 'Restore snapshot first' }) as object,
+      to: null,
+      written: 0,
+      notRestored: [],
+    });
+    expect(cli.read('a')).toBe('one');
+    const again = await cli.run([...prefix, 'snapshot', 'restore', '1']);
+    expect(again).toMatchObject({ exitCode: 0, stdout: 'Nothing to change.\n' });
+  });
+});
+
+test('restore --to writes a new directory, and refuses one that is there', async () => {
+  await cli.run(create);
+  const made = await cli.run(['restore', 'first', 'd', '--to', 'new']);
+  expect(made).toMatchObject({ exitCode: 0, stdout: `Wrote 2 paths to ${cli.at('new')}.\n` });
+  expect(cli.read('new/d/b')).toBe('b');
+  expect(existsSync(cli.at('new/a'))).toBe(false);
+  const again = await cli.run(['restore', 'first', '--to', 'new']);
+  expect(again.exitCode).toBe(4);
+  expect(again.stderr).toContain('[PATH_EXISTS]');
+});
+
+test('what cannot be restored is named, with exit code 3', async () => {
+  await cli.run(create);
+  cli.write('a', 'two');
+  const object = '76/92c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed';
+  writeFileSync(cli.at(`.skillmeat/objects/${object}`), 'bad');
+  const { exitCode, stderr } = await cli.run(['restore', 'first']);
+  expect(exitCode).toBe(3);
+  expect(stderr).toMatch(/^skillmeat: warning: not restored: a \(.*damaged/);
+  expect(cli.read('a')).toBe('two');
+});
+
+test('create tells people what it left out', async () => {
+  cli.write('.skillmeatignore', '*.log\n');
+  cli.write('x.log', 'log');
+  const { stdout } = await cli.run(['snapshot', 'create', '--ignore', 'd/', '--max-size', '1k']);
+  expect(stdout.replace(/\d+ bytes stored/, 'N bytes stored')).toBe(
+    'Took snapshot 1: 2 files, 9 bytes; N bytes stored anew.\nleft out: d (ignored)\nleft out: x.log (ignored)\n',
+  );
+  const dry = await cli.run(['snapshot', 'create', '-n']);
+  expect(dry.stdout).toMatch(/^Would hold 3 files, 10 bytes\.\n/);
+  expect((await cli.run(['snapshot', 'list'])).stdout.split('\n')).toHaveLength(2);
+});
+
+test.each([
+  [['snapshot', 'create', '12'], 4, 'SNAPSHOT_INVALID'],
+  [['snapshot', 'create', '--ignore', '../x'], 4, 'SNAPSHOT_INVALID'],
+  [['snapshot', 'create', '--max-size', 'big'], 2, 'USAGE'],
+  [['snapshot', 'show', 'none'], 4, 'SNAPSHOT_NOT_FOUND'],
+  [['restore'], 2, 'USAGE'],
+  [['restore', 'none'], 4, 'SNAPSHOT_NOT_FOUND'],
+  [['snapshot'], 2, 'USAGE'],
+])('%j is refused', async (args, exitCode, code) => {
+  const outcome = await cli.run([...args, '--json']);
+  expect(outcome.exitCode).toBe(exitCode);
+  expect(json(outcome)).toMatchObject({ error: { code } });
+});

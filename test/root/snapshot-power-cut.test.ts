@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { firstFew } from '../crash/recovered-state.js';
+import { Child, cleanUp, inParallel, makeDirectory, seededRandom } from '../support/processes.js';
+import type { PowerCutInput } from './children/power-cut-child.js';
+import type { SnapshotCutReport } from './children/snapshot-power-cut-child.js';
+import type { FileSystemVariant } from './disk/file-systems.js';
+import { compileDisk, inOwnNamespace, whyNoDisk } from './disk/recording-disk.js';
+
+/*
+ * Power cuts while snapshots are taken and deleted: see children/snapshot-power-cut-child.ts.
+ *
+ * SKILLMEAT_SNAPSHOT_CUTS: how many states of each variant.
+ */
+
+const states = Number(process.env['SKILLMEAT_SNAPSHOT_CUTS'] ?? 100);
+
+const variants: readonly FileSystemVariant[] = [
+  { name: 'ext4', type: 'ext4', mountOptions: [], native: 'auto' },
+  { name: 'ext4 without native', type: 'ext4', mountOptions: [], native: 'off' },
+  { name: 'ext4 data=writeback', type: 'ext4', mountOptions: ['data=writeback'], native: 'auto' },
+  { name: 'xfs', type: 'xfs', mountOptions: ['nouuid'], native: 'auto' },
+  { name: 'xfs without native', type: 'xfs', mountOptions: ['nouuid'], native: 'off' },
+  { name: 'btrfs', type: 'btrfs', mountOptions: [], native: 'auto' },
+];
+
+const whyNot = whyNoDisk(['mkfs.ext4', 'mkfs.xfs', 'mkfs.btrfs']);
+if (whyNot !== undefined) {
+  console.warn(`\n!!! NOT RUN: power cuts while snapshots are taken; ${whyNot}.\n`);
+}
+
+describe.skipIf(whyNot !== undefined)('after a power cut while snapshots are taken', () => {
+  const reports = new Map<string, SnapshotCutReport>();
+  let failures: readonly string[] = [];
+
+  beforeAll(async () => {
+    const { seed } = seededRandom('snapshots');
+    const program = compileDisk(makeDirectory());
+    const outcomes = await inParallel(variants, async (variant) => {
+      try {
+        reports.set(variant.name, await cutPower(variant, program, seed));
+        return [];
+      } catch (error) {
+        return [`${variant.name}: ${String(error)}`];
+      }
+    });
+    failures = outcomes.flat();
+    for (const [name, { possible, states: tried, restored }] of reports) {
+      console.log(
+        `power cut, snapshots, ${name}: ${String(tried)} of ${String(possible)} states, ${String(restored)} snapshots brought back`,
+      );
+    }
+  });
+  afterAll(cleanUp);
+
+  test('every variant is cut', () => {
+    expect(failures).toEqual([]);
+  });
+
+  test.each(variants)('$name keeps every acknowledged snapshot, whole', ({ name }) => {
+    const report = reports.get(name);
+    expect(firstFew(report?.violations ?? ['no report'])).toEqual([]);
+    expect(report?.restored ?? 0).toBeGreaterThan(0);
+  });
+});
+
+async function cutPower(
+  variant: FileSystemVariant,
+  program: string,
+  seed: number,
+): Promise<SnapshotCutReport> {
+  const input: PowerCutInput = {
+    variant,
+    directory: makeDirectory({ inMemory: true }),
+    program,
+    states,
+    recoveries: 0,
+    statesPerRecovery: 0,
+  };
+  const child = new Child('../../root/children/snapshot-power-cut-child.ts', input, {
+    under: inOwnNamespace,
+    environment: { NODE_OPTIONS: '--import tsx', SKILLMEAT_SEED: String(seed) },
+  });
+  await child.succeeded();
+  return JSON.parse(child.said('REPORT')[0] ?? '') as SnapshotCutReport;
+}
