@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { root } from './setup.js';
+import { driverName, root } from './setup.js';
 
 /** What makes a file system, and how it tells its version. */
 const makers = [
@@ -16,7 +16,7 @@ const makers = [
  * @returns {Record<string, string>} by what it is the version of
  */
 export function describeMachine() {
-  const sqlite = "new (require('better-sqlite3'))(':memory:').prepare('SELECT sqlite_version()')";
+  const sqlite = `new (require('${driverName()}'))(':memory:').prepare('SELECT sqlite_version()')`;
   const tools = makers.map(([program = '', option = '']) => [
     program,
     firstNumbered(program, [option]) ?? 'not installed',
@@ -28,7 +28,7 @@ export function describeMachine() {
     'Node.js': process.version,
     SQLite:
       firstNumbered(process.execPath, ['-p', `${sqlite}.pluck().get()`]) ?? 'it does not load',
-    'better-sqlite3': versionOf('node_modules/better-sqlite3/package.json'),
+    'better-sqlite3': versionOf(`node_modules/${driverName()}/package.json`),
     koffi: versionOf('node_modules/koffi/package.json'),
     ...Object.fromEntries(tools),
   };

@@ -127,8 +127,8 @@ function nativeModuleLoads() {
   return spawnSync(process.execPath, ['-e', script], { cwd: root }).status === 0;
 }
 
-/** As in src/engine/sqlite.ts. */
-function driverName() {
+/** The SQLite driver for this Node, as in src/engine/sqlite.ts. */
+export function driverName() {
   return Number.parseInt(process.versions.node, 10) < 22
     ? 'better-sqlite3-node20'
     : 'better-sqlite3';

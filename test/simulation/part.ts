@@ -31,6 +31,8 @@ const statesOfOne = 24;
 const statesOfPair = 12;
 const statesOfWorkload = 600;
 const workloadsAtOnce = 5;
+/** Progress is told each time so many more were seen. */
+const statesToTell = 25_000;
 
 type Arrangement = (operations: readonly Operation[]) => readonly Action[];
 
@@ -63,6 +65,7 @@ class Part {
   readonly #explorer: Explorer;
   #sequences = 0;
   #workloads = 0;
+  #told = 0;
 
   constructor(exploration: Exploration, explorer: Explorer) {
     this.#exploration = exploration;
@@ -147,6 +150,7 @@ class Part {
     statesMax: number,
   ): Promise<void> {
     this.#sequences += 1;
+    this.#tellProgress();
     const given = { actions, seed: this.#exploration.seed + this.#sequences };
     try {
       await this.#explorer.explore(profile, given, statesMax);
@@ -156,6 +160,18 @@ class Part {
     }
   }
 
+  /** A run that hangs, or is stopped by a limit of its host, has said how far it was. */
+  #tellProgress(): void {
+    const { size } = this.#explorer.seen;
+    if (size - this.#told < statesToTell) return;
+    this.#told = size;
+    const { part, parts } = this.#exploration;
+    console.error(
+      `part ${String(part + 1)} of ${String(parts)}: ${String(size)} states of ` +
+        `${String(this.#sequences)} sequences and ${String(this.#workloads)} random workloads`,
+    );
+  }
+
   async #exploreRandomly(): Promise<void> {
     const { seed, states, part, parts } = this.#exploration;
     const profile = fc.constantFrom(...profiles).map(named);
@@ -163,6 +179,7 @@ class Part {
       await fc.assert(
         fc.asyncProperty(profile, workload, async (on, given) => {
           this.#workloads += 1;
+          this.#tellProgress();
           await this.#explorer.explore(on, given, statesOfWorkload);
         }),
         { numRuns: workloadsAtOnce, seed: seed + part + round * parts },
