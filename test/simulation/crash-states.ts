@@ -86,24 +86,28 @@ function* prefixes(pending: readonly PendingChange[], random: Random): Generator
 function* withoutOneContent(pending: readonly PendingChange[]): Generator<Choice, void> {
   const contents = pending.filter(({ change }) => change.kind === 'data');
   for (const [n, missing] of contents.entries()) {
-    const changes = new Set(pending.filter((one) => !dependsOn(one, missing)));
+    const changes = without(missing, pending);
     yield { changes, description: `all but data ${String(n)}` };
     changes.add(missing);
     yield { changes, torn: missing, description: `all, data ${String(n)} torn` };
   }
 }
 
-/** Later writes to the same file; what names do does not hang on data. */
-function dependsOn(one: PendingChange, other: PendingChange): boolean {
-  return one === other || one.needs.some((needed) => dependsOn(needed, other));
+/**
+ * All but one change and those that need it: later writes to the same file, later names of the same entry.
+ * What is needed comes first in `pending`, so one pass finds all of them.
+ */
+function without(missing: PendingChange, pending: readonly PendingChange[]): Set<PendingChange> {
+  const lost = new Set([missing]);
+  for (const one of pending) if (one.needs.some((needed) => lost.has(needed))) lost.add(one);
+  return new Set(pending.filter((one) => !lost.has(one)));
 }
 
 function* unordered(pending: readonly PendingChange[], random: Random): Generator<Choice, void> {
   const isFew = pending.length <= systematicMax;
   for (const [n, one] of pending.entries()) {
     if (!isFew && random.below(pending.length) >= systematicMax) continue;
-    const rest = pending.filter((other) => !dependsOn(other, one));
-    yield { changes: new Set(rest), description: `all but change ${String(n)}` };
+    yield { changes: without(one, pending), description: `all but change ${String(n)}` };
     yield { changes: withNeeds([one]), description: `only change ${String(n)}` };
   }
   for (let n = 0; n < sampledChoices; n += 1) {
