@@ -13,7 +13,7 @@ import {
 } from './image.js';
 import { inspect, type Looking, statTree } from './inspect.js';
 import type { ChangeRow, Journal, TransactionRow, TransactionUpdate } from './journal.js';
-import { comparePaths, quote, type RelativePath } from './path.js';
+import { comparePaths, parentOf, quote, type RelativePath } from './path.js';
 import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, type RootTree } from './root-tree.js';
@@ -119,6 +119,8 @@ class Recovery {
   readonly #superseded: (SupersededPath & { readonly sequence: number })[] = [];
   /** Rows of the newest transaction whose paths are as they would be without it. */
   readonly #untouched = new Set<ChangeRow>();
+  /** Directories that were made here since the last barrier. */
+  readonly #fresh = new Set<RelativePath>();
   #changed = 0;
   /** Whether an earlier recovery was at work here. */
   #hasSpares = false;
@@ -584,8 +586,17 @@ class Recovery {
     for (const state of [...removals, ...others]) {
       if (pace.isDue()) await pace.turn();
       this.#trim();
+      const parent = parentOf(state.path);
+      if (parent !== undefined && this.#fresh.has(parent)) await this.#flushFresh();
       await this.#attempt([state], () => this.#actOn(state));
     }
+  }
+
+  /** The power could keep what moves into a directory, and take back the directory's own name. */
+  async #flushFresh(): Promise<void> {
+    const { looking, tree } = this.#context;
+    await looking.files.barrier(tree.root, 0);
+    this.#fresh.clear();
   }
 
   async #actOn(state: PathState): Promise<void> {
@@ -638,6 +649,7 @@ class Recovery {
         to.kind === 'directory' ? this.#makeSpare(hop, to) : this.#placeOf(source ?? hop);
       assert(ours !== undefined, 'the slot was surveyed');
       if (!(await this.#exchange(state, ours, theirs, source))) return false;
+      if (to.kind === 'directory') this.#fresh.add(state.path);
     }
     state.found = to;
     this.#changed += 1;

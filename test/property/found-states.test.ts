@@ -180,6 +180,19 @@ const found: readonly Found[] = [
     ],
     seed: 0,
   },
+  {
+    what: 'the power took back the name of a directory that a recovery had made, and kept what moved into it',
+    profile: 'worst-case POSIX, plain',
+    actions: [
+      transaction([{ op: 'directory to file', path: 'e', text: 'one' }]),
+      transaction([{ op: 'directory to file', path: 'd', text: 'one' }], {
+        edits: [{ how: 'delete', path: 'd/a', afterSteps: 4 }],
+        failingSync: 5,
+      }),
+    ],
+    seed: 1_476_321_242,
+    secondCrashes: { every: 1, states: 12 },
+  },
 ];
 
 test.each(found)('no longer: $what', async ({ profile: name, actions, seed, secondCrashes }) => {
