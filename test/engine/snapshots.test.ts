@@ -437,7 +437,8 @@ describe.each(modes)('native %s', (mode) => {
   });
 
   test('an edit within the tick of the clock is seen', async () => {
-    const store = await sandbox.open({ fileSystem: frozenTimes(mode) });
+    const now = Date.now();
+    const store = await sandbox.open({ fileSystem: frozenTimes(mode, now), now: () => now });
     sandbox.seed({ a: 'one' });
     await store.snapshots.create();
     // By now the file system gives the same size, inode and times to both.
@@ -626,8 +627,8 @@ function noise(size: number): Buffer {
 }
 
 /** The real file system, in whose eyes everything happens at one instant, which is now. */
-function frozenTimes(mode: Mode): FileSystem {
-  const instantNs = BigInt(Date.now()) * 1_000_000n + 1n;
+function frozenTimes(mode: Mode, now: number): FileSystem {
+  const instantNs = BigInt(now) * 1_000_000n + 1n;
   const frozen = (stat: Stat): Stat => ({ ...stat, modifiedNs: instantNs, changedNs: instantNs });
   return watchedFileSystem(mode, ({ method, values }, real) => {
     if (method === 'stat') {
