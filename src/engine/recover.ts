@@ -503,7 +503,11 @@ class Recovery {
     const isUnmoved = states.every((state) => {
       const { decision, error } = state;
       if (error !== undefined) return false;
-      if (decision.do === 'advance') return nextHop(state)?.move === move;
+      if (decision.do === 'advance') {
+        const hop = nextHop(state);
+        // Another program's file may have been there between two hops, and be lost with the power.
+        return hop?.move === move && isSameImage(state.found, hop.from);
+      }
       // A path of a replaced directory that stays equal decides nothing by itself.
       return decision.do === 'nothing' && isUnchangedBy(state, move);
     });

@@ -193,6 +193,22 @@ const found: readonly Found[] = [
     seed: 1_476_321_242,
     secondCrashes: { every: 1, states: 12 },
   },
+  {
+    what: 'a file that another program made between two transactions, lost with the power, was to be exchanged',
+    profile: 'worst-case POSIX',
+    actions: [
+      transaction([{ op: 'swap', one: 'd/a', other: 'd/a' }], {
+        edits: [{ how: 'in place', path: 'd/a', afterSteps: 0 }],
+        held: 'd/a',
+      }),
+      transaction([{ op: 'write', path: 'd/a', text: 'one' }], {
+        edits: [{ how: 'in place', path: 'd/a', afterSteps: 0 }],
+        held: 'd/a',
+      }),
+      { do: 'undo', edits: [] },
+    ],
+    seed: 0,
+  },
 ];
 
 test.each(found)('no longer: $what', async ({ profile: name, actions, seed, secondCrashes }) => {
