@@ -27,6 +27,7 @@ const hangMs = 7_200_000;
 test('whatever a crash leaves, recovery keeps every promise', { timeout: hangMs }, async () => {
   const explored = await explore({ seed, states }, processes);
   const { count, countOf, sequences, workloads, blocked, violation, violatedOn } = explored;
+  const { takenForTorn } = explored;
   for (const { name, calls } of profiles) {
     for (const kind of crashKinds) {
       testify({
@@ -41,7 +42,7 @@ test('whatever a crash leaves, recovery keeps every promise', { timeout: hangMs 
   }
   console.log(
     `${String(count)} different crash states of ${String(sequences)} sequences and ${String(workloads)} random workloads ` +
-      `(${String(blocked)} blocked by foreign edits); SKILLMEAT_STATES_SEED=${String(seed)}`,
+      `(${String(blocked)} blocked by foreign edits, ${String(takenForTorn)} that show the open limit of one flush); SKILLMEAT_STATES_SEED=${String(seed)}`,
   );
   expect(violation).toBeUndefined();
   expect(count).toBeGreaterThanOrEqual(states);

@@ -16,6 +16,8 @@ export interface Exploration {
 export interface Explored {
   readonly seen: readonly SeenHashes[];
   readonly blocked: number;
+  /** States that showed the open limit of the one flush; see the oracle. */
+  readonly takenForTorn: number;
   /** Sequences of one, two and three operations, and random workloads. */
   readonly sequences: number;
   readonly workloads: number;
@@ -54,6 +56,7 @@ export async function explore(
     countOf: (profile, crashed) =>
       countDifferent(seen.filter((one) => one.profile === profile && one.crashed === crashed)),
     blocked: sum((one) => one.blocked),
+    takenForTorn: sum((one) => one.takenForTorn),
     sequences: sum((one) => one.sequences),
     workloads: sum((one) => one.workloads),
     violatedOn: explored.flatMap((one) => one.violatedOn),

@@ -59,6 +59,7 @@ export class Explorer implements Disposable {
   readonly #seenStates = new Map<string, SeenStates>();
   readonly #violatedOn = new Set<string>();
   #blocked = 0;
+  #takenForTorn = 0;
 
   constructor(secondCrashes: SecondCrashes = fewSecondCrashes) {
     this.#secondCrashes = secondCrashes;
@@ -89,6 +90,11 @@ export class Explorer implements Disposable {
   /** How many left a transaction that another program's edit blocks. */
   get blocked(): number {
     return this.#blocked;
+  }
+
+  /** How many showed the open limit of the one flush; see the oracle. */
+  get takenForTorn(): number {
+    return this.#takenForTorn;
   }
 
   /**
@@ -122,10 +128,18 @@ export class Explorer implements Disposable {
     for (const moment of moments) {
       for (const state of crashStates(moment, profile, random)) candidates.push({ state, moment });
     }
+    const expected = {
+      images,
+      known,
+      reorders: profile.order === 'any',
+      onLimit: (): void => {
+        this.#takenForTorn += 1;
+      },
+    };
     const share = statesMax / candidates.length;
     for (const { state, moment } of candidates) {
       if (random.below(1_000) >= share * 1_000) continue;
-      await this.#check(profile, state, { images, known, moment }, random);
+      await this.#check(profile, state, { ...expected, moment }, random);
     }
   }
 

@@ -80,10 +80,11 @@ class Part {
     } catch (error) {
       violation = error instanceof Error ? `${error.message}\n${causes(error)}` : String(error);
     }
-    const { seenStates, blocked, violatedOn } = this.#explorer;
+    const { seenStates, blocked, takenForTorn, violatedOn } = this.#explorer;
     return {
       seen: seenStates.map((seen) => ({ ...seen, hashes: [...seen.hashes] })),
       blocked,
+      takenForTorn,
       sequences: this.#sequences,
       workloads: this.#workloads,
       violatedOn: [...violatedOn],
