@@ -30,6 +30,8 @@ const syncsOfOne = 4;
 const statesOfOne = 24;
 const statesOfPair = 12;
 const statesOfWorkload = 600;
+/** Parts see some states twice, each for itself: so many times its share is looked at by each. */
+const overlap = 1.01;
 const workloadsAtOnce = 5;
 /** Progress is told each time so many more were seen. */
 const statesToTell = 25_000;
@@ -176,7 +178,7 @@ class Part {
   async #exploreRandomly(): Promise<void> {
     const { seed, states, part, parts } = this.#exploration;
     const profile = fc.constantFrom(...profiles).map(named);
-    for (let round = 0; this.#explorer.seen.size < states / parts; round += 1) {
+    for (let round = 0; this.#explorer.seen.size < (states / parts) * overlap; round += 1) {
       await fc.assert(
         fc.asyncProperty(profile, workload, async (on, given) => {
           this.#workloads += 1;
