@@ -50,6 +50,7 @@ export function openStoreDirectory(options: OpenStoreDirectoryOptions): StoreDir
     const stage = openOwn(files, { directory: store, name: 'stage' }, options.rootPath);
     opened.push(stage);
     const quarantine = openOwn(files, { directory: store, name: 'quarantine' }, options.rootPath);
+    opened.push(quarantine);
     const foldsNames = foldsCase(files, root);
     const rootPath = files.pathOf({ directory: root, name: '.' });
     const storePath = files.pathOf({ directory: root, name: engineDirectoryName });
