@@ -1,5 +1,6 @@
 // A process of the demo that starts a transaction and is killed in the middle of it: nothing is
 // simulated but the moment.
+import { subscribe } from 'node:diagnostics_channel';
 import { openStore } from '../dist/engine/index.js';
 import { NodeFileSystem } from '../dist/engine/node-file-system.js';
 
@@ -8,42 +9,33 @@ import { NodeFileSystem } from '../dist/engine/node-file-system.js';
  * @property {string} root
  * @property {string} message
  * @property {Record<string, string>} files What the transaction writes.
- * @property {'barrier' | 'exchange'} call The call that this process does not survive:
- * `barrier` comes right before the commit, an `exchange` per replaced file after it.
- * @property {number} survived How many such calls succeed before.
+ * @property {'staged' | number} diesAt When everything is staged, right before the commit; or after
+ * it, when so many files were replaced.
  */
 
 /** @type {Fate} */
-const { root, message, files, call, survived } = JSON.parse(process.argv[2] ?? '');
-let left = survived;
+const { root, message, files, diesAt } = JSON.parse(process.argv[2] ?? '');
+let replaced = 0;
 
-/** @param {Fate['call']} made */
-function dieAt(made) {
-  if (made !== call) return;
-  if (left === 0) process.kill(process.pid, 'SIGKILL');
-  left -= 1;
+function die() {
+  process.kill(process.pid, 'SIGKILL');
 }
 
 class FatalFileSystem extends NodeFileSystem {
   /**
    * @override
-   * @param {Parameters<NodeFileSystem['barrier']>} given
-   */
-  async barrier(...given) {
-    dieAt('barrier');
-    await super.barrier(...given);
-  }
-
-  /**
-   * @override
    * @param {Parameters<NodeFileSystem['exchange']>} given
    */
   exchange(...given) {
-    dieAt('exchange');
+    if (replaced === diesAt) die();
+    replaced += 1;
     super.exchange(...given);
   }
 }
 
+subscribe('skillmeat:transaction', (event) => {
+  if (/** @type {{ phase: string }} */ (event).phase === diesAt) die();
+});
 const fileSystem = new FatalFileSystem({ native: 'auto' });
 const store = await openStore(root, { fileSystem });
 await store.transact({ message }, async (tx) => {

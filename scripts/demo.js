@@ -129,8 +129,8 @@ const areSame = (files, expected) => {
 const title = (text) => console.log(`\n${text}`);
 
 /**
- * Starts an update in another process, which is killed at that call.
- * @param {Pick<import('./demo-victim.js').Fate, 'message' | 'files' | 'call' | 'survived'>} fate
+ * Starts an update in another process, which is killed in the middle of it.
+ * @param {Pick<import('./demo-victim.js').Fate, 'message' | 'files' | 'diesAt'>} fate
  */
 function updateAndDie(fate) {
   const victim = path.join(import.meta.dirname, 'demo-victim.js');
@@ -160,7 +160,7 @@ async function install() {
 
 async function dieBeforeCommit() {
   title('2. Update it to version 2 in another process, which is killed just before the commit.');
-  updateAndDie({ message: 'Update review', files: review(2), call: 'barrier', survived: 0 });
+  updateAndDie({ message: 'Update review', files: review(2), diesAt: 'staged' });
   check('not one file of version 2 is to be seen', areSame(readFiles(), review(1)));
   const { head } = await withStore((store) => store.status());
   check('opened again: there is no second transaction', head === 1);
@@ -169,7 +169,7 @@ async function dieBeforeCommit() {
 async function dieAfterCommit() {
   title('3. The same again, killed after the commit, when 2 of 5 files were replaced.');
   const message = 'Update review to version 2';
-  updateAndDie({ message, files: review(2), call: 'exchange', survived: 2 });
+  updateAndDie({ message, files: review(2), diesAt: 2 });
   const found = readFiles();
   const report = await withStore(async (store) => store.recoveryOnOpen);
   const recovered = readFiles();
