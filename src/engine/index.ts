@@ -10,7 +10,7 @@ export {
 } from './errors.js';
 export type { EngineEvents } from './events.js';
 export type { Capabilities } from './file-system.js';
-export type { ContentHash } from './hash.js';
+export { ContentHasher, type ContentHash } from './hash.js';
 export type {
   AbsentImage,
   DirectoryImage,
