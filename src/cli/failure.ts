@@ -30,10 +30,8 @@ export interface Failure {
 export async function toFailure(error: unknown): Promise<Failure> {
   if (error instanceof UsageError) return usageFailure(error.message, error.hint);
   // Loaded only now: a command line that is refused needs no engine.
-  const [{ isEngineError }, { isCollectionError }] = await Promise.all([
-    import('../engine/index.js'),
-    import('../collection/index.js'),
-  ]);
+  const { isEngineError } = await import('../engine/index.js');
+  const { isCollectionError } = await import('../collection/index.js');
   if (isEngineError(error) || isCollectionError(error)) {
     const { code, message, path = null, hint = null, conflicts } = error;
     const failure = { code, message, path, hint, exitCode: exitCodes[code] };
