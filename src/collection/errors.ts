@@ -1,39 +1,50 @@
+import type { PathConflict } from '../engine/index.js';
+
 /**
- * What to do with an error of a collection: each code is public and stable, messages are not. What
- * the engine says comes out as an `EngineError`.
+ * What to do with an error of a collection: each code is public and stable, messages are not.
+ * What the engine finds it says itself, with an `EngineError`.
  */
 export type CollectionErrorCode =
+  // the collection
   | 'COLLECTION_NOT_FOUND'
-  | 'COLLECTION_EXISTS'
   | 'COLLECTION_UNREADABLE'
   | 'COLLECTION_NAME_INVALID'
   | 'CONFIG_INVALID'
   | 'TOML_INVALID'
   | 'TOML_LAYOUT_UNSUPPORTED'
+  // its artifacts
   | 'ARTIFACT_NAME_INVALID'
   | 'ARTIFACT_TYPE_INVALID'
   | 'ARTIFACT_NOT_FOUND'
   | 'ARTIFACT_AMBIGUOUS'
   | 'ARTIFACT_EXISTS'
   | 'ARTIFACT_MODIFIED'
-  | 'NOTHING_TO_IMPORT';
+  | 'NOTHING_TO_IMPORT'
+  // where an artifact comes from
+  | 'SOURCE_INVALID'
+  | 'SOURCE_NOT_FOUND'
+  | 'SOURCE_VERSION_NOT_FOUND'
+  | 'SOURCE_DENIED'
+  | 'FETCH_FAILED'
+  | 'GIT_MISSING'
+  | 'ARTIFACT_REFUSED';
 
 export interface CollectionErrorDetails {
-  /** The path, artifact or source that the error is about. */
+  /** What the error is about, as the caller named it: a source, a path, an artifact. */
   readonly path?: string | undefined;
   readonly cause?: unknown;
   /** What the user can do next, as one sentence. */
   readonly hint?: string | undefined;
-  /** Everything that is in the way, when it may be more than one. */
-  readonly conflicts?: readonly { readonly path: string; readonly why: string }[] | undefined;
+  /** Everything that is in the way, when it may be more than one thing. */
+  readonly conflicts?: readonly PathConflict[] | undefined;
 }
 
-/** What the collection layer throws on purpose, besides `TypeError` for wrong arguments. */
+/** The only error that the collection layer throws on purpose, besides the engine's and `TypeError`. */
 export class CollectionError extends Error {
   readonly code: CollectionErrorCode;
   readonly path: string | undefined;
   readonly hint: string | undefined;
-  readonly conflicts: readonly { readonly path: string; readonly why: string }[];
+  readonly conflicts: readonly PathConflict[];
 
   constructor(code: CollectionErrorCode, message: string, details: CollectionErrorDetails = {}) {
     super(message, details.cause === undefined ? {} : { cause: details.cause });
