@@ -45,7 +45,8 @@ export async function statusOf(
   };
 }
 
-function stateOf(
+/** What an artifact's findings come to. */
+export function stateOf(
   { name, type, path }: Artifact,
   findings: readonly CollectionFinding[],
 ): ArtifactState {

@@ -11,18 +11,23 @@ import {
   type Artifact,
   type ArtifactKey,
   artifactTypes,
+  type ArtifactType,
   idOf,
-  isArtifactType,
   keyOf,
   parseArtifactName,
   timeText,
 } from './artifact.js';
 import { type CollectionFiles, readFiles, readFilesTogether } from './collection-files.js';
-import { type CollectionStatus, statusOf } from './collection-status.js';
+import {
+  type ArtifactStatus,
+  type CollectionStatus,
+  stateOf,
+  statusOf,
+} from './collection-status.js';
 import { commitRule } from './commit-rule.js';
 import { Draft, type NewArtifact } from './draft.js';
 import { CollectionError } from './errors.js';
-import { findArtifacts, type SkippedPath } from './find-artifacts.js';
+import { findArtifacts, type FoundArtifacts, type SkippedPath } from './find-artifacts.js';
 import { type CollectionFinding, findingsOf, isInside } from './findings.js';
 import { LiveView } from './live-view.js';
 import { LockFile, lockName, newLock } from './lock-file.js';
@@ -76,6 +81,22 @@ export class CollectionReader {
   /** Compares everything with the lock. */
   async status(): Promise<CollectionStatus> {
     return statusOf(await this.files(), this.#view);
+  }
+
+  /** Compares one artifact with the lock. */
+  async artifactStatus(key: ArtifactKey): Promise<ArtifactStatus> {
+    const files = await this.files();
+    const artifact = files.manifest.get(key);
+    if (artifact === undefined) throw new Error(`bug: ${key} is in the manifest`);
+    const findings = await findingsOf(files, this.#view, new Set([key]));
+    return { artifact, state: stateOf(artifact, findings) };
+  }
+
+  /** What {@link Collection.import} would take for artifacts. @throws `NOTHING_TO_IMPORT`. */
+  async lookForArtifacts(markdown?: ArtifactType): Promise<FoundArtifacts> {
+    const search = await findArtifacts(this.#view, { markdown });
+    if (search.found.length === 0) throw nothingToImport(this.root);
+    return search;
   }
 
   /** What breaks the rules C1–C5. */
@@ -147,7 +168,7 @@ export class Collection implements AsyncDisposable {
     ...options
   }: ChangeOptions & {
     readonly name: string;
-    readonly markdown?: keyof typeof artifactTypes | undefined;
+    readonly markdown?: ArtifactType | undefined;
   }): Promise<ImportedArtifacts> {
     let skipped: readonly SkippedPath[] = [];
     const change = await this.#change(
@@ -369,9 +390,4 @@ function nothingToImport(root: string): CollectionError {
     path: root,
     hint: `Skills have a SKILL.md; other artifacts lie in ${directories.join(', ')}. Use --as TYPE for other Markdown files.`,
   });
-}
-
-/** Returns the shape that artifacts of this type have; types of other programs have any. */
-export function shapeOf(type: string): 'file' | 'directory' | 'either' {
-  return isArtifactType(type) ? artifactTypes[type].shape : 'either';
 }

@@ -7,6 +7,7 @@ import type { PathConflict } from '../engine/index.js';
 export type CollectionErrorCode =
   // the collection
   | 'COLLECTION_NOT_FOUND'
+  | 'COLLECTION_EXISTS'
   | 'COLLECTION_UNREADABLE'
   | 'COLLECTION_NAME_INVALID'
   | 'CONFIG_INVALID'

@@ -20,6 +20,13 @@ export {
   type ImportedArtifacts,
   openCollection,
 } from './collection.js';
+export {
+  activeCollection,
+  configName,
+  defaultCollectionName,
+  parseCollectionName,
+  withActiveCollection,
+} from './config.js';
 export type { ArtifactState, ArtifactStatus, CollectionStatus } from './collection-status.js';
 export type { Draft, NewArtifact, Provenance } from './draft.js';
 export {
@@ -28,7 +35,7 @@ export {
   type CollectionErrorDetails,
   isCollectionError,
 } from './errors.js';
-export type { FoundArtifact, SkippedPath } from './find-artifacts.js';
+export type { FoundArtifact, FoundArtifacts, SkippedPath } from './find-artifacts.js';
 export type { CollectionFinding, CollectionRule } from './findings.js';
 export type { LockEntry, LockFile } from './lock-file.js';
 export { type CollectionFacts, type Manifest, manifestName } from './manifest.js';
