@@ -65,10 +65,27 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
   diff: ['text'],
 };
 
+/** What only the named collection modules may import. */
+const collectionHomes: Readonly<Record<string, readonly string[]>> = {
+  'node:fs': ['live-view'],
+};
+
+const layerHomes: Readonly<Record<string, typeof engineHomes>> = {
+  engine: engineHomes,
+  collection: collectionHomes,
+};
+
 /** What the modules of a layer may import from outside: a layer's index, packages, and Node where `node:` is listed. */
 const layerImports = {
   engine: ['node:', ...Object.keys(engineHomes), 'valibot'],
-  collection: ['engine/index.ts', 'node:path', 'smol-toml', 'valibot', 'fast-glob'],
+  collection: [
+    'engine/index.ts',
+    'node:path',
+    'smol-toml',
+    'valibot',
+    'fast-glob',
+    ...Object.keys(collectionHomes),
+  ],
   cli: ['engine/index.ts', 'collection/index.ts', 'commander', 'node:'],
 } as const satisfies Record<string, readonly string[]>;
 
@@ -122,8 +139,8 @@ function importViolations(file: string, name: string): readonly string[] {
   if (!allowed.includes(target) && !(target.startsWith('node:') && allowed.includes('node:'))) {
     return forbidden;
   }
-  const homes = layer === 'engine' ? engineHomes[target] : undefined;
-  return homes === undefined || homes.includes(engineName(file)) ? [] : forbidden;
+  const homes = layerHomes[layer]?.[target];
+  return homes === undefined || homes.includes(nameInLayer(file)) ? [] : forbidden;
 }
 
 function textViolations({ file, text }: Module): readonly string[] {
@@ -166,12 +183,12 @@ function isLayer(layer: string): layer is keyof typeof layerImports {
   return layer in layerImports;
 }
 
-function engineName(file: string): string {
-  return file.replace(/^engine\//, '').replace(/\.ts$/, '');
+function nameInLayer(file: string): string {
+  return file.replace(/^[^/]+\//, '').replace(/\.ts$/, '');
 }
 
 function rowOf(file: string): number {
-  return engineRows.findIndex((row) => row.includes(engineName(file)));
+  return engineRows.findIndex((row) => row.includes(nameInLayer(file)));
 }
 
 const source = path.join(import.meta.dirname, '..', 'src');

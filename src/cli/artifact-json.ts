@@ -30,7 +30,7 @@ export function toJsonChange({ receipt, artifacts }: CollectionChange): object {
   return { ...toJsonReceipt(receipt), artifacts: artifacts.map(toJsonId) };
 }
 
-export function toJsonId(key: ArtifactKey): object {
+function toJsonId(key: ArtifactKey): object {
   const { name, type } = idOf(key);
   return { name, type };
 }

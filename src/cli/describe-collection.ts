@@ -16,7 +16,7 @@ const nameWidthMax = 40;
 const namedMax = 10;
 
 /** `skill/canvas` */
-export function describeKey(key: ArtifactKey): string {
+function describeKey(key: ArtifactKey): string {
   const { type, name } = idOf(key);
   return printable(`${type}/${name}`);
 }
@@ -99,15 +99,16 @@ export function describeCollectionStatus(
       `${stateLetters[state]} ${printable(`${artifact.type}/${artifact.name}`)}  ${words}`,
     );
   }
-  for (const path of untracked)
+  for (const path of untracked) {
     lines.push(`? ${printable(path)}  no artifact (name it: skillmeat import)`);
+  }
   for (const finding of findings) lines.push(style.alarming(describeFinding(finding)));
   if (lines.length === 1) lines.push('Everything is as the lock has it.');
   return lines.join('\n');
 }
 
 /** `C2 collection.lock: skill canvas is in the manifest and not in the lock` */
-export function describeFinding({ rule, path, message }: CollectionFinding): string {
+function describeFinding({ rule, path, message }: CollectionFinding): string {
   return printable(`${rule} ${path}: ${message}`);
 }
 

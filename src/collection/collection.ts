@@ -92,7 +92,7 @@ export class CollectionReader {
     return { artifact, state: stateOf(artifact, findings) };
   }
 
-  /** What {@link Collection.import} would take for artifacts. @throws `NOTHING_TO_IMPORT`. */
+  /** What {@link Collection.adoptArtifacts} would take for artifacts. @throws `NOTHING_TO_IMPORT`. */
   async lookForArtifacts(markdown?: ArtifactType): Promise<FoundArtifacts> {
     const search = await findArtifacts(this.#view, { markdown });
     if (search.found.length === 0) throw nothingToImport(this.root);
@@ -162,7 +162,7 @@ export class Collection implements AsyncDisposable {
    * @param markdown the type of Markdown files that lie in no directory named for a type.
    * @throws {CollectionError} `NOTHING_TO_IMPORT`.
    */
-  async import({
+  async adoptArtifacts({
     name,
     markdown,
     ...options
@@ -206,7 +206,7 @@ export class Collection implements AsyncDisposable {
       const keys = new Set(addresses.map((address) => resolveArtifact(draft.manifest, address)));
       if (!force) await refuseModified(draft, keys);
       for (const key of keys) {
-        const { path } = draft.require(key);
+        const { path } = draft.artifact(key);
         if (isInside(path)) await draft.tx.remove(path, { ifPresent: true });
         draft.forget(key);
       }
@@ -226,7 +226,7 @@ export class Collection implements AsyncDisposable {
       {},
       async (draft) => {
         const key = resolveArtifact(draft.manifest, address);
-        const { type, path } = draft.require(key);
+        const { type, path } = draft.artifact(key);
         const renamed = keyOf({ type, name });
         if (renamed === key) return [key];
         if (draft.manifest.has(renamed)) throw existsError(renamed, 'Choose another name.');
@@ -254,7 +254,7 @@ export class Collection implements AsyncDisposable {
     return this.#change({ message, ...options }, {}, (draft) => {
       const keys = addresses.map((address) => resolveArtifact(draft.manifest, address));
       for (const key of keys) {
-        const { tags } = draft.require(key);
+        const { tags } = draft.artifact(key);
         const next = [...new Set([...tags, ...add])].filter((tag) => !remove.includes(tag));
         const isSame = next.length === tags.length && next.every((tag, at) => tag === tags[at]);
         if (!isSame) draft.setArtifact(key, { tags: next.length === 0 ? undefined : next });
@@ -341,8 +341,9 @@ async function requireRoom(draft: Draft, artifact: AddedArtifact, force: boolean
   const { path } = artifact;
   const key = keyOf(artifact);
   if (force) return;
-  if (draft.manifest.has(key))
+  if (draft.manifest.has(key)) {
     throw existsError(key, 'Update it, choose a --name, or replace it with --force.');
+  }
   if ((await draft.tx.stat(path)) === undefined) return;
   throw new CollectionError('ARTIFACT_EXISTS', `${path} is there, and no artifact names it`, {
     path,
@@ -353,7 +354,7 @@ async function requireRoom(draft: Draft, artifact: AddedArtifact, force: boolean
 async function refuseModified(draft: Draft, keys: Iterable<ArtifactKey>): Promise<void> {
   const modified: ArtifactKey[] = [];
   for (const key of keys) {
-    const { path } = draft.require(key);
+    const { path } = draft.artifact(key);
     if (isInside(path) && (await draft.isModified(key))) modified.push(key);
   }
   const [first] = modified;
@@ -362,9 +363,9 @@ async function refuseModified(draft: Draft, keys: Iterable<ArtifactKey>): Promis
     'ARTIFACT_MODIFIED',
     `edited by hand: ${modified.map((key) => `${idOf(key).type} ${idOf(key).name}`).join(', ')}`,
     {
-      path: draft.require(first).path,
+      path: draft.artifact(first).path,
       hint: 'Use --force to remove it all the same; skillmeat undo brings it back.',
-      conflicts: modified.map((key) => ({ path: draft.require(key).path, why: 'edited by hand' })),
+      conflicts: modified.map((key) => ({ path: draft.artifact(key).path, why: 'edited by hand' })),
     },
   );
 }

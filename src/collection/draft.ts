@@ -65,7 +65,7 @@ export class Draft {
   }
 
   /** @throws {CollectionError} `ARTIFACT_NOT_FOUND`. */
-  require(key: ArtifactKey): Artifact {
+  artifact(key: ArtifactKey): Artifact {
     const artifact = this.#manifest.get(key);
     if (artifact !== undefined) return artifact;
     throw new CollectionError('ARTIFACT_NOT_FOUND', `the collection has no ${key}`, {
@@ -76,7 +76,7 @@ export class Draft {
 
   /** Tells whether the artifact is there and not as the lock has it. */
   async isModified(key: ArtifactKey): Promise<boolean> {
-    const { path } = this.require(key);
+    const { path } = this.artifact(key);
     const hash = await contentHash(this.tx, path);
     return hash !== undefined && hash !== this.#lock.get(key)?.contentHash;
   }
@@ -108,7 +108,7 @@ export class Draft {
 
   /** Makes the lock say what is in place now. */
   async lockContent(key: ArtifactKey, from: Provenance): Promise<void> {
-    const hash = await contentHash(this.tx, this.require(key).path);
+    const hash = await contentHash(this.tx, this.artifact(key).path);
     this.setLock(key, {
       content_hash: hash ?? '',
       fetched: this.time,

@@ -1,12 +1,6 @@
 import { posix } from 'node:path';
 import type { ReadableView } from '../engine/index.js';
-import {
-  type Artifact,
-  type ArtifactKey,
-  artifactTypes,
-  idOf,
-  isArtifactType,
-} from './artifact.js';
+import { type Artifact, type ArtifactKey, artifactTypes, isArtifactType } from './artifact.js';
 import type { CollectionFiles } from './collection-files.js';
 import { contentHash } from './content-hash.js';
 import { isCollectionError } from './errors.js';
@@ -35,8 +29,9 @@ export async function findingsOf(
   keys?: ReadonlySet<ArtifactKey>,
 ): Promise<readonly CollectionFinding[]> {
   const findings: CollectionFinding[] = [...shapeFindings(files)];
-  for (const key of keys ?? allKeys(files))
+  for (const key of keys ?? allKeys(files)) {
     findings.push(...(await artifactFindings(files, view, key)));
+  }
   return findings;
 }
 
@@ -147,10 +142,4 @@ export function isInside(path: string): boolean {
     !normal.split('/').includes('..') &&
     normal.split('/')[0]?.toLowerCase() !== '.skillmeat'
   );
-}
-
-/** Names an artifact for people: its name, with the type where that is needed. */
-export function describeKey(key: ArtifactKey): string {
-  const { name, type } = idOf(key);
-  return `${type} ${name}`;
 }

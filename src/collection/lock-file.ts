@@ -198,8 +198,9 @@ function regularize(text: string): {
   const sections = layoutOf(text, lockName, splitSections);
   for (const section of sections.toReversed()) {
     const path = section.path.join('.');
-    if (section.path.length > 2 || (path !== '' && path !== 'lock' && path !== 'lock.entries'))
+    if (section.path.length > 2 || (path !== '' && path !== 'lock' && path !== 'lock.entries')) {
       continue;
+    }
     for (const statement of statementsOf(text, section).toReversed()) {
       const full = [...section.path, ...statement.path];
       if (full[0] !== 'lock' || (full.length > 1 && full[1] !== 'entries')) continue;
@@ -214,8 +215,9 @@ function regularize(text: string): {
       if (Object.keys(entries).length > 0) tables.unshift(stringify({ lock: { entries } }));
     }
   }
-  for (const table of tables)
+  for (const table of tables) {
     regular = insertTable(regular, table.replaceAll('\n', lineBreakOf(text)));
+  }
   return {
     regular,
     frozen: isLossy ? `the comments inside entries of ${lockName} would be lost` : undefined,

@@ -123,7 +123,7 @@ export class Manifest {
 
   /** Returns the manifest with these keys of an artifact set, or taken away. */
   edit(key: ArtifactKey, edits: TableEdits): Manifest {
-    const block = this.#require(key);
+    const block = this.#block(key);
     return this.#with((text) => editTable(text, block.head, edits));
   }
 
@@ -137,7 +137,7 @@ export class Manifest {
 
   /** Returns the manifest without the artifact. */
   remove(key: ArtifactKey): Manifest {
-    const { head, end } = this.#require(key);
+    const { head, end } = this.#block(key);
     return this.#with((text) => removeTable(text, head.start, end));
   }
 
@@ -152,7 +152,7 @@ export class Manifest {
     return this.#sections.find(({ path }) => path.length === 1 && path[0] === 'collection');
   }
 
-  #require(key: ArtifactKey): Block {
+  #block(key: ArtifactKey): Block {
     const block = this.#blocks.get(key);
     if (block === undefined) throw new Error(`bug: ${key} is in the manifest`);
     if (this.duplicates.includes(key)) {
@@ -162,8 +162,9 @@ export class Manifest {
   }
 
   #with(edit: (text: string) => string): Manifest {
-    if (this.#frozen !== undefined)
+    if (this.#frozen !== undefined) {
       throw unsupported(this.#frozen, 'Write it as [[artifacts]] tables.');
+    }
     return new Manifest(layoutOf(this.#regular, manifestName, edit));
   }
 }

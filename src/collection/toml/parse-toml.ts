@@ -32,7 +32,7 @@ export function decodeToml(bytes: Uint8Array, file: string): string {
   }
 }
 
-export function tomlInvalid(message: string, path: string, cause?: unknown): CollectionError {
+function tomlInvalid(message: string, path: string, cause?: unknown): CollectionError {
   return new CollectionError('TOML_INVALID', message, {
     path,
     cause,
