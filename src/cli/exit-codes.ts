@@ -1,3 +1,4 @@
+import type { CollectionErrorCode } from '../collection/index.js';
 import type { EngineErrorCode } from '../engine/index.js';
 
 /** Exit codes are public: listed in the README and never renumbered. */
@@ -14,8 +15,8 @@ export const outputFailed: ExitCode = 9;
 /** A transaction is neither finished nor undone. */
 export const isUnresolved: ExitCode = 11;
 
-/** What the command exits with for each code of the engine: a new code without one does not compile. */
-export const exitCodes: Readonly<Record<EngineErrorCode, ExitCode>> = {
+/** What the command exits with for each code of the engine and of collections: a new code without one does not compile. */
+export const exitCodes: Readonly<Record<EngineErrorCode | CollectionErrorCode, ExitCode>> = {
   // Refused input: correct it.
   PATH_INVALID: 4,
   PATH_ESCAPES_ROOT: 4,
@@ -43,6 +44,10 @@ export const exitCodes: Readonly<Record<EngineErrorCode, ExitCode>> = {
   SNAPSHOT_NOT_FOUND: 4,
   SNAPSHOT_EXISTS: 4,
   SNAPSHOT_PINNED: 4,
+  SOURCE_INVALID: 4,
+  SOURCE_NOT_FOUND: 4,
+  SOURCE_VERSION_NOT_FOUND: 4,
+  ARTIFACT_REFUSED: 4,
   // The directory is not what the plan takes for granted: make the plan anew.
   EXPECTATION_FAILED: 5,
   RULE_VIOLATED: 5,
@@ -72,6 +77,9 @@ export const exitCodes: Readonly<Record<EngineErrorCode, ExitCode>> = {
   TOO_MANY_OPEN_FILES: 9,
   PATH_BUSY: 9,
   IO_FAILED: 9,
+  SOURCE_DENIED: 9,
+  FETCH_FAILED: 9,
+  GIT_MISSING: 9,
   // Nobody knows yet whether it happened: the next command recovers and shows it.
   COMMIT_UNKNOWN: 10,
   FENCED: 10,

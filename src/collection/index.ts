@@ -1,0 +1,6 @@
+export {
+  CollectionError,
+  type CollectionErrorCode,
+  type CollectionErrorDetails,
+  isCollectionError,
+} from './errors.js';
