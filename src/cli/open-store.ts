@@ -1,5 +1,12 @@
 import { hostname, userInfo } from 'node:os';
-import { EngineError, isEngineError, openStore, type Store } from '../engine/index.js';
+import {
+  EngineError,
+  type Finding,
+  findingOf,
+  isEngineError,
+  openStore,
+  type Store,
+} from '../engine/index.js';
 import type { Context } from './context.js';
 import { describeRecoveryNotice } from './describe-recovery.js';
 import type { GlobalOptions } from './global-options.js';
@@ -81,6 +88,27 @@ export async function openForReading(context: Context): Promise<Reading> {
   } catch (error) {
     if (!isEngineError(error, 'STORE_LOCKED')) throw error;
     return { store: await openForCommand(context, { recover: 'never' }), isLocked: true };
+  }
+}
+
+/**
+ * Opens the store of a command that verifies, however damaged it is: without recovering it when that
+ * is what fails.
+ *
+ * @returns what keeps it from being opened at all, as a finding.
+ */
+export async function openForVerifying(context: Context): Promise<Store | Finding> {
+  try {
+    return (await openForReading(context)).store;
+  } catch (error) {
+    if (findingOf(error) === undefined) throw error;
+  }
+  try {
+    return await openForCommand(context, { recover: 'never' });
+  } catch (error) {
+    const finding = findingOf(error);
+    if (finding === undefined) throw error;
+    return finding;
   }
 }
 

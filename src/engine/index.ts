@@ -71,5 +71,14 @@ export {
   type UndoReceipt,
 } from './store.js';
 export type { DiffText } from './unified-diff.js';
+export {
+  type Finding,
+  type FindingKind,
+  type FindingLevel,
+  findingOf,
+  type PromiseNumber,
+  type Verified,
+} from './verify/finding.js';
+export type { VerifyOptions } from './verify/verify.js';
 export type { UndonePath } from './undo.js';
 export type { ModeOption, PathEntry, PathStat, ReadableView, Transaction } from './transaction.js';
