@@ -10,7 +10,7 @@ export {
 } from './errors.js';
 export type { EngineEvents } from './events.js';
 export type { Capabilities } from './file-system.js';
-export { ContentHasher, type ContentHash } from './hash.js';
+export { ContentHasher, type ContentHash, hashContent } from './hash.js';
 export type {
   AbsentImage,
   DirectoryImage,
@@ -70,7 +70,8 @@ export {
   type UndoOptions,
   type UndoReceipt,
 } from './store.js';
-export type { DiffText } from './unified-diff.js';
+export { mergeParts, type MergedText, type MergePart } from './text-merge.js';
+export { type DiffContent, type DiffText, unifiedDiff } from './unified-diff.js';
 export {
   type Finding,
   type FindingKind,
