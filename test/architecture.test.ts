@@ -41,7 +41,15 @@ const engineRows: readonly (readonly string[])[] = [
   ['apply', 'store-directory'],
   ['recover'],
   ['receipt', 'events', 'checkpoint'],
-  ['removal-size'],
+  ['removal-size', 'verify/finding', 'verify/verifying'],
+  [
+    'verify/verify-directories',
+    'verify/verify-journal',
+    'verify/verify-objects',
+    'verify/verify-root',
+    'verify/verify-stage',
+  ],
+  ['verify/verify'],
   ['rules', 'run-operations', 'writer'],
   ['take-snapshot', 'restore-in-place'],
   ['commit'],
@@ -68,7 +76,7 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
 
 /** What only the named collection modules may import. */
 const collectionHomes: Readonly<Record<string, readonly string[]>> = {
-  'node:fs': ['sources/disk'],
+  'node:fs': ['live-view', 'sources/disk'],
   'node:crypto': ['sources/git-objects', 'sources/git-cache'],
   'node:child_process': ['sources/git-program'],
   'node:timers/promises': ['sources/retry'],

@@ -13,7 +13,7 @@ export {
 export type { EngineEvents } from './events.js';
 export { type FileLock, tryFileLock } from './file-lock.js';
 export type { Capabilities } from './file-system.js';
-export type { ContentHash } from './hash.js';
+export { ContentHasher, type ContentHash } from './hash.js';
 export type {
   AbsentImage,
   DirectoryImage,
@@ -75,5 +75,14 @@ export {
   type UndoReceipt,
 } from './store.js';
 export type { DiffText } from './unified-diff.js';
+export {
+  type Finding,
+  type FindingKind,
+  type FindingLevel,
+  findingOf,
+  type PromiseNumber,
+  type Verified,
+} from './verify/finding.js';
+export type { VerifyOptions } from './verify/verify.js';
 export type { UndonePath } from './undo.js';
 export type { ModeOption, PathEntry, PathStat, ReadableView, Transaction } from './transaction.js';

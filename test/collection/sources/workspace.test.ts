@@ -71,7 +71,8 @@ describe.each(['auto', 'off'] as const)('native part: %s', (native) => {
       expect(existsSync(path.join(home, 'tmp', name)), name).toBe(true);
     }
     mkdirSync(path.join(home, 'tmp/15-abcdef'));
-    await using __ = await openWorkspace({ home, pid: process.pid, native });
+    await using last = await openWorkspace({ home, pid: process.pid, native });
+    expect(existsSync(last.path)).toBe(true);
     expect(existsSync(path.join(home, 'tmp/15-abcdef'))).toBe(false);
   });
 
