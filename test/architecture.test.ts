@@ -20,6 +20,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['native', 'sqlite', 'file-system-types', 'unsynced'],
   ['extended-attributes', 'emulated-exchange'],
   ['node-file-system', 'inspect', 'remove-tree', 'root-tree'],
+  ['file-lock'],
   ['ignore-rules', 'listing', 'scan-cache', 'snapshot-table'],
   ['schema'],
   ['object-store', 'path-selection', 'scan'],
@@ -75,7 +76,10 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
 
 /** What only the named collection modules may import. */
 const collectionHomes: Readonly<Record<string, readonly string[]>> = {
-  'node:fs': ['live-view'],
+  'node:fs': ['live-view', 'sources/disk'],
+  'node:crypto': ['sources/git-objects', 'sources/git-cache'],
+  'node:child_process': ['sources/git-program'],
+  'node:timers/promises': ['sources/retry'],
 };
 
 const layerHomes: Readonly<Record<string, typeof engineHomes>> = {
@@ -248,6 +252,8 @@ test.each([
   ['collection/index.ts', "import { Journal } from '../engine/journal.js';", 'engine/journal.ts'],
   ['collection/index.ts', "import Database from 'better-sqlite3';", 'import better-sqlite3'],
   ['collection/index.ts', "import { readFileSync } from 'node:fs';", 'import node:fs'],
+  ['collection/index.ts', "import { spawn } from 'node:child_process';", 'node:child_process'],
+  ['collection/index.ts', "import os from 'node:os';", 'import node:os'],
   ['cli/main.ts', "import { a } from '../engine/store.js';", 'import engine/store.ts'],
   ['cli/main.ts', "import { parse } from 'smol-toml';", 'import smol-toml'],
   ['cli/main.ts', 'const a = await import(name);', 'computed name'],

@@ -5,10 +5,13 @@ export {
   EngineError,
   type EngineErrorCode,
   type EngineErrorDetails,
+  fromSystemError,
   isEngineError,
   type PathConflict,
+  systemCode,
 } from './errors.js';
 export type { EngineEvents } from './events.js';
+export { type FileLock, tryFileLock } from './file-lock.js';
 export type { Capabilities } from './file-system.js';
 export { ContentHasher, type ContentHash, hashContent } from './hash.js';
 export type {
@@ -20,6 +23,7 @@ export type {
   LinkImage,
   SpecialImage,
 } from './image.js';
+export { foldSegment, parsePath, type RelativePath } from './path.js';
 export type {
   OpenPlan,
   PlanDocument,
