@@ -95,8 +95,9 @@ async function mergeFiles(
     kind: 'as',
     entry: { ...entry, isExecutable },
   });
-  if (ours.sha256 === theirs.sha256 || theirs.sha256 === base.sha256)
+  if (ours.sha256 === theirs.sha256 || theirs.sha256 === base.sha256) {
     return { entry: withMode(ours) };
+  }
   if (ours.sha256 === base.sha256) return { entry: withMode(theirs) };
   const [was, here, there] = [await base.read(), await ours.read(), await theirs.read()];
   const parts = mergeParts({ base: was, ours: here, theirs: there });
@@ -134,14 +135,16 @@ function reason(
   ours: TreeEntry | undefined,
   theirs: TreeEntry | undefined,
 ): string {
-  if (ours === undefined)
+  if (ours === undefined) {
     return base === undefined
       ? 'nobody knows whether it is new upstream or was removed here'
       : 'it was removed here and changed upstream';
-  if (theirs === undefined)
+  }
+  if (theirs === undefined) {
     return base === undefined
       ? 'nobody knows whether it is new here or was removed upstream'
       : 'it was changed here and removed upstream';
+  }
   if (base === undefined) return 'it differs, and what was last fetched is not known';
   return 'one side made it a link';
 }
@@ -196,7 +199,7 @@ function movesOf(base: Tree, side: Tree, other: Tree): readonly Move[] {
 /** One side has a file where the other has a directory: the directory's names win, the file is told. */
 function takeOutCollisions(entries: Map<string, MergedEntry>): readonly MergeConflict[] {
   const found: MergeConflict[] = [];
-  for (const path of [...entries.keys()]) {
+  for (const path of entries.keys()) {
     const names = path.split('/');
     for (let length = 1; length < names.length; length += 1) {
       const above = names.slice(0, length).join('/');

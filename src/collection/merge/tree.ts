@@ -1,11 +1,11 @@
-import { hashContent, type ReadableView } from '../../engine/index.js';
+import { type ContentHash, hashContent, type ReadableView } from '../../engine/index.js';
 
 /** What a name below an artifact is. */
 export type TreeEntry =
   | {
       readonly kind: 'file';
       readonly isExecutable: boolean;
-      readonly sha256: string;
+      readonly sha256: ContentHash;
       /** Reads it again: trees are compared without keeping their bytes. */
       readonly read: () => Promise<Uint8Array>;
     }
