@@ -94,6 +94,7 @@ export class SnapshotTable {
   add(snapshot: NewSnapshot, epoch: number): SnapshotRow {
     let row: SnapshotRow | undefined;
     this.#access.writing(() => {
+      // guard: snapshot-add-fence
       this.#access.requireEpoch(epoch);
       const last = this.#statements.lastId.get()?.value ?? 0;
       row = { ...snapshot, id: last + 1 };
@@ -107,6 +108,7 @@ export class SnapshotTable {
   /** Forgets a snapshot, synced. Its objects stay until they are collected. */
   remove(id: number, epoch: number): void {
     this.#access.writing(() => {
+      // guard: snapshot-remove-fence
       this.#access.requireEpoch(epoch);
       this.#statements.remove.run(id);
     });
