@@ -11,6 +11,7 @@ process.env['SKILLMEAT_STATES_SEED'] ??= String(Date.now() % 1_000_000_000);
 process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
 process.env['SKILLMEAT_UNDO_RUNS'] ??= '3000';
 process.env['SKILLMEAT_EXHAUSTIVE'] ??= '1';
+process.env['SKILLMEAT_RACING_EDITS'] ??= '100000';
 process.env['SKILLMEAT_POWER_CUTS'] ??= '4000';
 process.env['SKILLMEAT_SNAPSHOT_CUTS'] ??= '2000';
 process.env['SKILLMEAT_SNAPSHOT_RUNS'] ??= '3000';
