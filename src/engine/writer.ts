@@ -439,11 +439,16 @@ export class Writer {
     );
   }
 
-  /** In a store that was deleted each call fails in its own way: say the one thing that matters. */
+  /**
+   * In a store that was deleted, or that the next writer has swept, each call fails in its own way:
+   * say the one thing that matters.
+   */
   #explain(error: unknown): unknown {
     if (!isEngineError(error, 'IO_FAILED')) return error;
+    const { directory, journalFiles, lock } = this.#options;
     try {
-      requireInPlace(this.#options.directory, this.#options.journalFiles);
+      requireInPlace(directory, journalFiles);
+      if (lock.isHeld) lock.requireInPlace();
     } catch (lost) {
       if (!isEngineError(lost, 'STORE_REPLACED')) return error;
       return new EngineError(lost.code, lost.message, { cause: error, hint: lost.hint });
