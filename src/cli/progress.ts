@@ -82,11 +82,14 @@ export function describeEvent({ name, event }: EngineEvent): string | undefined 
         apply: 'applying',
         recover: 'recovering',
         compare: 'comparing',
+        verify: 'verifying',
         scan: 'looking at',
         write: 'writing',
       }[event.phase];
       const of = event.total === undefined ? '' : ` of ${String(event.total)}`;
-      return event.phase === 'compare' ? doing : `${doing} ${String(event.done)}${of} paths`;
+      return event.phase === 'compare' || event.phase === 'verify'
+        ? doing
+        : `${doing} ${String(event.done)}${of} paths`;
     }
     case 'skillmeat:transaction':
       return event.phase === 'staged'

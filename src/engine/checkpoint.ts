@@ -229,7 +229,11 @@ export async function sweepStage({ looking, directory, journal }: Checkpointing)
   }
 }
 
-function keepsStage({ id, state }: TransactionRow, prunedThrough: number): boolean {
+/** Tells whether what lies in `stage/` for a transaction is needed. */
+export function keepsStage(
+  { id, state }: Pick<TransactionRow, 'id' | 'state'>,
+  prunedThrough: number,
+): boolean {
   switch (state) {
     case 'committed':
     case 'undoing':

@@ -1,5 +1,5 @@
 import type { Statement } from 'better-sqlite3';
-import { assert, EngineError, systemCode } from './errors.js';
+import { assert, EngineError, isEngineError, systemCode } from './errors.js';
 import { checksumOf, ContentHasher, type ContentHash } from './hash.js';
 import { absent, type Image } from './image.js';
 import { keptPlacesMax } from './limits.js';
@@ -170,6 +170,26 @@ export class Journal implements Disposable {
       const findings = this.#database.pragma('quick_check(1)', { simple: true });
       if (findings !== 'ok') throw damaged(this.#path, String(findings));
     });
+  }
+
+  /** Runs SQLite's whole check of the file, and returns what it says, nothing when all is well. */
+  integrityFindings(): readonly string[] {
+    try {
+      return this.#reading(() => {
+        const found = this.#database.pragma('integrity_check(20)') as {
+          readonly integrity_check: string;
+        }[];
+        return found.map((row) => row.integrity_check).filter((text) => text !== 'ok');
+      });
+    } catch (error) {
+      if (isEngineError(error, 'JOURNAL_DAMAGED')) return [error.message];
+      throw error;
+    }
+  }
+
+  /** The greatest number of a transaction that any row of changes belongs to, 0 without any. */
+  lastChangedTransaction(): number {
+    return this.#reading(() => Number(this.#statements.lastChanged.pluck().get() ?? 0));
   }
 
   meta(key: string): MetaValue | undefined {
@@ -717,6 +737,7 @@ interface Statements {
     { id: number; sequence: number }
   >;
   readonly changes: Statement<[number], StoredChange>;
+  readonly lastChanged: Statement<[]>;
 }
 
 function prepareStatements(database: SqliteDatabase): Statements {
@@ -808,6 +829,7 @@ function prepareStatements(database: SqliteDatabase): Statements {
        WHERE changed.before_sha256 = :content
        ORDER BY changed.path = :path DESC, id DESC LIMIT ${String(keptPlacesMax)}`,
     ),
+    lastChanged: database.prepare('SELECT max(transaction_id) FROM journal_change'),
     changes: database
       .prepare<[number], StoredChange>(
         'SELECT * FROM journal_change WHERE transaction_id = ? ORDER BY sequence',

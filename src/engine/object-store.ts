@@ -12,6 +12,7 @@ import { EngineError, fromSystemError, isEngineError, systemCode } from './error
 import type { Directory, FileSystem, OpenFile, Place } from './file-system.js';
 import { ContentHasher, type ContentHash, hashContent, parseContentHash } from './hash.js';
 import { chunkBytes, openDirectoriesMax, smallContentBytesMax } from './limits.js';
+import type { Pace } from './pace.js';
 
 /*
  * `.skillmeat/objects/ab/cdef…`: contents and listings by the SHA-256 of their bytes.
@@ -205,6 +206,28 @@ export class ObjectStore implements Disposable {
     } finally {
       if (file !== undefined) files.closeFile(file);
     }
+  }
+
+  /** Checks that an object is there and has the size that it must, without reading it. */
+  requirePresence(sha256: ContentHash, size: number): void {
+    const { encoding, place } = this.#locate(sha256);
+    const stat = this.#options.files.stat(place);
+    const isPlausible = encoding === 'raw' ? stat?.size === size : (stat?.size ?? 0) > 0;
+    if (stat?.kind === 'file' && isPlausible) return;
+    const found = stat?.kind === 'file' ? `${String(stat.size)} bytes` : 'no file';
+    const expected = encoding === 'raw' ? `${String(size)} bytes` : 'some bytes';
+    throw damagedObject(sha256, new Error(`expected ${expected}, found ${found}`));
+  }
+
+  /** Reads an object through and checks its bytes (I5). @throws {EngineError} `HISTORY_DAMAGED`. */
+  async requireContent(sha256: ContentHash, size: number, pace: Pace): Promise<void> {
+    const hasher = new ContentHasher();
+    for await (const piece of this.pieces(sha256, size)) {
+      hasher.update(piece);
+      pace.refuseStopped();
+    }
+    if (hasher.digest() === sha256) return;
+    throw damagedObject(sha256, new Error('its bytes do not match its name'));
   }
 
   /** Reads what is no larger than memory bears whole, else in pieces that are not checked. */

@@ -9,6 +9,13 @@ export interface QuarantineNote {
   readonly why: string;
 }
 
+/** One name in `quarantine/`. */
+export interface Quarantined {
+  readonly name: string;
+  readonly hasItem: boolean;
+  readonly hasNote: boolean;
+}
+
 /** A path and a sentence; longer than that is no note of ours. */
 const noteBytesMax = 65_536;
 
@@ -86,6 +93,18 @@ export class Quarantine {
     } finally {
       this.#files.closeFile(file);
     }
+  }
+
+  /** Everything that lies here, sorted, with whether a note says why. */
+  list(): readonly Quarantined[] {
+    const found = this.#files.list(this.#directory).map(({ name }) => name);
+    const items = new Set(found.filter((name) => !name.endsWith('.json')));
+    const all = new Set([...items, ...found.map((name) => name.replace(/\.json$/, ''))]);
+    return [...all].toSorted().map((name) => ({
+      name,
+      hasItem: items.has(name),
+      hasNote: this.#noteOf(name) !== undefined,
+    }));
   }
 
   /** How many things lie here. */

@@ -78,6 +78,13 @@ export class SnapshotTable {
     return this.#access.reading(() => this.#statements.list.all().map((row) => this.#check(row)));
   }
 
+  /** Every row, newest first; `undefined` for one that does not match its checksum. */
+  examine(): readonly { readonly id: number; readonly row: SnapshotRow | undefined }[] {
+    return this.#access.reading(() =>
+      this.#statements.list.all().map((stored) => ({ id: Number(stored.id), row: sound(stored) })),
+    );
+  }
+
   byId(id: number): SnapshotRow | undefined {
     return this.#one(() => this.#statements.byId.get(id));
   }
@@ -120,8 +127,8 @@ export class SnapshotTable {
   }
 
   #check(stored: StoredSnapshot): SnapshotRow {
-    const row = toRow(stored);
-    if (row !== undefined && checksumOf(rowText(row)) === stored.checksum) return row;
+    const row = sound(stored);
+    if (row !== undefined) return row;
     throw new EngineError(
       'JOURNAL_DAMAGED',
       `${this.#access.path} is damaged: snapshot ${String(stored.id)} does not match its checksum`,
@@ -177,6 +184,12 @@ function valuesOf(row: SnapshotRow): readonly (string | number | Buffer | null)[
     JSON.stringify(row.patterns),
     row.fileBytesMax ?? null,
   ];
+}
+
+/** `undefined` for a row that does not match its checksum. */
+function sound(stored: StoredSnapshot): SnapshotRow | undefined {
+  const row = toRow(stored);
+  return row !== undefined && checksumOf(rowText(row)) === stored.checksum ? row : undefined;
 }
 
 /** `undefined` for what this program cannot have written. */

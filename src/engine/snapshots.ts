@@ -205,6 +205,11 @@ export class Snapshots {
     return this.#explaining('delete a snapshot of', deleting);
   }
 
+  /** @internal */
+  openObjects(): ObjectStore {
+    return this.#openObjects();
+  }
+
   // --- inside --------------------------------------------------------------------------------
 
   async #restoreInPlace(

@@ -48,6 +48,9 @@ import {
 } from './store-directory.js';
 import type { Transaction } from './transaction.js';
 import type { UndonePath } from './undo.js';
+import type { Finding, Verified } from './verify/finding.js';
+import type { VerifyOptions } from './verify/verify.js';
+import type { Verifying } from './verify/verifying.js';
 import { type OwnerRecord, readOwner, WriterLock } from './writer-lock.js';
 import { Writer } from './writer.js';
 
@@ -563,6 +566,40 @@ export class Store implements AsyncDisposable {
     });
   }
 
+  /**
+   * Looks at everything that the store keeps and promises, and yields what is not as it should be;
+   * returns how much it looked at. Writes nothing, and lets writers go on unless something seems wrong.
+   *
+   * @throws {EngineError} `STORE_LOCKED` when a writer keeps it from making sure, `ABORTED`.
+   */
+  async *verify(options: VerifyOptions = {}): AsyncGenerator<Finding, Verified, void> {
+    const { verify } = await import('./verify/verify.js');
+    const { files, rootPath } = this.#directory;
+    const pace = new Pace(options.signal);
+    pace.onTurn = (): void => {
+      const progress = { phase: 'verify', done: 0, total: undefined } as const;
+      publish('skillmeat:progress', { root: rootPath, ...progress });
+    };
+    const { bootId, now } = this.#committing;
+    const verifying: Verifying = {
+      looking: { files, pace },
+      directory: this.#directory,
+      journal: this.#journal,
+      quarantine: this.#quarantine,
+      openObjects: () => this.snapshots.openObjects(),
+      now,
+      bootId,
+      isDeep: options.deep ?? false,
+      count: () => undefined,
+    };
+    return yield* verify(options, {
+      verifying,
+      during: (work) => this.#during(work),
+      whileNobodyWrites: (lockWaitMs, work) =>
+        this.#whileNobodyWrites({ signal: options.signal, lockWaitMs }, work),
+    });
+  }
+
   /** Returns what this store stands on. */
   async diagnose(): Promise<StoreDiagnosis> {
     this.#refuseClosed();
@@ -728,6 +765,21 @@ export class Store implements AsyncDisposable {
     } finally {
       this.#work.delete(running);
     }
+  }
+
+  /** As {@link #exclusively}, for who only looks: recovers nothing and writes nothing. */
+  async #whileNobodyWrites<T>(
+    {
+      signal,
+      lockWaitMs,
+    }: { readonly signal: AbortSignal | undefined; readonly lockWaitMs: number | undefined },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const waitMs = lockWaitMs ?? this.#options.lockWaitMs ?? lockWaitMsDefault;
+    const onWait = (): void => {
+      if (waitMs > 0) publish('skillmeat:waiting', { root: this.root, waitMs });
+    };
+    return this.#writer.whileNobodyWrites({ waitMs, signal, onWait }, work);
   }
 
   #requireTroubled(id: number): TransactionRow {

@@ -266,11 +266,17 @@ export class WriterLock implements Disposable {
 
 /** Reads who holds, or held, the lock of a store; `undefined` when nothing readable says so. */
 export function readOwner(files: FileSystem, directory: Directory): OwnerRecord | undefined {
+  const text = readOwnerText(files, directory);
+  return text === undefined ? undefined : parseOwner(text);
+}
+
+/** The record as it is, `undefined` when there is none. */
+export function readOwnerText(files: FileSystem, directory: Directory): string | undefined {
   const place: Place = { directory, name: ownerName };
   if (files.stat(place)?.kind !== 'file') return undefined;
   const file = files.openForReading(place);
   try {
-    return parseOwner(files.readRecord(file));
+    return files.readRecord(file);
   } finally {
     files.closeFile(file);
   }

@@ -140,6 +140,27 @@ export class Writer {
     }
   }
 
+  /**
+   * Runs `work` while nobody writes. Recovers nothing and writes nothing. Who may not write to the
+   * lock file cannot keep anybody from writing either: then `work` runs all the same.
+   *
+   * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, and whatever `work` throws.
+   */
+  async whileNobodyWrites<T>(options: AcquireOptions, work: () => Promise<T>): Promise<T> {
+    const isLocked = await this.#acquire(options).then(
+      () => true,
+      (error: unknown) => {
+        if (isEngineError(error, 'READ_ONLY', 'PERMISSION_DENIED')) return false;
+        throw error;
+      },
+    );
+    try {
+      return await work();
+    } finally {
+      if (isLocked) this.#options.lock.release();
+    }
+  }
+
   async #acquire(options: AcquireOptions): Promise<OwnerRecord | undefined> {
     const { directory, lock } = this.#options;
     try {
