@@ -9,7 +9,8 @@ import {
 } from '../engine/index.js';
 import type { Context } from './context.js';
 import { describeRecoveryNotice } from './describe-recovery.js';
-import { findRoot } from './store-root.js';
+import type { GlobalOptions } from './global-options.js';
+import { findRoot, findRootAtHand } from './store-root.js';
 
 /** How long a command that only reads waits for a writer, so that it can recover first. */
 const readerLockWaitMs = 250;
@@ -29,7 +30,7 @@ export interface OpenOptions {
 export async function openForCommand(context: Context, options: OpenOptions = {}): Promise<Store> {
   const { output, signal, commandLine } = context;
   const { acceptsFileSystem, lockTimeoutMs } = context.options;
-  const root = options.root ?? findRoot(context.options.root);
+  const root = options.root ?? (await storeRoot(context.options));
   const lockWaitMs = options.lockWaitMs ?? lockTimeoutMs;
   const umask = process.umask();
   const store = await openStore(root, {
@@ -52,6 +53,16 @@ export async function openForCommand(context: Context, options: OpenOptions = {}
     else output.notice(describeRecoveryNotice(report));
   }
   return store;
+}
+
+/** The store that the options name, or the one at hand, or else that of the collection in use. */
+async function storeRoot(options: GlobalOptions): Promise<string> {
+  const { root, collection, usesCollection } = options;
+  if (collection === undefined && (root !== undefined || !usesCollection)) return findRoot(root);
+  // Loaded only now: transactions on any directory know nothing of collections.
+  const { collectionInUse, givenCollection } = await import('./collection-root.js');
+  if (collection !== undefined) return givenCollection(options) ?? findRoot(root);
+  return findRootAtHand() ?? collectionInUse() ?? findRoot(root);
 }
 
 /** Who asks, as the log has it; nothing where the system has no name for the user. */

@@ -1,4 +1,5 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
+import { addCollectionCommands } from './collection-commands.js';
 import type { Context } from './context.js';
 import type { ExitCode } from './exit-codes.js';
 import { addGlobalOptions, parsePositive } from './global-options.js';
@@ -34,6 +35,7 @@ export function buildProgram({ writeOut, writeErr, runCommand }: ProgramOptions)
     .helpOption('-h, --help', 'print help')
     .addHelpText('after', examples);
   addGlobalOptions(program);
+  addCollectionCommands(program, runCommand);
   const txn = program
     .command('txn')
     .description('transactions on any directory: all of a change happens or nothing does')

@@ -5,6 +5,22 @@ import type { PathConflict } from '../engine/index.js';
  * What the engine finds it says itself, with an `EngineError`.
  */
 export type CollectionErrorCode =
+  // the collection
+  | 'COLLECTION_NOT_FOUND'
+  | 'COLLECTION_EXISTS'
+  | 'COLLECTION_UNREADABLE'
+  | 'COLLECTION_NAME_INVALID'
+  | 'CONFIG_INVALID'
+  | 'TOML_INVALID'
+  | 'TOML_LAYOUT_UNSUPPORTED'
+  // its artifacts
+  | 'ARTIFACT_NAME_INVALID'
+  | 'ARTIFACT_TYPE_INVALID'
+  | 'ARTIFACT_NOT_FOUND'
+  | 'ARTIFACT_AMBIGUOUS'
+  | 'ARTIFACT_EXISTS'
+  | 'ARTIFACT_MODIFIED'
+  | 'NOTHING_TO_IMPORT'
   // where an artifact comes from
   | 'SOURCE_INVALID'
   | 'SOURCE_NOT_FOUND'

@@ -5,12 +5,15 @@ export {
   EngineError,
   type EngineErrorCode,
   type EngineErrorDetails,
+  fromSystemError,
   isEngineError,
   type PathConflict,
+  systemCode,
 } from './errors.js';
 export type { EngineEvents } from './events.js';
+export { type FileLock, tryFileLock } from './file-lock.js';
 export type { Capabilities } from './file-system.js';
-export type { ContentHash } from './hash.js';
+export { ContentHasher, type ContentHash } from './hash.js';
 export type {
   AbsentImage,
   DirectoryImage,
@@ -20,6 +23,7 @@ export type {
   LinkImage,
   SpecialImage,
 } from './image.js';
+export { foldSegment, parsePath, type RelativePath } from './path.js';
 export type {
   OpenPlan,
   PlanDocument,
