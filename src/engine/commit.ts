@@ -334,11 +334,13 @@ class Attempt {
     } catch (lost) {
       // A disk that cannot even be asked has not been taken over.
       if (!isEngineError(lost, 'FENCED', 'STORE_REPLACED')) return;
-      const code = isEngineError(lost, 'STORE_REPLACED') ? 'STORE_REPLACED' : 'FENCED';
       const failure = new EngineError(
-        code,
-        `transaction ${String(id)} is committed, but another writer took over before it was applied`,
-        { cause: lost, hint: 'Open the store again and look at: skillmeat txn log' },
+        lost.code,
+        `transaction ${String(id)} is committed, but before all of it was applied: ${lost.message}`,
+        {
+          cause: lost,
+          hint: 'Open the store again: that finishes it. Without its .skillmeat, compare the directory with a backup.',
+        },
       );
       this.#given.committing.writer.poisonWith(failure);
       throw failure;

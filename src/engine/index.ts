@@ -75,6 +75,7 @@ export {
   type UndoReceipt,
 } from './store.js';
 export type { DiffText } from './unified-diff.js';
+export type { Repair, RepairAction, RepairOptions } from './repair/repairing.js';
 export {
   type Finding,
   type FindingKind,

@@ -193,6 +193,16 @@ export class Journal implements Disposable {
     return this.#reading(() => Number(this.#statements.lastChanged.pluck().get() ?? 0));
   }
 
+  /** Notes that a content is nowhere any more, so that nobody looks for it again. Synced. */
+  noteLoss(sha256: ContentHash, atMs: number): void {
+    this.setMeta({ [lossKey(sha256)]: atMs });
+  }
+
+  /** Tells whether somebody has accepted that a content is nowhere any more. */
+  isLost(sha256: ContentHash): boolean {
+    return this.meta(lossKey(sha256)) !== undefined;
+  }
+
   meta(key: string): MetaValue | undefined {
     return this.#reading(() => this.#statements.meta.get(key)?.value);
   }
@@ -501,6 +511,10 @@ export class Journal implements Disposable {
       throw writeFailure(error, this.#path);
     }
   }
+}
+
+function lossKey(sha256: ContentHash): string {
+  return `lost/${sha256}`;
 }
 
 export type MetaValue = string | number;

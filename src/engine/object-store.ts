@@ -72,6 +72,11 @@ export class ObjectStore implements Disposable {
     return stat === undefined ? '' : `${String(stat.inode)} ${String(stat.bornNs)}`;
   }
 
+  /** Returns where an object is, `undefined` when there is none. */
+  placeOf(sha256: ContentHash): Place | undefined {
+    return this.#find(sha256)?.place;
+  }
+
   /** Tells whether there is such an object, without reading it. */
   has(sha256: ContentHash): boolean {
     return this.#find(sha256) !== undefined;

@@ -63,6 +63,15 @@ export interface TableAccess {
   readonly requireEpoch: (epoch: number) => void;
 }
 
+/** One row, as {@link SnapshotTable.examine} found it. */
+export interface ExaminedSnapshot {
+  readonly id: number;
+  /** `undefined`: it does not match its checksum. */
+  readonly row: SnapshotRow | undefined;
+  /** What it says all the same; `undefined`: nothing that can be read. */
+  readonly claimed: SnapshotRow | undefined;
+}
+
 /** The table `snapshot` of a journal. */
 export class SnapshotTable {
   readonly #access: TableAccess;
@@ -78,10 +87,14 @@ export class SnapshotTable {
     return this.#access.reading(() => this.#statements.list.all().map((row) => this.#check(row)));
   }
 
-  /** Every row, newest first; `undefined` for one that does not match its checksum. */
-  examine(): readonly { readonly id: number; readonly row: SnapshotRow | undefined }[] {
+  /** Every row, newest first, whether it matches its checksum or not. */
+  examine(): readonly ExaminedSnapshot[] {
     return this.#access.reading(() =>
-      this.#statements.list.all().map((stored) => ({ id: Number(stored.id), row: sound(stored) })),
+      this.#statements.list.all().map((stored) => ({
+        id: Number(stored.id),
+        row: sound(stored),
+        claimed: toRow(stored),
+      })),
     );
   }
 
@@ -118,6 +131,15 @@ export class SnapshotTable {
       // guard: snapshot-remove-fence
       this.#access.requireEpoch(epoch);
       this.#statements.remove.run(id);
+    });
+  }
+
+  /** Writes a row anew, with its checksum, synced. */
+  rewrite(row: SnapshotRow, epoch: number): void {
+    this.#access.writing(() => {
+      this.#access.requireEpoch(epoch);
+      this.#statements.remove.run(row.id);
+      this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));
     });
   }
 

@@ -81,6 +81,14 @@ export function closeStoreDirectory({
   for (const directory of [quarantine, stage, store, root]) files.closeDirectory(directory);
 }
 
+/** Gives the owner all rights to a directory of the engine's own; `.` is `.skillmeat` itself. */
+export function makeWritable({ files, root, store }: StoreDirectory, name: string): void {
+  const isOwn = name === '.';
+  const place = isOwn ? { directory: root, name: engineDirectoryName } : { directory: store, name };
+  const stat = files.stat(place);
+  if (stat?.kind === 'directory') files.setModeOf(place, stat, stat.mode | privateMode);
+}
+
 /** The absolute path of the journal, for SQLite. */
 export function journalPath({ files, store }: Pick<StoreDirectory, 'files' | 'store'>): string {
   return files.pathOf({ directory: store, name: journalName });

@@ -117,6 +117,19 @@ export async function scanCurrent(
   });
 }
 
+/** As {@link scanCurrent}, believing nothing that an earlier scan saw. */
+export async function scanAll(
+  taking: Omit<TakingSnapshot, 'exclusively' | 'openObjects'>,
+  objects: ObjectStore,
+): Promise<Scanned> {
+  const { files } = taking.looking;
+  return scan({
+    ...scanningOf(taking, objects),
+    seen: new Map(),
+    capture: (place, path) => captureFile(files, { place, path }, undefined),
+  });
+}
+
 /** Returns what the directory's ignore file says. */
 export async function readIgnoreFile({
   looking: { files },

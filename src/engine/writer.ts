@@ -132,8 +132,9 @@ export class Writer {
       await this.#settleIfDue();
       return result;
     } catch (error) {
-      this.#noteFailure(error);
-      throw error;
+      const failure = this.#explain(error);
+      this.#noteFailure(failure);
+      throw failure;
     } finally {
       this.#letGo();
     }
@@ -165,7 +166,9 @@ export class Writer {
     try {
       return await lock.acquire(options);
     } catch (error) {
-      throw fromSystemErrorOnly(error, 'lock', directory.rootPath);
+      const failure = this.#explain(fromSystemErrorOnly(error, 'lock', directory.rootPath));
+      this.#noteFailure(failure);
+      throw failure;
     }
   }
 
@@ -477,6 +480,23 @@ export class Writer {
       `the store stopped after a failure: ${this.#poison.message}`,
       { cause: this.#poison, hint: 'Open it again; that recovers it.' },
     );
+  }
+
+  /**
+   * In a store that was deleted, or that the next writer has swept, each call fails in its own way:
+   * say the one thing that matters.
+   */
+  #explain(error: unknown): unknown {
+    if (!isEngineError(error, 'IO_FAILED')) return error;
+    const { directory, journalFiles, lock } = this.#options;
+    try {
+      requireInPlace(directory, journalFiles);
+      if (lock.isHeld) lock.requireInPlace();
+    } catch (lost) {
+      if (!isEngineError(lost, 'STORE_REPLACED')) return error;
+      return new EngineError(lost.code, lost.message, { cause: error, hint: lost.hint });
+    }
+    return error;
   }
 
   /** After these nobody knows what is on disk until it is looked at again. */
