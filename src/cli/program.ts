@@ -8,7 +8,7 @@ import { addSnapshotCommands } from './snapshot-commands.js';
 import type { ApplyFlags } from './txn/apply.js';
 import type { RecoverFlags } from './txn/recover.js';
 import type { StatusFlags } from './txn/status.js';
-import { addVerify } from './verify-commands.js';
+import { verifyCommands } from './verify-commands.js';
 import { programVersion } from './version.js';
 
 /** Runs what a command does, with the options that stand along its chain of commands. */
@@ -44,10 +44,14 @@ export function buildProgram({ writeOut, writeErr, runCommand }: ProgramOptions)
   addGlobalOptions(txn);
   addWritingCommands(txn, runCommand);
   addReadingCommands(txn, runCommand);
-  for (const add of [...topLevelCommands, ...historyCommands, addVerify]) add(txn, runCommand);
+  for (const add of [...topLevelCommands, ...historyCommands, ...verifyCommands]) {
+    add(txn, runCommand);
+  }
   addSnapshotCommands(txn, runCommand);
   for (const command of txn.commands) addGlobalOptions(command);
-  for (const add of [...topLevelCommands, addVerify]) addGlobalOptions(add(program, runCommand));
+  for (const add of [...topLevelCommands, ...verifyCommands]) {
+    addGlobalOptions(add(program, runCommand));
+  }
   addSnapshotCommands(program, runCommand);
   return program;
 }

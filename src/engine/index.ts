@@ -76,6 +76,7 @@ export {
 } from './store.js';
 export { mergeParts, type MergedText, type MergePart } from './text-merge.js';
 export { type DiffContent, type DiffText, unifiedDiff } from './unified-diff.js';
+export type { Repair, RepairAction, RepairOptions } from './repair/repairing.js';
 export {
   type Finding,
   type FindingKind,

@@ -122,6 +122,7 @@ export class Journal implements Disposable {
         this.#writing(write);
       },
       requireEpoch: (epoch) => {
+        // guard: snapshot-row-fence
         if (this.epoch() !== epoch) throw fenced(epoch);
       },
     });
@@ -192,6 +193,16 @@ export class Journal implements Disposable {
     return this.#reading(() => Number(this.#statements.lastChanged.pluck().get() ?? 0));
   }
 
+  /** Notes that a content is nowhere any more, so that nobody looks for it again. Synced. */
+  noteLoss(sha256: ContentHash, atMs: number): void {
+    this.setMeta({ [lossKey(sha256)]: atMs });
+  }
+
+  /** Tells whether somebody has accepted that a content is nowhere any more. */
+  isLost(sha256: ContentHash): boolean {
+    return this.meta(lossKey(sha256)) !== undefined;
+  }
+
   meta(key: string): MetaValue | undefined {
     return this.#reading(() => this.#statements.meta.get(key)?.value);
   }
@@ -225,12 +236,14 @@ export class Journal implements Disposable {
   /** Takes the next epoch, so that a writer who lost its lock file unawares cannot go on (I4). */
   bumpEpoch(expected: number): void {
     this.#writing(() => {
+      // guard: bump-advances-epoch
       this.#advanceEpoch(expected);
     });
   }
 
   #advanceEpoch(expected: number): void {
     if (this.#statements.bumpEpoch.run(expected).changes === 1) return;
+    // guard: epoch-fence
     throw fenced(expected);
   }
 
@@ -249,6 +262,7 @@ export class Journal implements Disposable {
       return this.#commit(transaction, rows, terms);
     } finally {
       // After an unknown outcome SQLite may still be within it; nothing is written then any more.
+      // guard: journal-sync-again
       if (!this.#database.inTransaction) this.#database.exec('PRAGMA synchronous = FULL');
     }
   }
@@ -258,6 +272,7 @@ export class Journal implements Disposable {
     let chain: ChainHash;
     try {
       this.#database.exec('BEGIN IMMEDIATE');
+      // guard: commit-epoch
       this.#advanceEpoch(terms.epoch);
       chain = this.#insert(id, transaction, rows, terms.head.chain);
     } catch (error) {
@@ -325,6 +340,7 @@ export class Journal implements Disposable {
   update(updates: readonly TransactionUpdate[], expectedEpoch?: number): void {
     if (updates.length === 0) return;
     this.#writing(() => {
+      // guard: update-epoch
       if (expectedEpoch !== undefined) this.#advanceEpoch(expectedEpoch);
       for (const { id, state, trouble, reason, superseded } of updates) {
         this.#statements.setState.run(state, trouble ?? null, reason ?? null, id);
@@ -495,6 +511,10 @@ export class Journal implements Disposable {
       throw writeFailure(error, this.#path);
     }
   }
+}
+
+function lossKey(sha256: ContentHash): string {
+  return `lost/${sha256}`;
 }
 
 export type MetaValue = string | number;

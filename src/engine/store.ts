@@ -41,6 +41,7 @@ import {
   journalFiles,
   journalPath,
   makeStoreDirectory,
+  makeWritable,
   openStoreDirectory,
   type RootIdentity,
   rootIdentity,
@@ -48,6 +49,7 @@ import {
 } from './store-directory.js';
 import type { Transaction } from './transaction.js';
 import type { UndonePath } from './undo.js';
+import type { Repair, RepairOptions } from './repair/repairing.js';
 import type { Finding, Verified } from './verify/finding.js';
 import type { VerifyOptions } from './verify/verify.js';
 import type { Verifying } from './verify/verifying.js';
@@ -567,6 +569,43 @@ export class Store implements AsyncDisposable {
   }
 
   /**
+   * Answers what {@link verify} finds: from history, from files that still have the content, from
+   * snapshots. Bytes that nobody accounts for go to quarantine; what nothing has any more is noted as
+   * lost. No file of the root is touched; drift is recorded as a transaction.
+   *
+   * @returns what was done, or would be, about each finding.
+   * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, `IO_FAILED`, ….
+   */
+  async repair(options: RepairOptions = {}): Promise<readonly Repair[]> {
+    const { repair } = await import('./repair/repair.js');
+    const { signal, lockWaitMs, deep = false } = options;
+    const waiting = { ...(signal && { signal }), ...(lockWaitMs !== undefined && { lockWaitMs }) };
+    const scans = new Map<number, ReturnType<Snapshots['listingsNow']>>();
+    return repair(options, {
+      verifying: this.#verifying({ deep, ...waiting }),
+      newId: this.#committing.newId,
+      verify: () => this.verify({ deep, ...waiting }),
+      exclusively: (work) => this.#exclusively(waiting, (_report, { epoch }) => work(epoch)),
+      recover: async () => (await this.recover(waiting)).unresolved,
+      adopt: async (paths) => {
+        await this.adopt({
+          paths,
+          message: 'changes by other programs, found by repair',
+          ...waiting,
+        });
+      },
+      makeWritable: (place) => {
+        makeWritable(this.#directory, place);
+      },
+      listingsNow: (row) => {
+        const known = scans.get(row.id) ?? this.snapshots.listingsNow(row, signal);
+        scans.set(row.id, known);
+        return known;
+      },
+    });
+  }
+
+  /**
    * Looks at everything that the store keeps and promises, and yields what is not as it should be;
    * returns how much it looked at. Writes nothing, and lets writers go on unless something seems wrong.
    *
@@ -574,24 +613,7 @@ export class Store implements AsyncDisposable {
    */
   async *verify(options: VerifyOptions = {}): AsyncGenerator<Finding, Verified, void> {
     const { verify } = await import('./verify/verify.js');
-    const { files, rootPath } = this.#directory;
-    const pace = new Pace(options.signal);
-    pace.onTurn = (): void => {
-      const progress = { phase: 'verify', done: 0, total: undefined } as const;
-      publish('skillmeat:progress', { root: rootPath, ...progress });
-    };
-    const { bootId, now } = this.#committing;
-    const verifying: Verifying = {
-      looking: { files, pace },
-      directory: this.#directory,
-      journal: this.#journal,
-      quarantine: this.#quarantine,
-      openObjects: () => this.snapshots.openObjects(),
-      now,
-      bootId,
-      isDeep: options.deep ?? false,
-      count: () => undefined,
-    };
+    const verifying = this.#verifying(options);
     return yield* verify(options, {
       verifying,
       during: (work) => this.#during(work),
@@ -765,6 +787,27 @@ export class Store implements AsyncDisposable {
     } finally {
       this.#work.delete(running);
     }
+  }
+
+  #verifying(options: VerifyOptions): Verifying {
+    const { files, rootPath } = this.#directory;
+    const pace = new Pace(options.signal);
+    pace.onTurn = (): void => {
+      const progress = { phase: 'verify', done: 0, total: undefined } as const;
+      publish('skillmeat:progress', { root: rootPath, ...progress });
+    };
+    const { bootId, now } = this.#committing;
+    return {
+      looking: { files, pace },
+      directory: this.#directory,
+      journal: this.#journal,
+      quarantine: this.#quarantine,
+      openObjects: () => this.snapshots.openObjects(),
+      now,
+      bootId,
+      isDeep: options.deep ?? false,
+      count: () => undefined,
+    };
   }
 
   /** As {@link #exclusively}, for who only looks: recovers nothing and writes nothing. */

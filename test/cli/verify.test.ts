@@ -10,7 +10,7 @@ beforeEach(async () => {
   await cli.run(['snapshot', 'create', 'first']);
 });
 
-const verified = { transactions: 1, slots: 0, snapshots: 1, objects: 3, paths: 2 };
+const verified = { transactions: 1, slots: 0, snapshots: 1, objects: 3, paths: 2, lost: 0 };
 
 describe.each([[[]], [['txn']]])('%j verify', (prefix) => {
   test('a healthy store: 0, and what was looked at', async () => {
@@ -70,4 +70,34 @@ test('verify names what keeps a store from being opened: 3', async () => {
 test('verify without a store is refused', async () => {
   rmSync(cli.at('.skillmeat'), { recursive: true });
   expect(await cli.run(['verify'])).toMatchObject({ exitCode: 7 });
+});
+
+test('repair says what it would do, does it with --yes, and says what is left', async () => {
+  cli.write('a', 'edited');
+  writeFileSync(cli.at('.skillmeat/stage/mine'), 'mine');
+  const dry = await cli.run(['repair']);
+  expect(dry.exitCode).toBe(3);
+  expect(dry.stdout).toContain('  would    move it to quarantine\n');
+  expect(dry.stdout).toContain(
+    '2 findings; nothing was changed. Do it with: skillmeat repair --yes',
+  );
+  expect(json(await cli.run(['txn', 'repair', '-n', '--json']))).toMatchObject({
+    repair: {
+      isDryRun: true,
+      repairs: [
+        { finding: { kind: 'stage-orphan' }, action: 'set-aside', outcome: 'planned', error: null },
+        { finding: { kind: 'drift', path: 'a' }, action: 'adopt', outcome: 'planned' },
+      ],
+      findings: null,
+    },
+  });
+  const done = await cli.run(['repair', '--yes']);
+  expect(done).toMatchObject({ exitCode: 0, stderr: '' });
+  expect(done.stdout).toContain('2 findings answered, none is left.\n');
+  expect(cli.read('a')).toBe('edited');
+  expect(await cli.run(['repair', '--yes'])).toMatchObject({
+    exitCode: 0,
+    stdout: 'Nothing to repair.\n',
+  });
+  expect((await cli.run(['repair', '--yes', '-n'])).exitCode).toBe(2);
 });

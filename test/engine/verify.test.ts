@@ -55,7 +55,7 @@ describe.each(modes)('native %s', (mode) => {
         const verifying = store.verify({ deep });
         expect(await verifying.next()).toEqual({
           done: true,
-          value: { transactions: 5, slots: 7, snapshots: 2, objects: 9, paths: 6 },
+          value: { transactions: 5, slots: 7, snapshots: 2, objects: 9, paths: 6, lost: 0 },
         });
       }
     });

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { FindingKind } from '../../src/engine/index.js';
+import type { FindingKind, RepairAction } from '../../src/engine/index.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
 import { copyTree } from './crash.js';
 import { plantObject } from './objects.js';
@@ -95,6 +95,8 @@ export interface Damage {
   readonly inflict: (root: string) => void;
   /** What `verify --deep` finds, each as its kind and the path or place that it names. */
   readonly finds: readonly (readonly [FindingKind, string])[];
+  /** What `repair` does about them, each once, sorted. */
+  readonly answers: readonly RepairAction[];
   /** Without `--deep` nothing is found. */
   readonly needsDeep?: true;
   /** Opening recovers, which would mend it or fail. */
@@ -164,27 +166,32 @@ export const damages: readonly Damage[] = [
   {
     name: 'a slot is gone',
     inflict: (root) => rmSync(slotOfA(root)),
+    answers: ['accept-loss'],
     finds: [['slot-missing', 'a']],
   },
   {
     name: 'a slot is longer than it was',
     inflict: (root) => writeFileSync(slotOfA(root), 'a1 and more'),
+    answers: ['accept-loss'],
     finds: [['slot-damaged', 'a']],
   },
   {
     name: 'a slot has other bytes of the same length',
     inflict: (root) => writeFileSync(slotOfA(root), 'A1'),
+    answers: ['accept-loss'],
     finds: [['slot-damaged', 'a']],
     needsDeep: true,
   },
   {
     name: 'a file of a displaced directory is gone',
     inflict: (root) => rmSync(own(root, 'stage', slotsOf(root, 3)[0] ?? '', 'y')),
+    answers: ['restore'],
     finds: [['slot-missing', 'd/y']],
   },
   {
     name: 'a displaced directory is gone',
     inflict: (root) => rmSync(own(root, 'stage', slotsOf(root, 3)[0] ?? ''), { recursive: true }),
+    answers: ['restore'],
     finds: [
       ['slot-missing', 'd'],
       ['slot-missing', 'd/x'],
@@ -197,6 +204,7 @@ export const damages: readonly Damage[] = [
       writeFileSync(own(root, 'stage', 'mine'), 'mine');
       plant(own(root, 'stage'), { '2-00000000.1/deep': 'deep' });
     },
+    answers: ['set-aside'],
     finds: [
       ['stage-orphan', 'stage/2-00000000.1'],
       ['stage-orphan', 'stage/mine'],
@@ -205,16 +213,19 @@ export const damages: readonly Damage[] = [
   {
     name: 'an object is gone',
     inflict: (root) => plantObject(root, 'a2', undefined),
+    answers: ['restore'],
     finds: [['object-missing', 'a']],
   },
   {
     name: 'an object is cut',
     inflict: (root) => plantObject(root, 'as it was', 'as it'),
+    answers: ['restore'],
     finds: [['object-damaged', 'seeded']],
   },
   {
     name: 'an object has other bytes of the same length',
     inflict: (root) => plantObject(root, 'x2', 'X2'),
+    answers: ['restore'],
     finds: [['object-damaged', 'd/x']],
     needsDeep: true,
   },
@@ -225,6 +236,7 @@ export const damages: readonly Damage[] = [
       const middle = Math.floor(statSync(at).size / 2);
       overwrite(at, middle, Buffer.from([(readFileSync(at)[middle] ?? 0) ^ 0x10]));
     },
+    answers: ['restore'],
     finds: [['object-damaged', 'long']],
     needsDeep: true,
   },
@@ -234,6 +246,7 @@ export const damages: readonly Damage[] = [
       const hash = listingOfFirst(root);
       rmSync(own(root, 'objects', hash.slice(0, 2), hash.slice(2)));
     },
+    answers: ['drop-snapshot'],
     finds: [['object-missing', 'objects/']],
   },
   {
@@ -243,6 +256,7 @@ export const damages: readonly Damage[] = [
         `${JSON.stringify([name, 'file', 0o644, content.length, sha256(content)])}\n`;
       plantObject(root, line('x', 'x2') + line('y', 'y1'), 'nonsense');
     },
+    answers: ['accept-loss'],
     finds: [['object-damaged', 'd']],
   },
   {
@@ -250,11 +264,13 @@ export const damages: readonly Damage[] = [
     inflict: (root) => {
       plantObject(root, 'nobody', 'nobody');
     },
+    answers: ['remove'],
     finds: [['object-orphan', objectPlace('nobody')]],
   },
   {
     name: 'the row of a snapshot was changed',
     inflict: (root) => changeJournal(root, "UPDATE snapshot SET message = 'x' WHERE id = 1"),
+    answers: ['rewrite-record'],
     finds: [['snapshot-damaged', 'journal.db']],
   },
   {
@@ -264,12 +280,14 @@ export const damages: readonly Damage[] = [
         root,
         "UPDATE journal_change SET after_size = 7 WHERE path = 'a' AND transaction_id = 2",
       ),
+    answers: ['none'],
     finds: [['record-damaged', 'journal.db']],
   },
   {
     name: 'the message of a transaction was changed',
     inflict: (root) =>
       changeJournal(root, "UPDATE journal_transaction SET message = 'x' WHERE id = 1"),
+    answers: ['none'],
     finds: [['record-damaged', 'journal.db']],
   },
   {
@@ -279,6 +297,7 @@ export const damages: readonly Damage[] = [
         root,
         'DELETE FROM journal_transaction WHERE id = 4; DELETE FROM journal_change WHERE transaction_id = 4',
       ),
+    answers: ['adopt', 'none', 'set-aside'],
     finds: [
       ['record-damaged', 'journal.db'],
       ['stage-orphan', 'stage/4-'],
@@ -292,6 +311,7 @@ export const damages: readonly Damage[] = [
         root,
         'DELETE FROM journal_transaction WHERE id = 5; DELETE FROM journal_change WHERE transaction_id = 5',
       ),
+    answers: ['none'],
     finds: [
       ['head-lost', 'journal.db'],
       ['recovery-pending', 'owner'],
@@ -301,11 +321,13 @@ export const damages: readonly Damage[] = [
   {
     name: 'a page of the journal is scribbled over',
     inflict: (root) => scribble(root, 'sqlite_autoindex_snapshot_1'),
+    answers: ['none'],
     finds: [['journal-damaged', 'journal.db']],
   },
   {
     name: 'the pages of the changes are scribbled over',
     inflict: (root) => scribble(root, 'journal_change'),
+    answers: ['none'],
     finds: [
       ['journal-damaged', 'journal.db'],
       ...[5, 4, 3, 2, 1].map(() => ['record-damaged', 'journal.db'] as const),
@@ -314,32 +336,38 @@ export const damages: readonly Damage[] = [
   {
     name: 'the journal is gone',
     inflict: (root) => rmSync(own(root, 'journal.db')),
+    answers: ['none'],
     finds: [['store-unopenable', '.']],
   },
   {
     name: 'the journal is cut in the middle',
     inflict: (root) => truncateSync(own(root, 'journal.db'), 8_192),
+    answers: ['none'],
     finds: [['store-unopenable', '.']],
   },
   {
     name: 'the journal is another file',
     inflict: (root) => writeFileSync(own(root, 'journal.db'), 'nonsense'.repeat(1_000)),
+    answers: ['none'],
     finds: [['store-unopenable', '.']],
   },
   {
     name: 'the stage directory is gone',
     inflict: (root) => rmSync(own(root, 'stage'), { recursive: true }),
+    answers: ['none'],
     finds: [['store-unopenable', '.']],
   },
   {
     name: 'the owner record is nonsense',
     inflict: (root) => writeFileSync(own(root, 'owner'), '{"pid":'),
+    answers: ['recover'],
     finds: [['owner-damaged', 'owner']],
     isSeenBeforeRecovery: true,
   },
   {
     name: 'the owner record is gone',
     inflict: (root) => rmSync(own(root, 'owner')),
+    answers: ['recover'],
     finds: [['recovery-pending', 'owner']],
     isSeenBeforeRecovery: true,
   },
@@ -350,6 +378,7 @@ export const damages: readonly Damage[] = [
         root,
         "UPDATE journal_transaction SET state = 'committed', trouble = 'blocked', reason = 'r' WHERE id = 5",
       ),
+    answers: ['recover'],
     finds: [['transaction-blocked', '5']],
     isSeenBeforeRecovery: true,
   },
@@ -360,23 +389,27 @@ export const damages: readonly Damage[] = [
         root,
         "UPDATE journal_transaction SET state = 'committed', trouble = 'damaged', reason = 'r' WHERE id = 5",
       ),
+    answers: ['recover'],
     finds: [['transaction-damaged', '5']],
     isSeenBeforeRecovery: true,
   },
   {
     name: 'something in quarantine has no note',
     inflict: (root) => writeFileSync(own(root, 'quarantine/7-1'), 'whose?'),
+    answers: ['write-note'],
     finds: [['quarantine-unexplained', 'quarantine/7-1']],
   },
   {
     name: 'a note in quarantine is about nothing',
     inflict: (root) =>
-      writeFileSync(own(root, 'quarantine/7-1.json'), '{"path":"a","transaction":7,"why":"w"}'),
-    finds: [['quarantine-note-alone', 'quarantine/7-1.json']],
+      writeFileSync(own(root, 'quarantine/8-1.json'), '{"path":"a","transaction":7,"why":"w"}'),
+    answers: ['remove'],
+    finds: [['quarantine-note-alone', 'quarantine/8-1.json']],
   },
   {
     name: 'the stage directory is read-only',
     inflict: (root) => chmodSync(own(root, 'stage'), 0o500),
+    answers: ['make-writable'],
     finds: [['directory-read-only', 'stage']],
   },
   {
@@ -386,6 +419,7 @@ export const damages: readonly Damage[] = [
       rmSync(join(root, 'long'));
       plant(root, { 'd/x': 'back', untouched: 'no transaction knows it' });
     },
+    answers: ['adopt'],
     finds: [
       ['drift', 'a'],
       ['drift', 'd'],

@@ -71,6 +71,8 @@ export interface Verified {
   readonly objects: number;
   /** Paths that transactions have changed. */
   readonly paths: number;
+  /** Contents that are nowhere any more, as `repair` has noted. */
+  readonly lost: number;
 }
 
 const natures: Readonly<Record<FindingKind, readonly [FindingLevel, PromiseNumber]>> = {

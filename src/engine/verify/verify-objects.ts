@@ -113,6 +113,10 @@ class ObjectLook {
     const { sha256, snapshot, path = null, where } = about;
     if (!isEngineError(error, 'HISTORY_DAMAGED', 'STORE_FORMAT_NEWER')) throw error;
     if (!this.#wants(sha256)) return;
+    if (this.#isLost(error, sha256)) {
+      this.#verifying.count('lost');
+      return;
+    }
     const kind: FindingKind =
       error.code === 'STORE_FORMAT_NEWER'
         ? 'object-unreadable'
@@ -122,6 +126,11 @@ class ObjectLook {
     const message = `${where} of snapshot ${String(snapshot)}: ${error.message}`;
     const place = `objects/${sha256.slice(0, 2)}/${sha256.slice(2)}`;
     yield { unit: sha256, finding: toFinding(kind, message, { path, place, snapshot, sha256 }) };
+  }
+
+  #isLost(error: unknown, sha256: ContentHash): boolean {
+    const isMissing = isEngineError(error, 'HISTORY_DAMAGED') && !this.#objects.has(sha256);
+    return isMissing && this.#verifying.journal.isLost(sha256);
   }
 
   async *unnamed(): AsyncGenerator<Suspicion, void> {

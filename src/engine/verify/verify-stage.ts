@@ -53,10 +53,14 @@ async function* verifySlotsOf(
     count('slots');
     const found = await lookAtSlot(keptAt, before, history, verifying);
     if (typeof found !== 'string' && isSameContent(found, before)) continue;
-    // A late writer's bytes were set aside, with a note; what they replaced nobody has.
-    if (quarantine.holds(path, id)) continue;
     const what = `what transaction ${String(id)} displaced at ${quote(path)}`;
     const isMissing = typeof found !== 'string' && found.kind === 'absent';
+    if (isMissing && before.kind === 'file' && journal.isLost(before.sha256)) {
+      count('lost');
+      continue;
+    }
+    // A late writer's bytes were set aside, with a note; what they replaced nobody has.
+    if (quarantine.holds(path, id)) continue;
     const now = typeof found === 'string' ? found : `found ${describeImage(found)}`;
     const message = isMissing
       ? `${what} is missing: ${describeImage(before)}`

@@ -62,7 +62,7 @@ export async function* verify(
   { lockWaitMs }: VerifyOptions,
   host: VerifyHost,
 ): AsyncGenerator<Finding, Verified, void> {
-  const counts = { transactions: 0, slots: 0, snapshots: 0, objects: 0, paths: 0 };
+  const counts = { transactions: 0, slots: 0, snapshots: 0, objects: 0, paths: 0, lost: 0 };
   const count = (what: keyof Verified, by = 1): void => {
     counts[what] += by;
   };

@@ -164,7 +164,7 @@ test('a conflict aborts and changes nothing, or does as it was told', async () =
   });
   expect(both()).toBe(before);
   const dry = await update(collection, { onConflict: 'markers', dryRun: true });
-  expect(dry.updated[0]?.conflicts.map(({ hunks }) => hunks)).toEqual([0, 1]);
+  expect(dry.updated[0]?.conflicts.map(({ hunks }) => hunks)).toEqual([1, 0]);
   expect(both()).toBe(before);
   for (const [onConflict, line, picture] of [
     ['ours', 'mine', '\0mine'],
