@@ -16,8 +16,15 @@ process.env['SKILLMEAT_LOCK_DEEDS'] ??= '400';
 process.env['SKILLMEAT_POWER_CUTS'] ??= '4000';
 process.env['SKILLMEAT_SNAPSHOT_CUTS'] ??= '2000';
 process.env['SKILLMEAT_SNAPSHOT_RUNS'] ??= '3000';
+process.env['SKILLMEAT_READER_UPDATES'] ??= '1000';
+process.env['SKILLMEAT_COLLECTION_KILLS'] ??= '100';
 const suites = [
-  runVitest('vitest.config.ts', ['test/property', 'test/crash', 'test/engine/snapshots-model']),
+  runVitest('vitest.config.ts', [
+    'test/property',
+    'test/crash',
+    'test/engine/snapshots-model',
+    'test/collection/readers',
+  ]),
 ];
 if (process.getuid?.() === 0) suites.push(runVitest('vitest.root.config.ts'));
 else console.log('Not root: power cuts on real file systems were NOT run.');
