@@ -13,7 +13,7 @@ import {
 } from './image.js';
 import { inspect, type Looking, statTree } from './inspect.js';
 import type { ChangeRow, Journal, TransactionRow, TransactionUpdate } from './journal.js';
-import { comparePaths, parentOf, quote, type RelativePath } from './path.js';
+import { comparePaths, isBelow, parentOf, quote, type RelativePath } from './path.js';
 import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, type RootTree } from './root-tree.js';
@@ -46,6 +46,8 @@ export interface Recovering {
   /** Places below the store's `stage` directory. */
   readonly stage: RootTree;
   readonly quarantine: Quarantine;
+  /** Waits until everything is on disk. A failure must never be followed by another try (I10). */
+  readonly barrier: () => Promise<void>;
   /** Transactions whose lost bytes somebody has accepted by hand. */
   readonly acceptsLossOf?: ReadonlySet<number> | undefined;
   /** Up to this transaction all contents are known to have been on disk. Default: all. */
@@ -598,8 +600,7 @@ class Recovery {
 
   /** The power could keep what moves into a directory, and take back the directory's own name. */
   async #flushFresh(): Promise<void> {
-    const { looking, tree } = this.#context;
-    await looking.files.barrier(tree.root, 0);
+    await this.#context.barrier();
     this.#fresh.clear();
   }
 
@@ -635,6 +636,7 @@ class Recovery {
   async #bring(state: PathState, hop: PathHop, source: PathHop | undefined): Promise<boolean> {
     const theirs = this.#context.tree.locate(state.path);
     if (isObstacle(theirs)) {
+      this.#refuseUnsure(state.path);
       // Somebody removed or replaced a directory on the way: what they did stays (I3).
       const why = theirs.obstacle === 'absent' ? 'deleted' : 'type changed';
       state.decision = { do: 'supersede', why, kept: indexOf(source, state.hops) };
@@ -679,6 +681,7 @@ class Recovery {
     if (isWhatItWas && (found.kind !== 'directory' || this.#isEmpty(ours))) return true;
     files.exchange(ours, theirs);
     if (!isWhatItWas) throw raced(path);
+    this.#refuseUnsure(path);
     // A directory that holds somebody else's files stays (I3).
     state.decision = { do: 'supersede', why: 'edited', kept: indexOf(source, state.hops) };
     return false;
@@ -743,9 +746,17 @@ class Recovery {
     } catch (error) {
       const code = systemCode(error);
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+      this.#refuseUnsure(state.path);
       const kept = state.hops.findLastIndex(({ evidence }) => evidence === 'pending');
       state.decision = { do: 'supersede', why: 'edited', kept: kept < 0 ? undefined : kept };
       return false;
+    }
+  }
+
+  /** What is in the way may be ours, if a path above or below could not be looked at or changed. */
+  #refuseUnsure(path: RelativePath): void {
+    for (const { error, path: other } of this.#states.values()) {
+      if (error !== undefined && (isBelow(other, path) || isBelow(path, other))) throw error;
     }
   }
 
