@@ -2,9 +2,10 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Store } from '../../src/engine/index.js';
+import { recordCrashes } from '../support/crash.js';
 import { faultyFileSystem, type FaultyFileSystem, names } from '../support/faults.js';
 import { expectError, listOwn, modes, useSandbox } from '../support/store.js';
-import { file } from '../support/tree.js';
+import { file, readTree } from '../support/tree.js';
 
 /* What test/crash/errors-at-every-call.test.ts found, one example each. */
 
@@ -51,17 +52,22 @@ describe.each(modes)('native %s', (mode) => {
     await expectError(store.adopt(), 'IO_FAILED');
     faulty.heal();
     await expectError(store.adopt(), 'STORE_POISONED');
+    await store.close();
+    await sandbox.open();
   });
 
   test('a flush of what a dead writer left that failed is not tried again', async () => {
     sandbox.seed({ a: 'old' });
+    const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
+    const dead = await sandbox.open({ fileSystem: recorder.files });
+    recorder.start();
+    await dead.transact({}, (tx) => tx.write('a', 'new'));
+    recorder.stop();
+    const point = recorder.points.find(({ label }) => label.includes('exchange'));
+    const root = point?.root ?? '';
     const faulty = faultyFileSystem(mode);
-    const dead = await sandbox.open({ fileSystem: faulty.files });
-    faulty.fail('EIO', ({ method }) => method !== 'closeDirectory' && method !== 'closeFile');
-    await dead.transact({}, (tx) => tx.write('a', 'new')).catch(() => undefined);
-    await dead.close();
-    faulty.heal();
-    const store = await sandbox.open({ recover: 'never', fileSystem: faulty.files });
+    const options = { recover: 'never', adopt: true, fileSystem: faulty.files } as const;
+    const store = await sandbox.openAt(root, options);
     faulty.fail('EIO', ({ method }) => method === 'barrier', 1);
     await expectError(
       store.transact({}, (tx) => tx.write('b', 'b')),
@@ -72,6 +78,9 @@ describe.each(modes)('native %s', (mode) => {
       store.transact({}, (tx) => tx.write('b', 'b')),
       'STORE_POISONED',
     );
+    await store.close();
+    await sandbox.openAt(root);
+    expect(readTree(root)['a']).toEqual(file('new'));
   });
 
   test('staged contents that cannot be removed are swept by the next transaction', async () => {
