@@ -10,6 +10,8 @@ export default defineConfig({
     setupFiles: ['test/support/checksum-ready.ts'],
     // Crash and lock tests change process-wide state, so each file gets a process of its own.
     pool: 'forks',
+    // The default leaves one core to the watcher; on two cores that is half the machine.
+    maxWorkers: '100%',
     testTimeout: hangMs,
     hookTimeout: hangMs,
     teardownTimeout: hangMs,

@@ -46,12 +46,12 @@ export interface Recovering {
   /** Places below the store's `stage` directory. */
   readonly stage: RootTree;
   readonly quarantine: Quarantine;
-  /** Waits until everything is on disk. A failure must never be followed by another try (I10). */
-  readonly barrier: () => Promise<void>;
   /** Transactions whose lost bytes somebody has accepted by hand. */
   readonly acceptsLossOf?: ReadonlySet<number> | undefined;
   /** Up to this transaction all contents are known to have been on disk. Default: all. */
   readonly flushedThrough?: number | undefined;
+  /** Waits until everything is on disk; when that fails, the store is poisoned (I10). */
+  readonly barrier: () => Promise<void>;
 }
 
 /** What recovery did, for the caller to settle and to report. */
@@ -593,6 +593,7 @@ class Recovery {
       if (pace.isDue()) await pace.turn();
       this.#trim();
       const parent = parentOf(state.path);
+      // guard: recovery-fresh-directory
       if (parent !== undefined && this.#fresh.has(parent)) await this.#flushFresh();
       await this.#attempt([state], () => this.#actOn(state));
     }
@@ -600,6 +601,7 @@ class Recovery {
 
   /** The power could keep what moves into a directory, and take back the directory's own name. */
   async #flushFresh(): Promise<void> {
+    // guard: recovery-fresh-barrier
     await this.#context.barrier();
     this.#fresh.clear();
   }

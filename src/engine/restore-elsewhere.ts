@@ -55,6 +55,7 @@ export async function restoreElsewhere(restoring: RestoringElsewhere): Promise<R
       const restorer = new Restorer(restoring);
       await restorer.fillDirectory(draft, restoring.sha256, undefined);
       files.setMode(draft, restoring.mode);
+      // guard: restore-elsewhere-contents
       await files.barrier(parent, Number.POSITIVE_INFINITY);
       looking.pace.refuseStopped();
       moveInto(restoring, draft, place);
@@ -108,6 +109,7 @@ async function flushName(
   { parent, draft, place }: { parent: Directory; draft: Place; place: Place },
 ): Promise<void> {
   try {
+    // guard: restore-elsewhere-name
     await files.barrier(parent, 0);
   } catch (error) {
     files.moveNew(place, draft);
