@@ -153,7 +153,7 @@ async function killed(
 }
 
 /** What a restore elsewhere writes until it is whole; stays when nothing can be removed. */
-export const draftPrefix = '.skillmeat-restore-';
+const draftPrefix = '.skillmeat-restore-';
 
 /** Looks at a store that nobody disturbs. */
 export async function observe(store: Store, place: Place): Promise<Observed> {
