@@ -64,6 +64,7 @@ export {
   type LogOptions,
   openStore,
   readPlan,
+  rebuildStore,
   type OpenStoreOptions,
   type PathsRequest,
   type RecoverOptions,
@@ -75,6 +76,7 @@ export {
   type UndoReceipt,
 } from './store.js';
 export type { DiffText } from './unified-diff.js';
+export type { Rebuilt } from './repair/rebuild.js';
 export type { Repair, RepairAction, RepairOptions } from './repair/repairing.js';
 export {
   type Finding,
