@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type Finding, openStore, rebuildStore, type Store } from '../../src/engine/index.js';
@@ -131,6 +131,10 @@ describe.each(modes)('native %s', (mode) => {
         const findings = await verified(store);
         const { length } = await store.snapshots.list();
         const isWhole = rebuilt.transactions === 4 && length === 2 && findings.length === 0;
+        // What the lost transaction displaced.
+        const aside = join(root, '.skillmeat/quarantine');
+        const sizes = readdirSync(aside).map((name) => statSync(join(aside, name)).size);
+        if (!sizes.includes(21_000)) violations.push(`${label}: a before-image is gone`);
         if (!isWhole) violations.push(`${label}: ${JSON.stringify([rebuilt, findings])}`);
         if (JSON.stringify(readTree(root)) !== JSON.stringify(tree)) violations.push(label);
         await store.close();
