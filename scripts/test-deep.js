@@ -12,6 +12,7 @@ process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
 process.env['SKILLMEAT_UNDO_RUNS'] ??= '3000';
 process.env['SKILLMEAT_EXHAUSTIVE'] ??= '1';
 process.env['SKILLMEAT_RACING_EDITS'] ??= '100000';
+process.env['SKILLMEAT_LOCK_DEEDS'] ??= '400';
 process.env['SKILLMEAT_POWER_CUTS'] ??= '4000';
 process.env['SKILLMEAT_SNAPSHOT_CUTS'] ??= '2000';
 process.env['SKILLMEAT_SNAPSHOT_RUNS'] ??= '3000';

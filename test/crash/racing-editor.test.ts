@@ -29,20 +29,25 @@ const roundEdits = 4_000;
 const burst = 8;
 
 describe.each(nativeModes)('native %s', (native) => {
-  test('no edit by another program is lost to transactions on the same files', async () => {
-    const sum = emptyTally();
-    const edits = editsOf[native];
-    for (let done = 0; done < edits; done += roundEdits) {
-      await race(native, Math.min(roundEdits, edits - done), sum);
-    }
-    console.log(`edits against transactions, native ${native}: ${describeTally(sum)}`);
-    testify({ ...about, native, states: sum.written, violations: sum.lost.length });
-    expect(sum.lost).toEqual([]);
-    // Or it tested nothing.
-    for (const what of ['written', 'inPlace', 'inHistory', 'committed', 'drifted'] as const) {
-      expect(sum[what], what).toBeGreaterThan(0);
-    }
-  });
+  const rounds = Math.ceil(editsOf[native] / roundEdits);
+  const sum = emptyTally();
+
+  test.each(Array.from({ length: rounds }, (_, i) => i * roundEdits))(
+    'no edit by another program is lost to transactions on the same files (from edit %i)',
+    async (done) => {
+      const tally = emptyTally();
+      await race(native, Math.min(roundEdits, editsOf[native] - done), tally);
+      testify({ ...about, native, states: tally.written, violations: tally.lost.length });
+      for (const what of counted) sum[what] += tally[what];
+      sum.lost.push(...tally.lost);
+      console.log(`edits against transactions, native ${native}: ${describeTally(sum)}`);
+      expect(tally.lost).toEqual([]);
+      // Or it tested nothing.
+      for (const what of ['written', 'inPlace', 'inHistory', 'committed', 'drifted'] as const) {
+        expect(tally[what], what).toBeGreaterThan(0);
+      }
+    },
+  );
 });
 
 test('what is written late to a displaced file outlives the history', async () => {
@@ -100,17 +105,18 @@ const about: Omit<Evidence, 'states' | 'violations' | 'native'> = {
   note: 'states are edits',
 };
 
-interface Tally {
-  written: number;
-  overwrittenByEditor: number;
-  inPlace: number;
-  inHistory: number;
-  inQuarantine: number;
-  committed: number;
-  drifted: number;
-  blocked: number;
-  readonly lost: string[];
-}
+const counted = [
+  'written',
+  'overwrittenByEditor',
+  'inPlace',
+  'inHistory',
+  'inQuarantine',
+  'committed',
+  'drifted',
+  'blocked',
+] as const;
+
+type Tally = Record<(typeof counted)[number], number> & { readonly lost: string[] };
 
 function emptyTally(): Tally {
   return {
@@ -127,9 +133,8 @@ function emptyTally(): Tally {
 }
 
 function describeTally(tally: Tally): string {
-  return Object.entries(tally)
-    .map(([what, count]) => `${what} ${String(Array.isArray(count) ? count.length : count)}`)
-    .join(', ');
+  const counts = counted.map((what) => `${what} ${String(tally[what])}`);
+  return [...counts, `lost ${String(tally.lost.length)}`].join(', ');
 }
 
 async function race(native: NativeMode, count: number, tally: Tally): Promise<void> {
