@@ -205,6 +205,37 @@ export class Journal implements Disposable {
     return this.#reading(() => Number(this.#statements.lastChanged.pluck().get() ?? 0));
   }
 
+  /** Everything in `meta`. */
+  allMeta(): Readonly<Record<string, MetaValue>> {
+    return this.#reading(() => {
+      const rows = this.#database.prepare<[], { key: string; value: MetaValue }>(
+        'SELECT * FROM meta',
+      );
+      return Object.fromEntries(rows.all().map(({ key, value }) => [key, value]));
+    });
+  }
+
+  /** Writes transactions of another journal, from number 1 on, as they stand there, in one step. */
+  restore(
+    transactions: Iterable<{ readonly row: TransactionRow; readonly rows: readonly ChangeRow[] }>,
+  ): void {
+    this.#writing(() => {
+      let chain = emptyChain;
+      for (const { row, rows } of transactions) {
+        const { state, trouble, reason } = row;
+        chain = this.#insert(row.id, { ...row, state: 'settled' }, rows, chain);
+        assert(chain === row.chain, 'a transaction that matches the chain is written as it was');
+        this.#statements.setState.run(state, trouble ?? null, reason ?? null, row.id);
+        for (const { sequence, superseded } of rows) {
+          if (superseded === undefined) continue;
+          this.#statements.setSuperseded.run(superseded, row.id, sequence);
+        }
+      }
+      const first = Number(this.#statements.firstUnsettled.pluck().get());
+      this.#statements.setMeta.run('settled_through', first - 1);
+    });
+  }
+
   /** Notes that a content is nowhere any more, so that nobody looks for it again. Synced. */
   noteLoss(sha256: ContentHash, atMs: number): void {
     this.setMeta({ [lossKey(sha256)]: atMs });
@@ -442,12 +473,14 @@ export class Journal implements Disposable {
   #checked(id: number, row: StoredChange): ChangeRow {
     const change = toChange(row);
     // I8: a checksum keeps nobody from writing "../x" with a good one.
+    // guard: row-inner-path [if false]
     if (!isInnerPath(row.path) || (row.slot !== null && !/^[0-9]+$/.test(row.slot))) {
       throw damaged(
         this.#path,
         `row ${String(row.sequence)} of transaction ${String(id)} names a place outside of the store`,
       );
     }
+    // guard: row-checksum [if true]
     if (checksumOf(rowText(id, change)) === row.checksum) return change;
     throw damaged(
       this.#path,
@@ -482,6 +515,7 @@ export class Journal implements Disposable {
       if (row.stage !== stagePrefix(id, row.uuid)) {
         throw damaged(this.#path, `transaction ${String(id)} names a stage that is not its own`);
       }
+      // guard: chain-previous [if false]
       if (previous !== expectedPrevious) {
         throw damaged(this.#path, `a transaction before ${String(id)} is missing or changed`);
       }
@@ -489,6 +523,7 @@ export class Journal implements Disposable {
       const hasher = new ContentHasher();
       hasher.update(chainText(previous, id, toTransaction(row), changes.length));
       for (const change of changes) hasher.update(rowText(id, change));
+      // guard: chain-hash [hasher.digest() === toHex(row.chain) becomes true]
       if (hasher.digest() === toHex(row.chain) && changes.length === row.row_count) return;
       throw damaged(this.#path, `transaction ${String(id)} does not match its chain hash`);
     });
