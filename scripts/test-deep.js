@@ -24,6 +24,7 @@ const suites = [
     'test/crash',
     'test/engine/snapshots-model',
     'test/collection/readers',
+    'test/collection/sources',
   ]),
 ];
 if (process.getuid?.() === 0) suites.push(runVitest('vitest.root.config.ts'));
