@@ -19,7 +19,8 @@ import { stampedNames, versionIn } from './children/stamped.mjs';
 /*
  * A program that updates one skill after the other is killed at a moment that nobody chose; every
  * third of its updates fails, so rolling back is killed too. What the next opening leaves has to be of
- * one moment: manifest, lock, and every file of every skill. The same is done to the predecessor's way
+ * one moment: manifest, lock, and every file of every skill. Switches are microseconds apart, so the
+ * program pauses before each: else hardly a kill would hit between two. The same is done to the predecessor's way
  * of updating, of which the next start knew nothing.
  */
 
@@ -28,8 +29,8 @@ afterEach(cleanUp);
 const kills = Number(process.env['SKILLMEAT_COLLECTION_KILLS'] ?? 40);
 /** Enough to be sure that it breaks. */
 const predecessorKills = Math.ceil(kills / 2);
-/** A process is killed within one of its first updates: every third of them fails. */
-const updatesMax = 3;
+/** A process is killed within its first, second, third or fourth update, in turn. */
+const updatesMax = 4;
 const skills = Array.from({ length: 12 }, (_, index) => `skill-${String(index)}`);
 
 interface Killed {
@@ -80,7 +81,7 @@ async function killOften(by: UpdateInput['by'], count: number, random: Random): 
   const broken: string[] = [];
   let [done, failed, version] = [0, 0, 1];
   // How long the updates took so far: a kill hits all of an update, however fast the machine is.
-  let [sumMs, sumCount] = [20, 1];
+  let [sumMs, sumCount] = [60, 1];
   let directory = await makeCollection();
   for (let kill = 0; kill < count; kill += 1) {
     const root = path.join(directory, 'collection');
@@ -89,7 +90,7 @@ async function killOften(by: UpdateInput['by'], count: number, random: Random): 
       ...{ root, home, names: skills, from: version, by },
     } satisfies UpdateInput);
     // One that ends by itself says why.
-    if (!(await child.hears('BEGAN', 1 + random.below(updatesMax)))) await child.succeeded();
+    if (!(await child.hears('BEGAN', 1 + (kill % updatesMax)))) await child.succeeded();
     await setTimeout(random.below(Math.ceil(sumMs / sumCount)));
     child.signal('SIGKILL');
     const { signal, errors } = await child.ended;

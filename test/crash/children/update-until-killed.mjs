@@ -22,6 +22,9 @@ const { root, home, names, from, by } = JSON.parse(process.argv[2] ?? '');
 
 const refusal = Object.assign(new Error('EACCES: refused by the test'), { code: 'EACCES' });
 let refusesLock = false;
+/** Switches take microseconds: without a pause before each, no kill would ever hit between two. */
+const pauseBeforeSwitchMs = 30;
+const pause = new Int32Array(new SharedArrayBuffer(4));
 /** @param {number} version */
 const fails = (version) => version % 3 === 0;
 
@@ -32,6 +35,9 @@ async function openEngine() {
     lockWaitMs: 60_000,
     fileSystem: watchFileSystem(real, (method, call, values) => {
       const isLock = values.some((one) => isPlace(one) && one.name === 'collection.lock');
+      const isSwitch =
+        method === 'exchange' && values.some((one) => isPlace(one) && isOfUpdate(one));
+      if (isSwitch) Atomics.wait(pause, 0, 0, pauseBeforeSwitchMs);
       if (refusesLock && method === 'exchange' && isLock) throw refusal;
       return call();
     }),
@@ -56,6 +62,11 @@ async function openEngine() {
       refusesLock = false;
     }
   };
+}
+
+/** @param {{ readonly name: unknown }} place */
+function isOfUpdate({ name }) {
+  return name === 'collection.toml' || name === 'collection.lock' || names.includes(String(name));
 }
 
 /** @param {unknown} value @returns {value is { readonly name: unknown }} */
