@@ -1,6 +1,8 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import type { AddFlags } from './collection/add.js';
 import type { EditFlags, ImportFlags, RemoveFlags, TagFlags } from './collection/edit.js';
 import type { ListFlags } from './collection/list.js';
+import type { UpdateFlags } from './collection/update.js';
 import { addGlobalOptions } from './global-options.js';
 import type { RunCommand } from './program.js';
 
@@ -11,7 +13,9 @@ export function addCollectionCommands(program: Command, runCommand: RunCommand):
     addCollections(program, runCommand),
     ...addLooking(program, runCommand),
     ...addEditing(program, runCommand),
+    addAdd(program, runCommand),
     addImport(program, runCommand),
+    ...addUpdating(program, runCommand),
   ];
   for (const command of commands) addGlobalOptions(command);
 }
@@ -127,6 +131,60 @@ function addEditing(program: Command, runCommand: RunCommand): readonly Command[
       ),
     );
   return [remove, rename, tag].map(addEditOptions);
+}
+
+function addAdd(program: Command, runCommand: RunCommand): Command {
+  const command = program
+    .command('add')
+    .argument(
+      '<SOURCE...>',
+      'owner/repo/path@version, a git URL, a local path; a type before them says what they are',
+    )
+    .usage('[options] [TYPE] <SOURCE...>')
+    .description('fetch artifacts and add them, all or none')
+    .option('--name <name>', 'what to call the artifact (default: as its file or directory)')
+    .option('--tag <tag>', 'a tag; may be repeated', collect)
+    .option('--force', 'replace what is there by that name')
+    .action(async (words: string[], flags: AddFlags, self: Command) =>
+      runCommand(self, async (context) =>
+        (await import('./collection/add.js')).add(context, words, flags),
+      ),
+    );
+  return addEditOptions(command);
+}
+
+function addUpdating(program: Command, runCommand: RunCommand): readonly Command[] {
+  const update = program
+    .command('update')
+    .argument('[ARTIFACT...]', artifactHelp)
+    .description('bring in what upstream has, all or none; edits by hand are kept')
+    .option('--all', 'every artifact that has an upstream')
+    .addOption(
+      new Option('--strategy <strategy>', 'what becomes of edits by hand; prompt asks')
+        .choices(['merge', 'overwrite', 'prompt'])
+        .default('merge'),
+    )
+    .addOption(
+      new Option('--on-conflict <choice>', 'where both sides changed the same place')
+        .choices(['abort', 'ours', 'theirs', 'markers'])
+        .default('abort'),
+    )
+    .option('--each', 'a transaction for each artifact: one that fails does not stop the others')
+    .action(async (addresses: string[], flags: UpdateFlags, self: Command) =>
+      runCommand(self, async (context) =>
+        (await import('./collection/update.js')).update(context, addresses, flags),
+      ),
+    );
+  const outdated = program
+    .command('outdated')
+    .argument('[ARTIFACT...]', artifactHelp)
+    .description('list artifacts that upstream has something newer of')
+    .action(async (addresses: string[], _flags: object, self: Command) =>
+      runCommand(self, async (context) =>
+        (await import('./collection/outdated.js')).outdated(context, addresses),
+      ),
+    );
+  return [addEditOptions(update), outdated];
 }
 
 function addImport(program: Command, runCommand: RunCommand): Command {

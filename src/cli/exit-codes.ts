@@ -56,6 +56,8 @@ export const exitCodes: Readonly<Record<EngineErrorCode | CollectionErrorCode, E
   ARTIFACT_AMBIGUOUS: 4,
   ARTIFACT_EXISTS: 4,
   NOTHING_TO_IMPORT: 4,
+  ARTIFACT_UNLINKED: 4,
+  BASE_LOST: 4,
   // The directory is not what the plan takes for granted: make the plan anew.
   EXPECTATION_FAILED: 5,
   RULE_VIOLATED: 5,
@@ -63,6 +65,8 @@ export const exitCodes: Readonly<Record<EngineErrorCode | CollectionErrorCode, E
   UNDO_CONFLICT: 5,
   REMOVAL_TOO_LARGE: 5,
   ARTIFACT_MODIFIED: 5,
+  MANIFEST_CHANGED: 5,
+  MERGE_CONFLICT: 5,
   // Somebody else writes: wait.
   STORE_LOCKED: 6,
   STORE_NOT_FOUND: 7,

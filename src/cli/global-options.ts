@@ -103,6 +103,11 @@ export function parseMoment(text: string): Moment {
   throw new InvalidArgumentError('Expected the number of a transaction, or "now".');
 }
 
+/** As {@link parseMoment}; any other word names an artifact. */
+export function parseMomentOrArtifact(text: string): Moment | string {
+  return text === 'now' || /^\d+$/.test(text) ? parseMoment(text) : text;
+}
+
 function parseDirectory(text: string): string {
   if (text !== '') return text;
   throw new InvalidArgumentError('Expected a directory.');

@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import {
+  type DiffChange,
   openStore,
   type OpenStoreOptions,
   type Receipt,
@@ -25,14 +26,30 @@ import {
   statusOf,
 } from './collection-status.js';
 import { commitRule } from './commit-rule.js';
-import { Draft, type NewArtifact } from './draft.js';
+import { artifactNotFound, Draft, type NewArtifact } from './draft.js';
 import { CollectionError } from './errors.js';
 import { findArtifacts, type FoundArtifacts, type SkippedPath } from './find-artifacts.js';
 import { type CollectionFinding, findingsOf, isInside } from './findings.js';
 import { LiveView } from './live-view.js';
 import { LockFile, lockName, newLock } from './lock-file.js';
 import { Manifest, manifestName, newManifest } from './manifest.js';
+import { compareTrees } from './merge/compare-trees.js';
+import { readTree } from './merge/tree.js';
 import { resolveArtifact } from './resolve-artifact.js';
+import {
+  applyUpdate,
+  type PreparedUpdate,
+  type UpdateChoice,
+  type UpdatedArtifact,
+} from './update/apply-update.js';
+import { type Fetcher, sourceOf } from './update/fetcher.js';
+import {
+  type AvailableUpdate,
+  fetchBase,
+  lookForUpdates,
+  type UpdateLook,
+  viewOf,
+} from './update/look-for-updates.js';
 
 /** How to run one change of a collection. */
 export type ChangeOptions = Pick<TransactOptions, 'message' | 'dryRun' | 'signal' | 'lockWaitMs'>;
@@ -55,6 +72,11 @@ export interface AddedArtifact extends Omit<NewArtifact, 'path'> {
 /** What of a directory became an artifact. */
 export interface ImportedArtifacts extends CollectionChange {
   readonly skipped: readonly SkippedPath[];
+}
+
+/** What an update did. */
+export interface UpdateChange extends CollectionChange {
+  readonly updated: readonly UpdatedArtifact[];
 }
 
 /** Reads a collection without its lock and without a store. */
@@ -83,13 +105,57 @@ export class CollectionReader {
     return statusOf(await this.files(), this.#view);
   }
 
-  /** Compares one artifact with the lock. */
+  /** Compares one artifact with the lock. @throws {CollectionError} `ARTIFACT_NOT_FOUND`. */
   async artifactStatus(key: ArtifactKey): Promise<ArtifactStatus> {
     const files = await this.files();
     const artifact = files.manifest.get(key);
-    if (artifact === undefined) throw new Error(`bug: ${key} is in the manifest`);
+    if (artifact === undefined) throw artifactNotFound(key);
     const findings = await findingsOf(files, this.#view, new Set([key]));
     return { artifact, state: stateOf(artifact, findings) };
+  }
+
+  /**
+   * What somebody changed of an artifact since it was fetched, or what upstream has instead of it.
+   *
+   * @throws {CollectionError} `ARTIFACT_UNLINKED`, `BASE_LOST`, and what `fetchSource` throws.
+   */
+  async diff(
+    key: ArtifactKey,
+    {
+      fetcher,
+      to,
+      hasText,
+    }: { readonly fetcher: Fetcher; readonly to: 'local' | 'upstream'; readonly hasText: boolean },
+  ): Promise<readonly DiffChange[]> {
+    const files = await this.files();
+    const { artifact } = await this.artifactStatus(key);
+    const local = await readTree(this.#view, artifact.path);
+    const source = sourceOf(artifact);
+    if (to === 'upstream') {
+      await using fetched = await fetcher.fetch(source);
+      const { view, path } = viewOf(fetched);
+      const trees = { from: local, to: await readTree(view, path) };
+      // Read to the end before the copy is gone.
+      return await compareTrees(artifact.path, trees, { hasText });
+    }
+    await using base = await fetchBase(files, key, fetcher);
+    if (base === undefined) throw baseLost(artifact);
+    const { view, path } = viewOf(base);
+    const trees = { from: await readTree(view, path), to: local };
+    return await compareTrees(artifact.path, trees, { hasText });
+  }
+
+  /** How an artifact would differ if an update took its place. */
+  async compareWith(
+    { artifact, fetched }: AvailableUpdate,
+    { hasText }: { readonly hasText: boolean },
+  ): Promise<readonly DiffChange[]> {
+    const { view, path } = viewOf(fetched);
+    const trees = {
+      from: await readTree(this.#view, artifact.path),
+      to: await readTree(view, path),
+    };
+    return compareTrees(artifact.path, trees, { hasText });
   }
 
   /** What {@link Collection.adoptArtifacts} would take for artifacts. @throws `NOTHING_TO_IMPORT`. */
@@ -264,6 +330,56 @@ export class Collection implements AsyncDisposable {
   }
 
   /**
+   * Looks for a newer version of each artifact.
+   *
+   * @param isPatient a source that fails is told, instead of failing all.
+   * @throws {CollectionError} as `fetchSource` does.
+   */
+  async lookForUpdates(
+    keys: readonly ArtifactKey[],
+    fetcher: Fetcher,
+    { isPatient = false }: { readonly isPatient?: boolean } = {},
+  ): Promise<readonly UpdateLook[]> {
+    return lookForUpdates(await this.reader.files(), keys, { fetcher, isPatient });
+  }
+
+  /**
+   * Brings newer versions in, all or none. Edits by hand are merged with what upstream did since the
+   * version that is installed, or give way; either way they stay in history.
+   *
+   * @throws {CollectionError} `MERGE_CONFLICT`, `MANIFEST_CHANGED`.
+   */
+  async update(
+    updates: readonly AvailableUpdate[],
+    {
+      fetcher,
+      strategy = 'merge',
+      onConflict = 'abort',
+      ...options
+    }: ChangeOptions & Partial<UpdateChoice> & { readonly fetcher: Fetcher },
+  ): Promise<UpdateChange> {
+    const files = await this.reader.files();
+    const prepared: PreparedUpdate[] = [];
+    for (const update of updates) {
+      const { state } = await this.reader.artifactStatus(update.key);
+      const needsBase = strategy === 'merge' && state === 'modified';
+      const base = needsBase ? await fetchBase(files, update.key, fetcher) : undefined;
+      prepared.push({ ...update, base });
+    }
+    const message = `update ${updates.map(({ artifact }) => artifact.name).join(', ')}`;
+    let updated: readonly UpdatedArtifact[] = [];
+    const change = await this.#change({ message, ...options }, {}, async (draft) => {
+      const done: UpdatedArtifact[] = [];
+      for (const update of prepared) {
+        done.push(await applyUpdate(draft, update, { choice: { strategy, onConflict }, fetcher }));
+      }
+      updated = done;
+      return done.map(({ key }) => key);
+    });
+    return { ...change, updated };
+  }
+
+  /**
    * Runs any change of a collection as one transaction that keeps the rules C1–C5.
    *
    * @throws {EngineError} `RULE_VIOLATED`, and what `Store.transact` throws.
@@ -383,6 +499,14 @@ function collectionExists(root: string): CollectionError {
     path: root,
     hint: 'See: skillmeat list',
   });
+}
+
+function baseLost({ name, type, resolvedSha }: Artifact): CollectionError {
+  return new CollectionError(
+    'BASE_LOST',
+    `${type} ${name} as it was fetched (${resolvedSha ?? 'no commit is recorded'}) cannot be had any more`,
+    { path: `${type}/${name}`, hint: 'Compare with what upstream has now: --upstream' },
+  );
 }
 
 function nothingToImport(root: string): CollectionError {

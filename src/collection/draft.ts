@@ -68,10 +68,7 @@ export class Draft {
   artifact(key: ArtifactKey): Artifact {
     const artifact = this.#manifest.get(key);
     if (artifact !== undefined) return artifact;
-    throw new CollectionError('ARTIFACT_NOT_FOUND', `the collection has no ${key}`, {
-      path: key,
-      hint: 'Somebody removed it meanwhile. See: skillmeat list',
-    });
+    throw artifactNotFound(key);
   }
 
   /** Tells whether the artifact is there and not as the lock has it. */
@@ -160,4 +157,11 @@ export class Draft {
     await this.tx.write(manifestName, this.#manifest.text);
     if (!isLockSame || isNew) await this.tx.write(lockName, this.#lock.text);
   }
+}
+
+export function artifactNotFound(key: ArtifactKey): CollectionError {
+  return new CollectionError('ARTIFACT_NOT_FOUND', `the collection has no ${key}`, {
+    path: key,
+    hint: 'Somebody removed it meanwhile. See: skillmeat list',
+  });
 }

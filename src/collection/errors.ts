@@ -21,6 +21,10 @@ export type CollectionErrorCode =
   | 'ARTIFACT_EXISTS'
   | 'ARTIFACT_MODIFIED'
   | 'NOTHING_TO_IMPORT'
+  | 'ARTIFACT_UNLINKED'
+  | 'MANIFEST_CHANGED'
+  | 'MERGE_CONFLICT'
+  | 'BASE_LOST'
   // where an artifact comes from
   | 'SOURCE_INVALID'
   | 'SOURCE_NOT_FOUND'

@@ -19,6 +19,7 @@ export {
   CollectionReader,
   type ImportedArtifacts,
   openCollection,
+  type UpdateChange,
 } from './collection.js';
 export {
   activeCollection,
@@ -39,6 +40,10 @@ export type { FoundArtifact, FoundArtifacts, SkippedPath } from './find-artifact
 export type { CollectionFinding, CollectionRule } from './findings.js';
 export type { LockEntry, LockFile } from './lock-file.js';
 export { type CollectionFacts, type Manifest, manifestName } from './manifest.js';
+export type { MergeConflict, OnConflict } from './merge/merge-trees.js';
+export type { UpdateChoice, UpdatedArtifact, UpdateStrategy } from './update/apply-update.js';
+export { Fetcher, type FetcherOptions, openFetcher } from './update/fetcher.js';
+export type { AvailableUpdate, UpdateLook } from './update/look-for-updates.js';
 export { resolveArtifact } from './resolve-artifact.js';
 export { fetchSource, resolveVersion } from './sources/fetch-source.js';
 export type { FetchedArtifact, FetchOptions } from './sources/fetched-artifact.js';

@@ -213,8 +213,10 @@ class Attempt {
     const { committing, contents, session, pace, uuid } = this.#given;
     const { journal, writer, bootId } = committing;
     const isOneFlush = committing.directory.files.capabilities.barrier === 'syncfs';
+    // guard: commit-flush-before-record
     if (!isOneFlush) await this.#flush();
     pace.refuseStopped();
+    // guard: commit-in-place
     session.requireInPlace();
     const rows = toRows(units);
     this.#publish('staged', undefined, plan);
@@ -240,6 +242,7 @@ class Attempt {
       throw error;
     }
     writer.noteCommit(head, rows.length);
+    // guard: commit-flush-with-record
     if (isOneFlush) await this.#flushRecord(head.id);
     this.#publish('committed', head.id, plan);
     await this.#apply(units, head.id, plan);
@@ -261,6 +264,7 @@ class Attempt {
     const { committing, contents } = this.#given;
     const { directory, writer } = committing;
     try {
+      // guard: commit-flush-both
       await this.#flush();
     } catch (error) {
       const failure = fromSystemError(error, 'sync', directory.rootPath);
@@ -286,6 +290,7 @@ class Attempt {
   async #flush(): Promise<void> {
     const { directory } = this.#given.committing;
     try {
+      // guard: commit-barrier
       await directory.files.barrier(directory.root, this.#given.contents.bytes);
     } catch (error) {
       // I10: a sync that failed says so once; what else it concerned, nobody knows.
@@ -313,6 +318,7 @@ class Attempt {
         },
       });
     } catch (error) {
+      // guard: undo-fence
       this.#requireStillOurs(id, error);
       if (!(error instanceof EngineError)) throw this.#halfDone(id, error);
       await this.#undo(id, error, plan);
@@ -324,6 +330,7 @@ class Attempt {
   #requireStillOurs(id: number, error: unknown): void {
     try {
       if (isEngineError(error, 'FENCED', 'STORE_REPLACED')) throw error;
+      // guard: undo-fence-asked
       this.#given.session.requireFence();
     } catch (lost) {
       // A disk that cannot even be asked has not been taken over.

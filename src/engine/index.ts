@@ -13,7 +13,7 @@ export {
 export type { EngineEvents } from './events.js';
 export { type FileLock, tryFileLock } from './file-lock.js';
 export type { Capabilities } from './file-system.js';
-export { ContentHasher, type ContentHash } from './hash.js';
+export { ContentHasher, type ContentHash, hashContent } from './hash.js';
 export type {
   AbsentImage,
   DirectoryImage,
@@ -74,7 +74,8 @@ export {
   type UndoOptions,
   type UndoReceipt,
 } from './store.js';
-export type { DiffText } from './unified-diff.js';
+export { mergeParts, type MergedText, type MergePart } from './text-merge.js';
+export { type DiffContent, type DiffText, unifiedDiff } from './unified-diff.js';
 export type { Repair, RepairAction, RepairOptions } from './repair/repairing.js';
 export {
   type Finding,

@@ -261,6 +261,7 @@ export class ObjectStore implements Disposable {
   async barrier(): Promise<void> {
     if (!this.#needsBarrier) return;
     const { files, root } = this.#options;
+    // guard: snapshot-barrier
     await files.barrier(root, this.#bytes);
     this.#needsBarrier = false;
   }
@@ -350,6 +351,7 @@ export class ObjectStore implements Disposable {
       if (isEngineError(error, 'HISTORY_DAMAGED', 'STORE_FORMAT_NEWER')) return false;
       throw error;
     }
+    // guard: snapshot-cover-object
     this.#options.files.mustReachDisk(object.place);
     this.#needsBarrier = true;
     this.#trusted.add(sha256);
@@ -383,6 +385,7 @@ export class ObjectStore implements Disposable {
         return;
       }
     } else {
+      // guard: object-replace-barrier
       await files.barrier(root, bytes.length);
       files.moveOwn(draft, place);
       if (damaged.place.name !== name) files.removeFile(damaged.place);

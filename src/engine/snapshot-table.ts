@@ -114,6 +114,7 @@ export class SnapshotTable {
   add(snapshot: NewSnapshot, epoch: number): SnapshotRow {
     let row: SnapshotRow | undefined;
     this.#access.writing(() => {
+      // guard: snapshot-add-fence
       this.#access.requireEpoch(epoch);
       const last = this.#statements.lastId.get()?.value ?? 0;
       row = { ...snapshot, id: last + 1 };
@@ -127,6 +128,7 @@ export class SnapshotTable {
   /** Forgets a snapshot, synced. Its objects stay until they are collected. */
   remove(id: number, epoch: number): void {
     this.#access.writing(() => {
+      // guard: snapshot-remove-fence
       this.#access.requireEpoch(epoch);
       this.#statements.remove.run(id);
     });
@@ -135,6 +137,7 @@ export class SnapshotTable {
   /** Writes a row anew, with its checksum, synced. */
   rewrite(row: SnapshotRow, epoch: number): void {
     this.#access.writing(() => {
+      // guard: snapshot-rewrite-fence
       this.#access.requireEpoch(epoch);
       this.#statements.remove.run(row.id);
       this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));

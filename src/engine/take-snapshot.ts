@@ -194,6 +194,7 @@ async function flush(
   objects: ObjectStore,
 ): Promise<void> {
   try {
+    // guard: snapshot-flush
     await objects.barrier();
   } catch (error) {
     await exclusively(() =>

@@ -128,6 +128,7 @@ export class WriterLock implements Disposable {
 
   /** @throws {EngineError} `STORE_REPLACED` when the lock file is no longer the one we hold. */
   requireInPlace(): void {
+    // guard: lock-in-place [if true]
     if (this.#isStillThere()) return;
     throw new EngineError('STORE_REPLACED', 'the lock file was removed or replaced while in use', {
       hint: 'Nothing was committed. Open the store again; do not remove files of .skillmeat.',
@@ -156,11 +157,10 @@ export class WriterLock implements Disposable {
   }
 
   #tryLock(): boolean {
-    // SQLite cannot lock a file that was unlinked since it opened it.
-    const isStale = this.#database !== undefined && !this.#isStillThere();
-    if (this.#inode === undefined || isStale) this.#openLock();
+    if (this.#inode === undefined) this.#openLock();
     if (!this.#takeLock()) return false;
-    // A lock on a file that was unlinked before we got it excludes nobody.
+    // A lock on a file that was unlinked before we got it excludes nobody: the next try opens anew.
+    // guard: lock-taken-in-place [if true]
     if (this.#isStillThere()) return true;
     this.#closeLock();
     return false;

@@ -200,7 +200,9 @@ export class Writer {
     const { bootId, journal, lock } = this.#options;
     try {
       const head = this.#poison === undefined && this.#isInOrder ? this.#head : undefined;
+      // guard: release-fence [if true]
       if (head !== undefined && journal.epoch() === this.#epoch) {
+        // guard: release-lock-in-place
         lock.requireInPlace();
         lock.recordReleased(bootId, head);
       }
@@ -280,10 +282,13 @@ export class Writer {
     return {
       ...position,
       requireInPlace: () => {
+        // guard: session-in-place
         this.#requireInPlace();
       },
       requireFence: () => {
+        // guard: fence-in-place
         this.#requireInPlace();
+        // guard: fence-epoch [if true]
         if (this.#options.journal.epoch() === this.#epoch) return;
         throw new EngineError('FENCED', 'another writer took over this store', {
           hint: 'The lock file was removed while in use. Open the store again.',
@@ -294,15 +299,21 @@ export class Writer {
 
   #requireInPlace(): void {
     const { directory, journalFiles, lock } = this.#options;
+    // guard: store-in-place
     requireInPlace(directory, journalFiles);
+    // guard: session-lock-in-place
     lock.requireInPlace();
   }
 
   #isOrderly(owner: OwnerRecord | undefined, head: Head): boolean {
     if (owner === undefined) return false;
     // I2: the record is written after the commit; a journal that ends earlier has lost some.
+    // guard: owner-ahead-of-journal
     if (owner.head.id > head.id) throw lostTransactions(head.id, owner.head.id);
     const isSame = owner.head.id === head.id && owner.head.chain === head.chain;
+    // guard: owner-released [owner.isReleased becomes true]
+    // guard: owner-same-boot [owner.bootId === this.#options.bootId becomes true]
+    // guard: owner-same-head [isSame becomes true]
     return owner.isReleased && owner.bootId === this.#options.bootId && isSame;
   }
 
@@ -317,12 +328,17 @@ export class Writer {
     if (isOrderly && troubled.length === 0) {
       return undefined;
     }
+    // guard: recovery-in-place
     this.#requireInPlace();
+    // guard: recovery-lost-transactions
     if (!isOrderly) refuseLostTransactions(this.#checkpointing());
     // I4: a holder that only lost its lock file, and goes on, must not get past this.
+    // guard: recovery-epoch
     journal.bumpEpoch(journal.epoch());
+    // guard: recovery-quick-check
     if (!isOrderly) journal.quickCheck();
     const newest = unsettled.at(-1);
+    // guard: recovery-flush
     if (newest?.flush === 'with' && newest.id > flushedThrough) await this.#flush(newest);
     const report = await this.#finish(isOrderly ? troubled : unsettled, { flushedThrough });
     if (!isOrderly) await sweepStage(this.#checkpointing());
@@ -335,9 +351,10 @@ export class Writer {
    * its contents must be on disk before anything is renamed (I1).
    */
   async #flush(newest: TransactionRow): Promise<void> {
-    const { files, root } = this.#options.directory;
+    // guard: recovery-flush-cover
     await coverStagedByBarrier(newest, this.#checkpointing());
-    await files.barrier(root, Number.POSITIVE_INFINITY);
+    // guard: recovery-flush-barrier
+    await this.#barrier();
   }
 
   #countUnsettled(): void {
@@ -366,8 +383,10 @@ export class Writer {
         setAside.push({ transaction: transaction.id, path, why: 'edited while it was displaced' });
       }
     }
+    // guard: recovery-cover
     coverByBarrier(transactions, checkpointing);
     // I7: durable first, settled then; a crash in between repeats what changes nothing.
+    // guard: recovery-barrier
     await this.#barrier();
     journal.update(updates);
     const superseded = [...recovered.superseded, ...setAside];
@@ -391,6 +410,7 @@ export class Writer {
   async #barrier(): Promise<void> {
     const { files, root, rootPath } = this.#options.directory;
     try {
+      // guard: recovery-barrier-call
       await files.barrier(root, Number.POSITIVE_INFINITY);
     } catch (error) {
       const failure = fromSystemError(error, 'sync', rootPath);
@@ -420,7 +440,8 @@ export class Writer {
       using stage = new RootTree(files, directory.stage);
       const looking = { files, pace };
       const places = { tree, stage, quarantine };
-      const context = { looking, journal, ...places, acceptsLossOf, flushedThrough };
+      const barrier = (): Promise<void> => this.#barrier();
+      const context = { looking, journal, ...places, acceptsLossOf, flushedThrough, barrier };
       const recovered = await recover(transactions, context);
       if (!recovered.isRaced || round === recoveryRoundsMax) return recovered;
     }
@@ -448,6 +469,7 @@ export class Writer {
       directory,
       journal,
       quarantine,
+      barrier: () => this.#barrier(),
     };
   }
 
@@ -468,7 +490,9 @@ export class Writer {
     if (!isEngineError(error, 'IO_FAILED')) return error;
     const { directory, journalFiles, lock } = this.#options;
     try {
+      // guard: explain-store-in-place
       requireInPlace(directory, journalFiles);
+      // guard: explain-lock-in-place
       if (lock.isHeld) lock.requireInPlace();
     } catch (lost) {
       if (!isEngineError(lost, 'STORE_REPLACED')) return error;

@@ -50,7 +50,7 @@ export async function remove(
   const options = { ...changeOptions(context, flags), force };
   await using collection = await openCollectionForChange(context, flags);
   const change = await collection.remove(addresses, options);
-  return answer(context, change, flags, { done: 'Removed', planned: 'remove' });
+  return answerChange(context, change, flags, { done: 'Removed', planned: 'remove' });
 }
 
 export async function rename(
@@ -60,7 +60,7 @@ export async function rename(
 ): Promise<ExitCode> {
   await using collection = await openCollectionForChange(context, flags);
   const change = await collection.rename(address, name, changeOptions(context, flags));
-  return answer(context, change, flags, {
+  return answerChange(context, change, flags, {
     done: `Renamed ${printable(address)} to`,
     planned: 'rename to',
   });
@@ -77,7 +77,7 @@ export async function tag(
   const options = { ...changeOptions(context, flags), add, remove: away };
   await using collection = await openCollectionForChange(context, flags);
   const change = await collection.tag(addresses, options);
-  return answer(context, change, flags, { done: 'Tagged', planned: 'tag' });
+  return answerChange(context, change, flags, { done: 'Tagged', planned: 'tag' });
 }
 
 /** Makes a directory of artifacts a collection, or names what a collection does not know yet. */
@@ -101,7 +101,7 @@ export async function importDirectory(
     markdown,
   });
   warnOfSkipped(context, imported.skipped);
-  return answer(
+  return answerChange(
     context,
     imported,
     flags,
@@ -129,14 +129,15 @@ function warnOfSkipped({ output }: Context, skipped: readonly SkippedPath[]): vo
   for (const { path, why } of skipped) output.warn(`left out ${path}: ${why}`);
 }
 
-function changeOptions(
+export function changeOptions(
   { signal }: Context,
   { message, dryRun = false }: EditFlags,
 ): { readonly signal: AbortSignal; readonly dryRun: boolean; readonly message?: string } {
   return { signal, dryRun, ...(message !== undefined && { message }) };
 }
 
-function answer(
+/** Prints what a change did, or would do. */
+export function answerChange(
   context: Context,
   change: CollectionChange,
   { dryRun: isDryRun = false }: EditFlags,
