@@ -16,7 +16,7 @@ const engineRows: readonly (readonly string[])[] = [
     'utc-text',
     'compression',
   ],
-  ['file-system'],
+  ['file-system', 'descriptor'],
   ['native', 'sqlite', 'file-system-types', 'mount-points', 'unsynced'],
   ['extended-attributes', 'emulated-exchange'],
   ['node-file-system', 'inspect', 'remove-tree', 'root-tree'],
@@ -50,7 +50,8 @@ const engineRows: readonly (readonly string[])[] = [
     'verify/verify-stage',
   ],
   ['verify/verify'],
-  ['repair/content-sources', 'repair/repairing'],
+  ['repair/content-sources', 'repair/repairing', 'repair/find-snapshots', 'repair/salvage'],
+  ['repair/rebuild'],
   ['repair/repair-objects', 'repair/repair-stage'],
   ['repair/repair'],
   ['rules', 'run-operations', 'writer'],
@@ -64,7 +65,7 @@ const engineRows: readonly (readonly string[])[] = [
 
 /** What only the named engine modules may import. */
 const engineHomes: Readonly<Record<string, readonly string[]>> = {
-  'node:fs': ['node-file-system', 'unsynced'],
+  'node:fs': ['node-file-system', 'unsynced', 'descriptor'],
   'node:fs/promises': ['node-file-system'],
   'node:crypto': ['hash'],
   'node:zlib': ['compression'],
