@@ -67,6 +67,7 @@ export {
   type LogOptions,
   openStore,
   readPlan,
+  rebuildStore,
   type OpenStoreOptions,
   type PathsRequest,
   type RecoverOptions,
@@ -77,6 +78,7 @@ export {
   type UndoOptions,
   type UndoReceipt,
 } from './store.js';
+export type { Rebuilt } from './repair/rebuild.js';
 export { mergeParts, type MergedText, type MergePart } from './text-merge.js';
 export { type DiffContent, type DiffText, unifiedDiff } from './unified-diff.js';
 export type { Repair, RepairAction, RepairOptions } from './repair/repairing.js';

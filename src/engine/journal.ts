@@ -193,6 +193,37 @@ export class Journal implements Disposable {
     return this.#reading(() => Number(this.#statements.lastChanged.pluck().get() ?? 0));
   }
 
+  /** Everything in `meta`. */
+  allMeta(): Readonly<Record<string, MetaValue>> {
+    return this.#reading(() => {
+      const rows = this.#database.prepare<[], { key: string; value: MetaValue }>(
+        'SELECT * FROM meta',
+      );
+      return Object.fromEntries(rows.all().map(({ key, value }) => [key, value]));
+    });
+  }
+
+  /** Writes transactions of another journal, from number 1 on, as they stand there, in one step. */
+  restore(
+    transactions: Iterable<{ readonly row: TransactionRow; readonly rows: readonly ChangeRow[] }>,
+  ): void {
+    this.#writing(() => {
+      let chain = emptyChain;
+      for (const { row, rows } of transactions) {
+        const { state, trouble, reason } = row;
+        chain = this.#insert(row.id, { ...row, state: 'settled' }, rows, chain);
+        assert(chain === row.chain, 'a transaction that matches the chain is written as it was');
+        this.#statements.setState.run(state, trouble ?? null, reason ?? null, row.id);
+        for (const { sequence, superseded } of rows) {
+          if (superseded === undefined) continue;
+          this.#statements.setSuperseded.run(superseded, row.id, sequence);
+        }
+      }
+      const first = Number(this.#statements.firstUnsettled.pluck().get());
+      this.#statements.setMeta.run('settled_through', first - 1);
+    });
+  }
+
   /** Notes that a content is nowhere any more, so that nobody looks for it again. Synced. */
   noteLoss(sha256: ContentHash, atMs: number): void {
     this.setMeta({ [lossKey(sha256)]: atMs });

@@ -137,6 +137,7 @@ export class SnapshotTable {
   /** Writes a row anew, with its checksum, synced. */
   rewrite(row: SnapshotRow, epoch: number): void {
     this.#access.writing(() => {
+      // guard: snapshot-rewrite-fence
       this.#access.requireEpoch(epoch);
       this.#statements.remove.run(row.id);
       this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));

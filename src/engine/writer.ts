@@ -490,7 +490,9 @@ export class Writer {
     if (!isEngineError(error, 'IO_FAILED')) return error;
     const { directory, journalFiles, lock } = this.#options;
     try {
+      // guard: explain-store-in-place
       requireInPlace(directory, journalFiles);
+      // guard: explain-lock-in-place
       if (lock.isHeld) lock.requireInPlace();
     } catch (lost) {
       if (!isEngineError(lost, 'STORE_REPLACED')) return error;

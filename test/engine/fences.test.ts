@@ -1,4 +1,4 @@
-import { cpSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { OpenStoreOptions, Store } from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
@@ -127,6 +127,27 @@ describe.each(modes)('native %s', (mode) => {
     expect(isDone).toBe(true);
     expect(readOwnerFile(sandbox.root)?.isReleased).toBe(false);
     await endInOrder(store);
+  });
+
+  test.each([
+    ['the store', '.skillmeat/stage', '.skillmeat'],
+    ['its lock file', '.skillmeat/lock', '.skillmeat/lock'],
+  ])('a call that fails when %s went away is explained by that', async (_what, gone, removed) => {
+    sandbox.seed({ a: 'old a' });
+    const faulty = faultyFileSystem(mode);
+    const store = await sandbox.open({ fileSystem: faulty.files });
+    faulty.fail('EIO', ({ method }) => {
+      if (method !== 'createFile') return false;
+      rmSync(sandbox.at(removed), { recursive: true });
+      return true;
+    });
+    await expectError(
+      store.transact({}, (tx) => tx.write('a', 'new a')),
+      'STORE_REPLACED',
+    );
+    expect(existsSync(sandbox.at(gone))).toBe(false);
+    expect(sandbox.tree()['a']).toEqual(file('old a'));
+    sandbox.breaksStore();
   });
 
   test('an adoption records nothing when its lock file went away', async () => {

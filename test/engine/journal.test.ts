@@ -231,13 +231,16 @@ test('a writer with a past epoch changes nothing', () => {
   expect(journal.epoch()).toBe(past + 2);
 });
 
-test('a snapshot is neither added nor removed by a writer with a past epoch', () => {
+test('a snapshot is neither added, removed nor rewritten by a writer with a past epoch', () => {
   using journal = Journal.open(path);
   const past = journal.epoch();
   const { id } = journal.snapshots.add(snapshot, past);
   journal.bumpEpoch(past);
   expect(codeOf(() => journal.snapshots.add(snapshot, past))).toBe('FENCED');
   expect(codeOf(() => journal.snapshots.remove(id, past))).toBe('FENCED');
+  const renamed = { ...snapshot, id, message: 'other' };
+  expect(codeOf(() => journal.snapshots.rewrite(renamed, past))).toBe('FENCED');
+  expect(journal.snapshots.byId(id)?.message).toBe('');
   expect(journal.snapshots.list().map((row) => row.id)).toEqual([id]);
   journal.snapshots.remove(id, past + 1);
   expect(journal.snapshots.list()).toEqual([]);
