@@ -147,7 +147,11 @@ test('prune says what goes and why, and a rule that makes no sense is refused', 
   expect((await cli.run(['snapshot', 'list'])).stdout).not.toContain('second');
   // The default keeps all that is this young.
   expect((await cli.run(['snapshot', 'prune'])).stdout).toContain('Deleted 0 snapshots');
-  for (const bad of [['--keep-last', '-1'], ['--keep-within', '5'], ['--max-size', 'much']]) {
+  for (const bad of [
+    ['--keep-last', '-1'],
+    ['--keep-within', '5'],
+    ['--max-size', 'much'],
+  ]) {
     expect(await cli.run(['snapshot', 'prune', ...bad])).toMatchObject({ exitCode: 2 });
   }
 });
