@@ -17,7 +17,7 @@ const engineRows: readonly (readonly string[])[] = [
     'compression',
     'retention',
   ],
-  ['file-system'],
+  ['file-system', 'descriptor'],
   ['native', 'sqlite', 'file-system-types', 'unsynced'],
   ['extended-attributes', 'emulated-exchange'],
   ['node-file-system', 'inspect', 'remove-tree', 'root-tree'],
@@ -67,7 +67,7 @@ const engineRows: readonly (readonly string[])[] = [
 
 /** What only the named engine modules may import. */
 const engineHomes: Readonly<Record<string, readonly string[]>> = {
-  'node:fs': ['node-file-system', 'unsynced'],
+  'node:fs': ['node-file-system', 'unsynced', 'descriptor'],
   'node:fs/promises': ['node-file-system'],
   'node:crypto': ['hash'],
   'node:zlib': ['compression'],

@@ -128,7 +128,13 @@ export class Journal implements Disposable {
     });
   }
 
-  /** Makes the tables of a journal in an empty or new file, atomically; `meta` is its first content. */
+  /**
+   * Makes the tables of a journal in an empty or new file, atomically; `meta` is its first content.
+   * When it returns, the file alone holds all of it, and it is on disk.
+   *
+   * @throws {EngineError} `DISK_FULL`, `IO_FAILED`, `PERMISSION_DENIED`, `READ_ONLY`,
+   * `SQLITE_UNSUITABLE`.
+   */
   static create(path: string, meta: Readonly<Record<string, MetaValue>>): void {
     const database = connect(path);
     try {
@@ -139,6 +145,12 @@ export class Journal implements Disposable {
       const insert = database.prepare('INSERT INTO meta (key, value) VALUES (?, ?)');
       for (const [key, value] of Object.entries(meta)) insert.run(key, value);
       database.exec('COMMIT');
+      // I10: closing would do this too, but tell nobody that it failed; and the file is going to be
+      // renamed without its log.
+      // guard: journal-new-emptied
+      requireEmptied(database, path);
+    } catch (error) {
+      throw writeFailure(error, path);
     } finally {
       database.close();
     }
@@ -567,6 +579,19 @@ function connect(path: string): SqliteDatabase {
   } catch (error) {
     throw readFailure(error, path);
   }
+}
+
+/** Copies the write-ahead log into the database, all of it, and empties it. */
+function requireEmptied(database: SqliteDatabase, path: string): void {
+  const [result] = database.pragma('wal_checkpoint(TRUNCATE)') as readonly {
+    readonly busy: number;
+    readonly log: number;
+  }[];
+  if (result?.busy === 0 && result.log === 0) return;
+  throw new EngineError('IO_FAILED', `the new journal ${path} could not be made whole`, {
+    path,
+    hint: 'Another program has it open: close that, then run: skillmeat txn init',
+  });
 }
 
 /** What the names in `stage/` of a transaction's contents begin with. */

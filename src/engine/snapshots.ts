@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { type Collected, collectObjects } from './collect-objects.js';
 import type { CommitOptions } from './commit.js';
 import { type CompressionLevel, compressionLevelDefault } from './compression.js';
-import { EngineError, fromSystemErrorOnly } from './errors.js';
+import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
 import type { ContentHash } from './hash.js';
@@ -189,7 +189,8 @@ export class Snapshots {
   }
 
   /**
-   * Deletes a snapshot, and the contents that no snapshot names for a day or longer.
+   * Deletes a snapshot, and the contents that no snapshot names for a day or longer. That these
+   * could not be removed is told in `collected.blocked`; the next deletion tries again.
    *
    * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_PINNED`.
    */
@@ -197,7 +198,7 @@ export class Snapshots {
     reference: string | number,
     options: Waiting & { readonly force?: boolean; readonly dryRun?: boolean } = {},
   ): Promise<DeletedSnapshot> {
-    const { journal, now } = this.#host;
+    const { journal } = this.#host;
     this.#host.refuseClosed();
     const deleting = (): Promise<DeletedSnapshot> =>
       this.#host.exclusively(options, async (epoch) => {
@@ -206,10 +207,7 @@ export class Snapshots {
         const snapshot = toSnapshot(row);
         if (options.dryRun === true) return { snapshot, collected: { objects: 0, blocked: null } };
         journal.snapshots.remove(row.id, epoch);
-        using objects = this.#openObjects();
-        const pace = new Pace(options.signal);
-        const beforeMs = now() - unnamedObjectAgeMs;
-        return { snapshot, collected: await collectObjects({ journal, objects, pace, beforeMs }) };
+        return { snapshot, collected: await this.#collect(options) };
       });
     return this.#explaining('delete a snapshot of', deleting);
   }
@@ -260,6 +258,20 @@ export class Snapshots {
   }
 
   // --- inside --------------------------------------------------------------------------------
+
+  /** The snapshot is deleted by then: what cannot be collected now is no failure of that. */
+  async #collect({ signal }: Waiting): Promise<Collected> {
+    const { directory, journal, now } = this.#host;
+    const beforeMs = now() - unnamedObjectAgeMs;
+    try {
+      using objects = this.#openObjects();
+      return await collectObjects({ journal, objects, pace: new Pace(signal), beforeMs });
+    } catch (error) {
+      const explained = fromSystemErrorOnly(error, 'remove objects of', directory.rootPath);
+      if (!isEngineError(explained)) throw error;
+      return { objects: 0, blocked: explained.message };
+    }
+  }
 
   async #restoreInPlace(
     row: SnapshotRow,

@@ -253,6 +253,18 @@ export async function openStore(root: string, options: OpenStoreOptions = {}): P
   await checksumReady;
   const files = options.fileSystem ?? new NodeFileSystem({ native: options.native ?? 'auto' });
   const given = { files, rootPath: resolve(root) };
+  try {
+    return await open(given, options);
+  } catch (error) {
+    files.close();
+    throw fromSystemErrorOnly(error, 'open', given.rootPath);
+  }
+}
+
+async function open(
+  given: { readonly files: FileSystem; readonly rootPath: string },
+  options: OpenStoreOptions,
+): Promise<Store> {
   const acceptsFileSystem = options.acceptFileSystem ?? false;
   if (options.create === true) await create({ ...given, acceptsFileSystem }, options);
   const store = openParts(openStoreDirectory({ ...given, acceptsFileSystem }), options);
@@ -497,19 +509,21 @@ export class Store implements AsyncDisposable {
    */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
     const { redo, undo, signal, lockWaitMs } = options;
-    return this.#exclusively({ signal, lockWaitMs }, async () => {
-      const forced = new Set<number>();
-      for (const [id, state] of [
-        [redo, 'committed'],
-        [undo, 'undoing'],
-      ] as const) {
-        if (id === undefined) continue;
-        const { trouble, reason } = this.#requireTroubled(id);
-        this.#journal.update([{ id, state, trouble, reason }]);
-        forced.add(id);
-      }
-      return this.#writer.recoverAll(forced);
-    });
+    return this.#explaining('recover', () =>
+      this.#exclusively({ signal, lockWaitMs }, async () => {
+        const forced = new Set<number>();
+        for (const [id, state] of [
+          [redo, 'committed'],
+          [undo, 'undoing'],
+        ] as const) {
+          if (id === undefined) continue;
+          const { trouble, reason } = this.#requireTroubled(id);
+          this.#journal.update([{ id, state, trouble, reason }]);
+          forced.add(id);
+        }
+        return this.#writer.recoverAll(forced);
+      }),
+    );
   }
 
   async status(): Promise<StoreStatus> {
@@ -608,15 +622,17 @@ export class Store implements AsyncDisposable {
     const within = paths?.map(parsePath);
     requireMessage(message);
     const { adopt, adoptable } = await import('./adopt.js');
-    return this.#exclusively(options, async (_report, session) => {
-      refuseUnresolved(this.#journal);
-      if (!dryRun) await this.#writer.settle();
-      const drift = await this.#readHistory(options.signal, (reading) =>
-        this.#findDrift(within, reading),
-      );
-      const terms = { message, isDryRun: dryRun };
-      return adopt(adoptable(drift), terms, { committing: this.#committing, session });
-    });
+    return this.#explaining('adopt changes of', () =>
+      this.#exclusively(options, async (_report, session) => {
+        refuseUnresolved(this.#journal);
+        if (!dryRun) await this.#writer.settle();
+        const drift = await this.#readHistory(options.signal, (reading) =>
+          this.#findDrift(within, reading),
+        );
+        const terms = { message, isDryRun: dryRun };
+        return adopt(adoptable(drift), terms, { committing: this.#committing, session });
+      }),
+    );
   }
 
   /**
@@ -716,6 +732,15 @@ export class Store implements AsyncDisposable {
   #headId(): number {
     this.#refuseClosed();
     return this.#journal.head().id;
+  }
+
+  /** What the system refuses comes out as an `EngineError`. */
+  async #explaining<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw fromSystemErrorOnly(error, doing, this.root);
+    }
   }
 
   async #findDrift(

@@ -138,6 +138,36 @@ test('the same commits have the same chain on every machine', () => {
   expect(commit(one, 3)).toEqual(commit(two, 3));
 });
 
+test.each([
+  ['SQLITE_FULL', 'DISK_FULL'],
+  ['SQLITE_IOERR_FSYNC', 'IO_FAILED'],
+] as const)('a new journal whose log cannot be emptied is not made: %s', (code, expected) => {
+  const other = join(directory, 'other.db');
+  let thrown: unknown;
+  whileSqliteFails(code, 'wal_checkpoint(TRUNCATE)', () => {
+    try {
+      Journal.create(other, { epoch: 1, pruned_through: 0, settled_through: 0 });
+    } catch (error) {
+      thrown = error;
+    }
+  });
+  expect(thrown).toMatchObject({ code: expected });
+});
+
+test('a new journal that somebody reads is not made, because its log cannot be emptied', () => {
+  const other = join(directory, 'other.db');
+  const reader = openDatabase(other);
+  try {
+    reader.pragma('journal_mode = WAL');
+    reader.exec('CREATE TABLE t (a); BEGIN; SELECT * FROM t');
+    expect(() => {
+      Journal.create(other, { epoch: 1, pruned_through: 0, settled_through: 0 });
+    }).toThrow('could not be made whole');
+  } finally {
+    reader.close();
+  }
+});
+
 test('settled ones are unsettled no more, in whatever order', () => {
   using journal = Journal.open(path);
   commit(journal, 5);
