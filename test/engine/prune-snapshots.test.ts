@@ -91,8 +91,9 @@ describe.each(modes)('native %s', (mode) => {
     for (const { label, root } of recorder.points) {
       const opened = await sandbox.openAt(root, { adopt: true, now: () => now });
       const left = await names(opened);
-      if (!left.includes('four') || !left.includes('one'))
+      if (!left.includes('four') || !left.includes('one')) {
         violations.push(`${label}: ${left.join()}`);
+      }
       for (const name of left) {
         const to = join(sandbox.directory, `out-${label.replaceAll(/\W/g, '')}-${String(name)}`);
         const { notRestored } = await opened.snapshots.restore(String(name), { to });

@@ -39,8 +39,9 @@ describe('a policy keeps', () => {
 
   test('what is pinned or tagged', () => {
     const [first, second, third] = ofAges(0, 500, 600);
-    if (first === undefined || second === undefined || third === undefined)
+    if (first === undefined || second === undefined || third === undefined) {
       throw new Error('three');
+    }
     const snapshots = [first, { ...second, isPinned: true }, { ...third, tags: ['v1'] }];
     expect(retain(snapshots, { keepLast: 1 }, now)).toEqual([
       { id: 3, isKept: true, reasons: ['one of the last 1'] },
