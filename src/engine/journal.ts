@@ -473,12 +473,14 @@ export class Journal implements Disposable {
   #checked(id: number, row: StoredChange): ChangeRow {
     const change = toChange(row);
     // I8: a checksum keeps nobody from writing "../x" with a good one.
+    // guard: row-inner-path [if false]
     if (!isInnerPath(row.path) || (row.slot !== null && !/^[0-9]+$/.test(row.slot))) {
       throw damaged(
         this.#path,
         `row ${String(row.sequence)} of transaction ${String(id)} names a place outside of the store`,
       );
     }
+    // guard: row-checksum [if true]
     if (checksumOf(rowText(id, change)) === row.checksum) return change;
     throw damaged(
       this.#path,
@@ -513,6 +515,7 @@ export class Journal implements Disposable {
       if (row.stage !== stagePrefix(id, row.uuid)) {
         throw damaged(this.#path, `transaction ${String(id)} names a stage that is not its own`);
       }
+      // guard: chain-previous [if false]
       if (previous !== expectedPrevious) {
         throw damaged(this.#path, `a transaction before ${String(id)} is missing or changed`);
       }
@@ -520,6 +523,7 @@ export class Journal implements Disposable {
       const hasher = new ContentHasher();
       hasher.update(chainText(previous, id, toTransaction(row), changes.length));
       for (const change of changes) hasher.update(rowText(id, change));
+      // guard: chain-hash [hasher.digest() === toHex(row.chain) becomes true]
       if (hasher.digest() === toHex(row.chain) && changes.length === row.row_count) return;
       throw damaged(this.#path, `transaction ${String(id)} does not match its chain hash`);
     });

@@ -840,6 +840,7 @@ class Recovery {
 /** In the order of the transactions, units of an undone one backwards. */
 function loadMoves(transactions: readonly TransactionRow[], journal: Journal): readonly Move[] {
   return transactions.flatMap((transaction) => {
+    // guard: recovery-chain
     journal.verifyChain(transaction.id);
     const units = toUnits(journal.changes(transaction.id));
     const isUndo = transaction.state === 'undoing';

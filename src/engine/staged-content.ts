@@ -138,6 +138,7 @@ export class StagedContents {
   ): Promise<StagedContent> {
     const file = this.#openSource(source, path);
     try {
+      // guard: source-witness
       if (this.#files.statFile(file).inode !== expected.inode) throw sourceChanged(path);
       if (expected.size <= smallContentBytesMax) {
         const bytes = await this.#readAll(file, expected.size);

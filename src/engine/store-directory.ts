@@ -310,6 +310,7 @@ function requirePrivate(files: FileSystem, root: Directory, store: Directory): v
       { hint },
     );
   }
+  // guard: store-private [if false]
   if ((mode & writableByOthers) !== 0) {
     throw new EngineError('STORE_UNSAFE', `${engineDirectoryName} is writable by other users`, {
       hint,
@@ -353,6 +354,7 @@ function requirePlainJournal(files: FileSystem, store: Directory): void {
   }
   for (const name of [journalName, `${journalName}-wal`, `${journalName}-shm`]) {
     const stat = files.stat({ directory: store, name });
+    // guard: journal-plain [if true]
     if (stat === undefined || stat.kind === 'file') continue;
     throw new EngineError('JOURNAL_FOREIGN', `${engineDirectoryName}/${name} is a ${stat.kind}`, {
       path: name,

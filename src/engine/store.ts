@@ -977,6 +977,7 @@ function identityMeta({ inode, born }: RootIdentity): Readonly<Record<string, st
  */
 function requireSameRoot(directory: StoreDirectory, journal: Journal, adopt: boolean): void {
   const { inode, born } = rootIdentity(directory);
+  // guard: same-root [if true]
   if (journal.meta('root_inode') === inode && journal.meta('root_born') === born) return;
   if (adopt) {
     journal.setMeta(identityMeta({ inode, born }));

@@ -11,7 +11,7 @@ import {
   Journal,
   type NewTransaction,
 } from '../../src/engine/journal.js';
-import { parsePath } from '../../src/engine/path.js';
+import { parsePath, type RelativePath } from '../../src/engine/path.js';
 import { breakTableRule } from '../support/broken-journal.js';
 import { whileSqliteFails } from '../support/failing-sqlite.js';
 import { prepareConnection, requireDurability, requireOurSchema } from '../../src/engine/schema.js';
@@ -236,6 +236,23 @@ test.each([
   using journal = Journal.open(path);
   expect(codeOf(() => journal.verifyChain(id))).toBe('JOURNAL_DAMAGED');
   expect(codeOf(() => journal.verifyChain(1))).toBe('fine');
+});
+
+test.each([
+  ['path', { path: '../x' as RelativePath }],
+  ['slot', { slot: '../x' }],
+])('a %s outside of the store is refused, whatever its checksum says', (_what, outside) => {
+  using journal = Journal.open(path);
+  const rows = rowsOf(1).map((row) => ({ ...row, ...outside }));
+  journal.commit(newTransaction(1), rows, { epoch: journal.epoch(), head: journal.head() });
+  expect(codeOf(() => journal.changes(1))).toBe('JOURNAL_DAMAGED');
+});
+
+test('a flipped row is not given out', () => {
+  using journal = Journal.open(path);
+  commit(journal, 1);
+  change('UPDATE journal_change SET after_size = 9 WHERE sequence = 2');
+  expect(codeOf(() => journal.changes(1))).toBe('JOURNAL_DAMAGED');
 });
 
 test('a writer with a past epoch cannot commit', () => {
