@@ -652,14 +652,17 @@ describe.each(modes)('native %s', (mode) => {
         () => store.lastChanges(),
         () => store.drift(),
         () => store.adopt(),
+        () => store.verify().next(),
+        () => store.repair(),
       ];
       for (const method of methods) await expectError(method, 'STORE_CLOSED');
       const own = Object.getOwnPropertyNames(Object.getPrototypeOf(store));
       const tested = ['transact', 'apply', 'recover', 'status', 'log', 'show', 'diagnose'];
       const ofHistory = ['undo', 'redo', 'diff', 'read', 'lastChanges', 'drift', 'adopt'];
+      const ofPromises = ['verify', 'repair'];
       const rest = ['constructor', 'root', 'recoveryOnOpen', 'close', 'recoverOnOpen'];
       expect(own.toSorted(), 'a new method needs a line here').toEqual(
-        [...tested, ...ofHistory, ...rest].toSorted(),
+        [...tested, ...ofHistory, ...ofPromises, ...rest].toSorted(),
       );
     });
 
