@@ -49,10 +49,13 @@ export type { CreatedSnapshot, Snapshot, SnapshotPath } from './snapshot-record.
 export type {
   CreateSnapshotOptions,
   DeletedSnapshot,
+  PrunedSnapshots,
   Restored,
   RestoreOptions,
   Snapshots,
 } from './snapshots.js';
+export type { PrunedSnapshot, PruningPlan } from './prune-snapshots.js';
+export { defaultPolicy, type RetentionPolicy } from './retention.js';
 export type { Rule, Violation } from './rules.js';
 export type { Content } from './staged-content.js';
 export {

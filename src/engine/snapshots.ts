@@ -12,7 +12,9 @@ import { unnamedObjectAgeMs } from './limits.js';
 import { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
+import { planPruning, type PruningPlan } from './prune-snapshots.js';
 import type { Receipt } from './receipt.js';
+import { defaultPolicy, type RetentionPolicy } from './retention.js';
 import { restoreElsewhere } from './restore-elsewhere.js';
 import { carryOut } from './restore-in-place.js';
 import { type NotRestored, planRestore } from './restore-plan.js';
@@ -84,6 +86,11 @@ export interface Restored {
 
 export interface DeletedSnapshot {
   readonly snapshot: Snapshot;
+  readonly collected: Collected;
+}
+
+/** What `snapshots.prune` did, or would do. */
+export interface PrunedSnapshots extends PruningPlan {
   readonly collected: Collected;
 }
 
@@ -203,6 +210,36 @@ export class Snapshots {
         return { snapshot, collected: await this.#collect(options) };
       });
     return this.#explaining('delete a snapshot of', deleting);
+  }
+
+  /**
+   * Deletes the snapshots that a policy does not keep, then the contents that none names for a day or
+   * longer. Pinned and tagged ones are kept, and the newest.
+   *
+   * @param policy without one: the last 10, a month of all, 8 weeks and 12 months.
+   * @throws {EngineError} `HISTORY_DAMAGED` when a listing cannot be read.
+   */
+  async prune(
+    policy: RetentionPolicy = defaultPolicy,
+    options: Waiting & { readonly dryRun?: boolean } = {},
+  ): Promise<PrunedSnapshots> {
+    const { journal, now } = this.#host;
+    this.#host.refuseClosed();
+    const pruning = (): Promise<PrunedSnapshots> =>
+      this.#host.exclusively(options, async (epoch) => {
+        using objects = this.#openObjects();
+        const pace = new Pace(options.signal);
+        const planning = { objects, pace, policy, now: now() };
+        const plan = await planPruning(journal.snapshots.list(), planning);
+        if (options.dryRun === true) return { ...plan, collected: { objects: 0, blocked: null } };
+        for (const { snapshot, isKept } of plan.snapshots) {
+          if (!isKept && snapshot.id !== null) journal.snapshots.remove(snapshot.id, epoch);
+        }
+        const beforeMs = now() - unnamedObjectAgeMs;
+        const collected = await collectObjects({ journal, objects, pace, beforeMs });
+        return { ...plan, collected };
+      });
+    return this.#explaining('prune the snapshots of', pruning);
   }
 
   /** @internal The listings of the directory as it is now, with the rules of a snapshot. */

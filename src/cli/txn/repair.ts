@@ -3,6 +3,7 @@ import type { Context } from '../context.js';
 import { describeRepairs } from '../describe-repair.js';
 import { type ExitCode, hasFindings, success } from '../exit-codes.js';
 import { openForVerifying, rebuildForCommand } from '../open-store.js';
+import { type CollectionAnswer, repairCollection } from '../verify-collection.js';
 
 export interface RepairFlags {
   readonly deep?: boolean;
@@ -32,11 +33,28 @@ export async function repair(
 ): Promise<ExitCode> {
   const { output } = context;
   const { repairs, rebuilt, findings } = await answer(context, { deep, adopt, isDryRun: !yes });
+  const collection = await ofCollection(context, !yes);
+  const text = describeRepairs(repairs, { rebuilt, findings, style: output.style });
   output.answer(
-    { repair: { isDryRun: !yes, repairs, rebuilt, findings } },
-    describeRepairs(repairs, { rebuilt, findings, style: output.style }),
+    {
+      repair: { isDryRun: !yes, repairs, rebuilt, findings, collection: collection?.json ?? null },
+    },
+    [...(collection?.lines ?? []), text].join('\n'),
   );
-  return (findings ?? repairs).length === 0 ? success : hasFindings;
+  const left = (findings ?? repairs).length + (collection?.count ?? 0);
+  return left === 0 ? success : hasFindings;
+}
+
+/** Once the store is in order; commands below `txn` know of no collection. */
+async function ofCollection(
+  context: Context,
+  dryRun: boolean,
+): Promise<CollectionAnswer | undefined> {
+  if (!context.options.usesCollection) return undefined;
+  const opened = await openForVerifying(context);
+  if ('kind' in opened) return undefined;
+  await using store = opened;
+  return await repairCollection(store, { dryRun, signal: context.signal });
 }
 
 async function answer(context: Context, { deep, adopt, isDryRun }: Asked): Promise<Answered> {
