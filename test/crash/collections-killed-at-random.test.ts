@@ -87,7 +87,11 @@ async function killOften(by: UpdateInput['by'], count: number, random: Random): 
     const root = path.join(directory, 'collection');
     const home = path.join(directory, 'home');
     const child = new Child('update-until-killed.mjs', {
-      ...{ root, home, names: skills, from: version, by },
+      root,
+      home,
+      names: skills,
+      from: version,
+      by,
     } satisfies UpdateInput);
     // One that ends by itself says why.
     if (!(await child.hears('BEGAN', 1 + (kill % updatesMax)))) await child.succeeded();
@@ -116,7 +120,7 @@ async function killOften(by: UpdateInput['by'], count: number, random: Random): 
 
 async function makeCollection(): Promise<string> {
   const directory = makeDirectory({ inMemory: true });
-  await using _stamped = await openStamped(directory, skills, 'auto');
+  await (await openStamped(directory, skills, 'auto'))[Symbol.asyncDispose]();
   return directory;
 }
 

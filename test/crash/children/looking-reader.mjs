@@ -80,12 +80,12 @@ function orMissing(read) {
 
 /** @type {{ descriptor: Partial<Record<Look, number>>, path: Partial<Record<Look, number>> }} */
 const counts = { descriptor: {}, path: {} };
-let isOver = false;
+const over = new AbortController();
 process.stdin.once('data', () => {
-  isOver = true;
+  over.abort();
 });
 fs.writeSync(1, 'READY\n');
-while (!isOver) {
+while (!over.signal.aborted) {
   for (let n = 0; n < 20; n += 1) {
     const one = lookThroughDescriptor();
     counts.descriptor[one] = (counts.descriptor[one] ?? 0) + 1;
