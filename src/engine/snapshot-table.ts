@@ -137,6 +137,7 @@ export class SnapshotTable {
   /** Writes a row anew, with its checksum, synced. */
   rewrite(row: SnapshotRow, epoch: number): void {
     this.#access.writing(() => {
+      // guard: snapshot-rewrite-fence
       this.#access.requireEpoch(epoch);
       this.#statements.remove.run(row.id);
       this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));
@@ -213,6 +214,7 @@ function valuesOf(row: SnapshotRow): readonly (string | number | Buffer | null)[
 /** `undefined` for a row that does not match its checksum. */
 function sound(stored: StoredSnapshot): SnapshotRow | undefined {
   const row = toRow(stored);
+  // guard: snapshot-checksum [checksumOf(rowText(row)) === stored.checksum becomes true]
   return row !== undefined && checksumOf(rowText(row)) === stored.checksum ? row : undefined;
 }
 
