@@ -22,7 +22,7 @@ function addRollback(parent: Command, runCommand: RunCommand): Command {
       new Option(
         '--only <path>',
         'only this path and what is below it; may be given again',
-      ).argParser((path: string, paths: readonly string[] = []) => [...paths, path]),
+      ).argParser(collect),
     )
     .option('--keep-local', 'keep what other programs changed, merged line by line')
     .option('--analyze', 'print what would change, be kept or conflict; write nothing')
@@ -34,6 +34,10 @@ function addRollback(parent: Command, runCommand: RunCommand): Command {
         (await import('./txn/rollback.js')).rollback(context, to, flags),
       ),
     );
+}
+
+function collect(path: string, paths: readonly string[] = []): readonly string[] {
+  return [...paths, path];
 }
 
 function addHistory(parent: Command, runCommand: RunCommand): Command {
