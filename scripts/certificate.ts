@@ -10,7 +10,7 @@ import {
   type SuiteOutcome,
 } from './render-certificate.js';
 import { runVitest } from './run-vitest.js';
-import { build, ensureInstalled, root } from './setup.js';
+import { build, ensureInstalled, root, run } from './setup.js';
 
 /*
  * `npm run certificate`: runs every suite and writes docs/certificate.md.
@@ -37,6 +37,7 @@ function certifyRun(): Certificate {
     if (build() !== 0) throw new Error('the build failed');
     runVitest('vitest.config.ts');
     if (process.getuid?.() === 0) runVitest('vitest.root.config.ts');
+    run(process.execPath, ['scripts/test-guards.js']);
     return certify(directory);
   } finally {
     fs.rmSync(directory, { recursive: true, force: true });

@@ -57,6 +57,19 @@ function noteTotals(evidence, suite, totals) {
 }
 
 /**
+ * As {@link runVitest} does, for a suite that is not one run of vitest.
+ * @param {string} suite
+ * @param {Totals} totals
+ * @param {import('../test/support/evidence.js').Evidence} row
+ */
+export function noteSuite(suite, totals, row) {
+  const evidence = makeEvidenceDirectory();
+  if (evidence === undefined) return;
+  writeFileSync(path.join(evidence, 'row.jsonl'), `${JSON.stringify(row)}\n`);
+  noteTotals(evidence, suite, totals);
+}
+
+/**
  * @param {Totals} totals
  * @returns {string} the line that ends a run: `N passed, N failed`, and `, N skipped` when some were
  */

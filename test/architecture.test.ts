@@ -20,6 +20,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['native', 'sqlite', 'file-system-types', 'unsynced'],
   ['extended-attributes', 'emulated-exchange'],
   ['node-file-system', 'inspect', 'remove-tree', 'root-tree'],
+  ['file-lock'],
   ['ignore-rules', 'listing', 'scan-cache', 'snapshot-table'],
   ['schema'],
   ['object-store', 'path-selection', 'scan'],
@@ -40,7 +41,18 @@ const engineRows: readonly (readonly string[])[] = [
   ['apply', 'store-directory'],
   ['recover'],
   ['receipt', 'events', 'checkpoint'],
-  ['removal-size'],
+  ['removal-size', 'verify/finding', 'verify/verifying'],
+  [
+    'verify/verify-directories',
+    'verify/verify-journal',
+    'verify/verify-objects',
+    'verify/verify-root',
+    'verify/verify-stage',
+  ],
+  ['verify/verify'],
+  ['repair/content-sources', 'repair/repairing'],
+  ['repair/repair-objects', 'repair/repair-stage'],
+  ['repair/repair'],
   ['rules', 'run-operations', 'writer'],
   ['take-snapshot', 'restore-in-place'],
   ['commit'],
@@ -65,10 +77,30 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
   diff: ['text'],
 };
 
+/** What only the named collection modules may import. */
+const collectionHomes: Readonly<Record<string, readonly string[]>> = {
+  'node:fs': ['live-view', 'merge/write-tree', 'sources/disk'],
+  'node:crypto': ['sources/git-objects', 'sources/git-cache'],
+  'node:child_process': ['sources/git-program'],
+  'node:timers/promises': ['sources/retry'],
+};
+
+const layerHomes: Readonly<Record<string, typeof engineHomes>> = {
+  engine: engineHomes,
+  collection: collectionHomes,
+};
+
 /** What the modules of a layer may import from outside: a layer's index, packages, and Node where `node:` is listed. */
 const layerImports = {
   engine: ['node:', ...Object.keys(engineHomes), 'valibot'],
-  collection: ['engine/index.ts', 'node:path', 'smol-toml', 'valibot', 'fast-glob'],
+  collection: [
+    'engine/index.ts',
+    'node:path',
+    'smol-toml',
+    'valibot',
+    'fast-glob',
+    ...Object.keys(collectionHomes),
+  ],
   cli: ['engine/index.ts', 'collection/index.ts', 'commander', 'node:'],
 } as const satisfies Record<string, readonly string[]>;
 
@@ -122,8 +154,8 @@ function importViolations(file: string, name: string): readonly string[] {
   if (!allowed.includes(target) && !(target.startsWith('node:') && allowed.includes('node:'))) {
     return forbidden;
   }
-  const homes = layer === 'engine' ? engineHomes[target] : undefined;
-  return homes === undefined || homes.includes(engineName(file)) ? [] : forbidden;
+  const homes = layerHomes[layer]?.[target];
+  return homes === undefined || homes.includes(nameInLayer(file)) ? [] : forbidden;
 }
 
 function textViolations({ file, text }: Module): readonly string[] {
@@ -166,12 +198,12 @@ function isLayer(layer: string): layer is keyof typeof layerImports {
   return layer in layerImports;
 }
 
-function engineName(file: string): string {
-  return file.replace(/^engine\//, '').replace(/\.ts$/, '');
+function nameInLayer(file: string): string {
+  return file.replace(/^[^/]+\//, '').replace(/\.ts$/, '');
 }
 
 function rowOf(file: string): number {
-  return engineRows.findIndex((row) => row.includes(engineName(file)));
+  return engineRows.findIndex((row) => row.includes(nameInLayer(file)));
 }
 
 const source = path.join(import.meta.dirname, '..', 'src');
@@ -223,6 +255,8 @@ test.each([
   ['collection/index.ts', "import { Journal } from '../engine/journal.js';", 'engine/journal.ts'],
   ['collection/index.ts', "import Database from 'better-sqlite3';", 'import better-sqlite3'],
   ['collection/index.ts', "import { readFileSync } from 'node:fs';", 'import node:fs'],
+  ['collection/index.ts', "import { spawn } from 'node:child_process';", 'node:child_process'],
+  ['collection/index.ts', "import os from 'node:os';", 'import node:os'],
   ['cli/main.ts', "import { a } from '../engine/store.js';", 'import engine/store.ts'],
   ['cli/main.ts', "import { parse } from 'smol-toml';", 'import smol-toml'],
   ['cli/main.ts', 'const a = await import(name);', 'computed name'],

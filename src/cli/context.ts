@@ -7,6 +7,8 @@ export interface Context {
   readonly output: Output;
   /** Aborts at the first Ctrl-C. */
   readonly signal: AbortSignal;
+  /** Says what takes so long, to a person at a terminal. */
+  readonly onProgress: (activity: string) => void;
   /** As it was typed, for those who wait for our lock. */
   readonly commandLine: string;
 }

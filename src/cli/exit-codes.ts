@@ -1,3 +1,4 @@
+import type { CollectionErrorCode } from '../collection/index.js';
 import type { EngineErrorCode } from '../engine/index.js';
 
 /** Exit codes are public: listed in the README and never renumbered. */
@@ -14,8 +15,8 @@ export const outputFailed: ExitCode = 9;
 /** A transaction is neither finished nor undone. */
 export const isUnresolved: ExitCode = 11;
 
-/** What the command exits with for each code of the engine: a new code without one does not compile. */
-export const exitCodes: Readonly<Record<EngineErrorCode, ExitCode>> = {
+/** What the command exits with for each code of the engine and of collections: a new code without one does not compile. */
+export const exitCodes: Readonly<Record<EngineErrorCode | CollectionErrorCode, ExitCode>> = {
   // Refused input: correct it.
   PATH_INVALID: 4,
   PATH_ESCAPES_ROOT: 4,
@@ -43,15 +44,33 @@ export const exitCodes: Readonly<Record<EngineErrorCode, ExitCode>> = {
   SNAPSHOT_NOT_FOUND: 4,
   SNAPSHOT_EXISTS: 4,
   SNAPSHOT_PINNED: 4,
+  SOURCE_INVALID: 4,
+  SOURCE_NOT_FOUND: 4,
+  SOURCE_VERSION_NOT_FOUND: 4,
+  ARTIFACT_REFUSED: 4,
+  COLLECTION_EXISTS: 4,
+  COLLECTION_NAME_INVALID: 4,
+  ARTIFACT_NAME_INVALID: 4,
+  ARTIFACT_TYPE_INVALID: 4,
+  ARTIFACT_NOT_FOUND: 4,
+  ARTIFACT_AMBIGUOUS: 4,
+  ARTIFACT_EXISTS: 4,
+  NOTHING_TO_IMPORT: 4,
+  ARTIFACT_UNLINKED: 4,
+  BASE_LOST: 4,
   // The directory is not what the plan takes for granted: make the plan anew.
   EXPECTATION_FAILED: 5,
   RULE_VIOLATED: 5,
   DRIFT_DETECTED: 5,
   UNDO_CONFLICT: 5,
   REMOVAL_TOO_LARGE: 5,
+  ARTIFACT_MODIFIED: 5,
+  MANIFEST_CHANGED: 5,
+  MERGE_CONFLICT: 5,
   // Somebody else writes: wait.
   STORE_LOCKED: 6,
   STORE_NOT_FOUND: 7,
+  COLLECTION_NOT_FOUND: 7,
   // The store cannot be used as it is.
   STORE_CLOSED: 8,
   STORE_POISONED: 8,
@@ -64,6 +83,9 @@ export const exitCodes: Readonly<Record<EngineErrorCode, ExitCode>> = {
   HISTORY_DAMAGED: 8,
   SQLITE_UNSUITABLE: 8,
   FILE_SYSTEM_UNSUPPORTED: 8,
+  CONFIG_INVALID: 8,
+  TOML_INVALID: 8,
+  TOML_LAYOUT_UNSUPPORTED: 8,
   // The machine is in the way.
   DISK_FULL: 9,
   QUOTA_EXCEEDED: 9,
@@ -72,6 +94,10 @@ export const exitCodes: Readonly<Record<EngineErrorCode, ExitCode>> = {
   TOO_MANY_OPEN_FILES: 9,
   PATH_BUSY: 9,
   IO_FAILED: 9,
+  COLLECTION_UNREADABLE: 9,
+  SOURCE_DENIED: 9,
+  FETCH_FAILED: 9,
+  GIT_MISSING: 9,
   // Nobody knows yet whether it happened: the next command recovers and shows it.
   COMMIT_UNKNOWN: 10,
   FENCED: 10,

@@ -1,3 +1,4 @@
+import type { CollectionErrorCode } from '../collection/index.js';
 import type { EngineErrorCode, PathConflict } from '../engine/index.js';
 import { exitCodes, type ExitCode, unexpectedFailure, wrongUsage } from './exit-codes.js';
 
@@ -14,7 +15,7 @@ export class UsageError extends Error {
 
 /** What a command that failed tells people and programs. */
 export interface Failure {
-  readonly code: EngineErrorCode | 'USAGE' | 'INTERNAL';
+  readonly code: EngineErrorCode | CollectionErrorCode | 'USAGE' | 'INTERNAL';
   readonly message: string;
   readonly path: string | null;
   readonly hint: string | null;
@@ -30,7 +31,8 @@ export async function toFailure(error: unknown): Promise<Failure> {
   if (error instanceof UsageError) return usageFailure(error.message, error.hint);
   // Loaded only now: a command line that is refused needs no engine.
   const { isEngineError } = await import('../engine/index.js');
-  if (isEngineError(error)) {
+  const { isCollectionError } = await import('../collection/index.js');
+  if (isEngineError(error) || isCollectionError(error)) {
     const { code, message, path = null, hint = null, conflicts } = error;
     const failure = { code, message, path, hint, exitCode: exitCodes[code] };
     return conflicts.length === 0 ? failure : { ...failure, conflicts };

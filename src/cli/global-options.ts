@@ -4,6 +4,10 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 /** Options that every command takes, before and after its name. */
 export interface GlobalOptions {
   readonly root: string | undefined;
+  /** Name or path of a collection. */
+  readonly collection: string | undefined;
+  /** Whether the command falls back to the collection in use: those below `txn` do not. */
+  readonly usesCollection: boolean;
   readonly isJson: boolean;
   readonly isQuiet: boolean;
   readonly allowsColor: boolean;
@@ -19,6 +23,10 @@ const globalOptionList: readonly Option[] = [
   new Option(
     '-C, --root <dir>',
     'the directory with the store (default: the nearest one with a .skillmeat, going up)',
+  ).argParser(parseDirectory),
+  new Option(
+    '--collection <name>',
+    'name or path of a collection (default: the one at hand, or else the one in use)',
   ).argParser(parseDirectory),
   new Option('--json', 'print one JSON document instead of text'),
   new Option('-q, --quiet', 'print the result only: no lists of paths, notices or progress'),
@@ -40,6 +48,7 @@ export function addGlobalOptions(command: Command): Command {
 
 interface Flags {
   readonly root?: string;
+  readonly collection?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly color?: boolean;
@@ -58,6 +67,8 @@ export function globalOptions(command: Command): GlobalOptions {
   const flags = Object.fromEntries(given) as Flags;
   return {
     root: flags.root,
+    collection: flags.collection,
+    usesCollection: !chain.some((at) => at.name() === 'txn'),
     isJson: flags.json ?? false,
     isQuiet: flags.quiet ?? false,
     allowsColor: flags.color ?? true,
@@ -90,6 +101,11 @@ export function parseMoment(text: string): Moment {
   const id = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(id)) return { kind: 'transaction', id };
   throw new InvalidArgumentError('Expected the number of a transaction, or "now".');
+}
+
+/** As {@link parseMoment}; any other word names an artifact. */
+export function parseMomentOrArtifact(text: string): Moment | string {
+  return text === 'now' || /^\d+$/.test(text) ? parseMoment(text) : text;
 }
 
 function parseDirectory(text: string): string {

@@ -1,5 +1,6 @@
 import { Argument, type Command, Option } from 'commander';
-import { parseMoment, parsePositive } from './global-options.js';
+import { UsageError } from './failure.js';
+import { parseMoment, parseMomentOrArtifact, parsePositive } from './global-options.js';
 import type { RunCommand } from './program.js';
 import type { AdoptFlags } from './txn/adopt.js';
 import type { CatFlags } from './txn/cat.js';
@@ -57,29 +58,45 @@ function addUndoOptions(command: Command): Command {
 }
 
 function addDiff(parent: Command, runCommand: RunCommand): Command {
-  const command = parent
-    .command('diff')
-    .addArgument(
-      new Argument(
+  // Only what stands on a collection knows artifacts.
+  const knowsArtifacts = parent.parent === null;
+  const from = knowsArtifacts
+    ? new Argument(
+        '[FROM]',
+        'after which transaction, or "now" (default: the newest transaction); or an artifact: since it was fetched',
+      ).argParser(parseMomentOrArtifact)
+    : new Argument(
         '[FROM]',
         'after which transaction, or "now" (default: the newest transaction)',
-      ).argParser(parseMoment),
-    )
+      ).argParser(parseMoment);
+  const command = parent
+    .command('diff')
+    .addArgument(from)
     .addArgument(new Argument('[TO]', 'as FROM (default: now)').argParser(parseMoment))
     .description('print what differs between two moments');
+  if (knowsArtifacts) {
+    command.option('--upstream', 'of an artifact: what upstream has instead of what is here');
+  }
   return addPathOption(command)
     .option('-p, --patch', 'print the texts, as git apply and patch take them')
     .addOption(new Option('--names', 'print the paths only').conflicts('patch'))
     .action(
       async (
-        from: DiffFlags['from'],
+        side: DiffFlags['from'] | string,
         to: DiffFlags['to'],
-        flags: Omit<DiffFlags, 'from' | 'to'>,
+        flags: Omit<DiffFlags, 'from' | 'to'> & { readonly upstream?: boolean },
         self: Command,
       ) =>
-        runCommand(self, async (context) =>
-          (await import('./txn/diff.js')).diff(context, { ...flags, from, to }),
-        ),
+        runCommand(self, async (context) => {
+          if (typeof side === 'string') {
+            const { diffArtifact } = await import('./collection/diff-artifact.js');
+            return diffArtifact(context, side, { ...flags, to });
+          }
+          if (flags.upstream === true) {
+            throw new UsageError('--upstream needs an artifact', 'See: skillmeat list');
+          }
+          return (await import('./txn/diff.js')).diff(context, { ...flags, from: side, to });
+        }),
     );
 }
 

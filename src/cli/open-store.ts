@@ -1,8 +1,16 @@
 import { hostname, userInfo } from 'node:os';
-import { EngineError, isEngineError, openStore, type Store } from '../engine/index.js';
+import {
+  EngineError,
+  type Finding,
+  findingOf,
+  isEngineError,
+  openStore,
+  type Store,
+} from '../engine/index.js';
 import type { Context } from './context.js';
 import { describeRecoveryNotice } from './describe-recovery.js';
-import { findRoot } from './store-root.js';
+import type { GlobalOptions } from './global-options.js';
+import { findRoot, findRootAtHand } from './store-root.js';
 
 /** How long a command that only reads waits for a writer, so that it can recover first. */
 const readerLockWaitMs = 250;
@@ -22,7 +30,7 @@ export interface OpenOptions {
 export async function openForCommand(context: Context, options: OpenOptions = {}): Promise<Store> {
   const { output, signal, commandLine } = context;
   const { acceptsFileSystem, lockTimeoutMs } = context.options;
-  const root = options.root ?? findRoot(context.options.root);
+  const root = options.root ?? (await storeRoot(context.options));
   const lockWaitMs = options.lockWaitMs ?? lockTimeoutMs;
   const umask = process.umask();
   const store = await openStore(root, {
@@ -45,6 +53,16 @@ export async function openForCommand(context: Context, options: OpenOptions = {}
     else output.notice(describeRecoveryNotice(report));
   }
   return store;
+}
+
+/** The store that the options name, or the one at hand, or else that of the collection in use. */
+async function storeRoot(options: GlobalOptions): Promise<string> {
+  const { root, collection, usesCollection } = options;
+  if (collection === undefined && (root !== undefined || !usesCollection)) return findRoot(root);
+  // Loaded only now: transactions on any directory know nothing of collections.
+  const { collectionInUse, givenCollection } = await import('./collection-root.js');
+  if (collection !== undefined) return givenCollection(options) ?? findRoot(root);
+  return findRootAtHand() ?? collectionInUse() ?? findRoot(root);
 }
 
 /** Who asks, as the log has it; nothing where the system has no name for the user. */
@@ -70,6 +88,27 @@ export async function openForReading(context: Context): Promise<Reading> {
   } catch (error) {
     if (!isEngineError(error, 'STORE_LOCKED')) throw error;
     return { store: await openForCommand(context, { recover: 'never' }), isLocked: true };
+  }
+}
+
+/**
+ * Opens the store of a command that verifies, however damaged it is: without recovering it when that
+ * is what fails.
+ *
+ * @returns what keeps it from being opened at all, as a finding.
+ */
+export async function openForVerifying(context: Context): Promise<Store | Finding> {
+  try {
+    return (await openForReading(context)).store;
+  } catch (error) {
+    if (findingOf(error) === undefined) throw error;
+  }
+  try {
+    return await openForCommand(context, { recover: 'never' });
+  } catch (error) {
+    const finding = findingOf(error);
+    if (finding === undefined) throw error;
+    return finding;
   }
 }
 

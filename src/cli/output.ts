@@ -25,7 +25,8 @@ export class Output {
   readonly #options: OutputOptions;
   /** For text that goes to stdout. */
   readonly style: Style;
-  readonly #errorStyle: Style;
+  /** For text that goes to stderr. */
+  readonly errorStyle: Style;
   /** Makes room before a line is printed: a progress line may be there. */
   onBeforeLine: () => void = () => {};
 
@@ -33,7 +34,7 @@ export class Output {
     const { stdout, stderr, allowsColor, noColor } = options;
     this.#options = options;
     this.style = chooseStyle({ isTerminal: stdout.isTTY === true, noColor, allowsColor });
-    this.#errorStyle = chooseStyle({ isTerminal: stderr.isTTY === true, noColor, allowsColor });
+    this.errorStyle = chooseStyle({ isTerminal: stderr.isTTY === true, noColor, allowsColor });
   }
 
   get isQuiet(): boolean {
@@ -61,6 +62,12 @@ export class Output {
     if (!this.isQuiet) this.#line(text);
   }
 
+  /** Shows a person what a question is about; only for terminals. */
+  show(text: string): void {
+    this.onBeforeLine();
+    this.#options.stderr.write(text);
+  }
+
   /** Says in one line what somebody has to know. */
   warn(text: string): void {
     this.#line(`warning: ${text}`);
@@ -75,7 +82,7 @@ export class Output {
       stdout.write(`${JSON.stringify({ error })}\n`);
       return;
     }
-    const { alarming, faint } = this.#errorStyle;
+    const { alarming, faint } = this.errorStyle;
     // A single one is in the message.
     const listed =
       conflicts === undefined || conflicts.length < 2 ? [] : conflicts.slice(0, conflictsShown);

@@ -1,4 +1,5 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
+import { addCollectionCommands } from './collection-commands.js';
 import type { Context } from './context.js';
 import type { ExitCode } from './exit-codes.js';
 import { addGlobalOptions, parsePositive } from './global-options.js';
@@ -7,6 +8,7 @@ import { addSnapshotCommands } from './snapshot-commands.js';
 import type { ApplyFlags } from './txn/apply.js';
 import type { RecoverFlags } from './txn/recover.js';
 import type { StatusFlags } from './txn/status.js';
+import { verifyCommands } from './verify-commands.js';
 import { programVersion } from './version.js';
 
 /** Runs what a command does, with the options that stand along its chain of commands. */
@@ -33,6 +35,7 @@ export function buildProgram({ writeOut, writeErr, runCommand }: ProgramOptions)
     .helpOption('-h, --help', 'print help')
     .addHelpText('after', examples);
   addGlobalOptions(program);
+  addCollectionCommands(program, runCommand);
   const txn = program
     .command('txn')
     .description('transactions on any directory: all of a change happens or nothing does')
@@ -41,10 +44,14 @@ export function buildProgram({ writeOut, writeErr, runCommand }: ProgramOptions)
   addGlobalOptions(txn);
   addWritingCommands(txn, runCommand);
   addReadingCommands(txn, runCommand);
-  for (const add of [...topLevelCommands, ...historyCommands]) add(txn, runCommand);
+  for (const add of [...topLevelCommands, ...historyCommands, ...verifyCommands]) {
+    add(txn, runCommand);
+  }
   addSnapshotCommands(txn, runCommand);
   for (const command of txn.commands) addGlobalOptions(command);
-  for (const add of topLevelCommands) addGlobalOptions(add(program, runCommand));
+  for (const add of [...topLevelCommands, ...verifyCommands]) {
+    addGlobalOptions(add(program, runCommand));
+  }
   addSnapshotCommands(program, runCommand);
   return program;
 }

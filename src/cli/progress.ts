@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { EngineEvents } from '../engine/index.js';
 import type { Sink } from './output.js';
-import { counted } from './printable.js';
+import { counted, printable } from './printable.js';
 
 /** Shorter waits show nothing. */
 const quietMs = 1_000;
@@ -38,6 +38,12 @@ export class ProgressLine implements Disposable {
       this.#draw();
     }, redrawMs).unref();
     for (const { name, listener } of this.#listeners) subscribe(name, listener);
+  }
+
+  /** Says what goes on outside of the engine. */
+  say(activity: string): void {
+    this.#activity = printable(activity);
+    this.#draw();
   }
 
   /** Takes the line away until there is something new to draw. */
@@ -82,11 +88,14 @@ export function describeEvent({ name, event }: EngineEvent): string | undefined 
         apply: 'applying',
         recover: 'recovering',
         compare: 'comparing',
+        verify: 'verifying',
         scan: 'looking at',
         write: 'writing',
       }[event.phase];
       const of = event.total === undefined ? '' : ` of ${String(event.total)}`;
-      return event.phase === 'compare' ? doing : `${doing} ${String(event.done)}${of} paths`;
+      return event.phase === 'compare' || event.phase === 'verify'
+        ? doing
+        : `${doing} ${String(event.done)}${of} paths`;
     }
     case 'skillmeat:transaction':
       return event.phase === 'staged'

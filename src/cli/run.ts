@@ -21,7 +21,13 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
     // Both write to the same terminal.
     output.onBeforeLine = () => progress?.clear();
     const commandLine = ['skillmeat', ...args].join(' ');
-    exitCode = await work({ options, output, signal: interruption.signal, commandLine });
+    exitCode = await work({
+      options,
+      output,
+      signal: interruption.signal,
+      onProgress: (activity) => progress?.say(activity),
+      commandLine,
+    });
   };
   const program = buildProgram({
     writeOut: (text) => process.stdout.write(text),

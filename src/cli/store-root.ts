@@ -1,8 +1,15 @@
 import { lstatSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { EngineError } from '../engine/index.js';
 
 const storeName = '.skillmeat';
+
+/** Where SkillMeat keeps a person's collections: `SKILLMEAT_HOME`, or `.skillmeat` in the home directory. */
+export function homePath(): string {
+  const given = process.env['SKILLMEAT_HOME'] ?? '';
+  return given === '' ? join(homedir(), storeName) : resolve(given);
+}
 
 /**
  * Returns the directory that `-C` names, or else the nearest one from the working directory
@@ -23,6 +30,11 @@ export function findRoot(given: string | undefined): string {
       hint: 'Make a store with: skillmeat txn init; or name its directory with -C.',
     },
   );
+}
+
+/** Returns the nearest directory upwards that has a store. */
+export function findRootAtHand(): string | undefined {
+  return nearestRoot(workingDirectory());
 }
 
 /** As {@link findRoot}, but where there is none, the place for a new one. */
@@ -52,6 +64,8 @@ function nearestRoot(start: string): string | undefined {
 
 function hasStore(directory: string): boolean {
   const path = join(directory, storeName);
+  // The home of SkillMeat has the same name, and is no store.
+  if (path === homePath()) return false;
   try {
     // Anything by that name: the engine says what is wrong with a link or a file.
     return lstatSync(path, { throwIfNoEntry: false }) !== undefined;

@@ -57,6 +57,7 @@ export async function adopt(
   const changes = toChanges(rows);
   if (isDryRun) return { transaction: planned(message, annotations, changes) };
   await makeDurable(paths, committing);
+  // guard: adopt-fence
   session.requireFence();
   const uuid = committing.newId();
   const transaction: NewTransaction = {
@@ -92,9 +93,11 @@ async function makeDurable(
   for (const { path } of paths) {
     tree.trim();
     const place = tree.locate(path);
+    // guard: adopt-cover
     if (!isObstacle(place)) files.mustReachDisk(place);
   }
   try {
+    // guard: adopt-barrier
     await files.barrier(root, Number.POSITIVE_INFINITY);
   } catch (error) {
     const failure = fromSystemError(error, 'sync', rootPath);

@@ -32,6 +32,7 @@ export async function apply(units: readonly ArrangedUnit[], applying: Applying):
   for (const unit of units) {
     if (looking.pace.isDue()) {
       await looking.pace.turn();
+      // guard: apply-fence
       applying.requireFence();
       applying.onProgress(done);
     }

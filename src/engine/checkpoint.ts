@@ -29,6 +29,8 @@ export interface Checkpointing {
   readonly directory: StoreDirectory;
   readonly journal: Journal;
   readonly quarantine: Quarantine;
+  /** Waits until everything is on disk; when that fails, the store is poisoned (I10). */
+  readonly barrier: () => Promise<void>;
 }
 
 /** Returns the paths whose before-image somebody wrote to after it was displaced. */
@@ -36,14 +38,16 @@ export async function checkpoint(
   transactions: readonly TransactionRow[],
   checkpointing: Checkpointing,
 ): Promise<readonly string[]> {
-  const { directory, journal } = checkpointing;
+  const { barrier, journal } = checkpointing;
   const prunable = journal.history();
   const lateWrites: string[] = [];
   for (const transaction of transactions) {
     lateWrites.push(...(await setAsideForeign(transaction, checkpointing)));
   }
+  // guard: checkpoint-cover
   coverByBarrier(transactions, checkpointing);
-  await directory.files.barrier(directory.root, Number.POSITIVE_INFINITY);
+  // guard: checkpoint-barrier
+  await barrier();
   journal.update(transactions.map(({ id }) => ({ id, state: 'settled' })));
   await prune(prunable, checkpointing);
   journal.truncateLog();
@@ -137,8 +141,10 @@ export function coverByBarrier(
     for (const { path, slot } of journal.changes(transaction.id)) {
       tree.trim();
       const place = tree.locate(path);
+      // guard: cover-path
       if (!isObstacle(place)) files.mustReachDisk(place);
       if (slot !== undefined) {
+        // guard: cover-slot
         files.mustReachDisk({ directory: stage, name: slotName(transaction.stage, slot) });
       }
     }
@@ -154,6 +160,7 @@ export async function coverStagedByBarrier(
   for (const { slot, path } of journal.changes(transaction.id)) {
     if (slot === undefined) continue;
     const top = slotPlace(transaction, slot, directory);
+    // guard: cover-staged-tree
     for await (const { place } of statTree(looking, top, path)) looking.files.mustReachDisk(place);
   }
 }
@@ -230,7 +237,11 @@ export async function sweepStage({ looking, directory, journal }: Checkpointing)
   }
 }
 
-function keepsStage({ id, state }: TransactionRow, prunedThrough: number): boolean {
+/** Tells whether what lies in `stage/` for a transaction is needed. */
+export function keepsStage(
+  { id, state }: Pick<TransactionRow, 'id' | 'state'>,
+  prunedThrough: number,
+): boolean {
   switch (state) {
     case 'committed':
     case 'undoing':

@@ -213,8 +213,10 @@ class Attempt {
     const { committing, contents, session, pace, uuid } = this.#given;
     const { journal, writer, bootId } = committing;
     const isOneFlush = committing.directory.files.capabilities.barrier === 'syncfs';
+    // guard: commit-flush-before-record
     if (!isOneFlush) await this.#flush();
     pace.refuseStopped();
+    // guard: commit-in-place
     session.requireInPlace();
     const rows = toRows(units);
     this.#publish('staged', undefined, plan);
@@ -240,7 +242,9 @@ class Attempt {
       throw error;
     }
     writer.noteCommit(head, rows.length);
+    // guard: commit-flush-with-record
     if (isOneFlush) await this.#flushRecord(head.id);
+    // guard: owner-names-flushed
     writer.noteFlushed();
     this.#publish('committed', head.id, plan);
     await this.#apply(units, head.id, plan);
@@ -262,6 +266,7 @@ class Attempt {
     const { committing, contents } = this.#given;
     const { directory, writer } = committing;
     try {
+      // guard: commit-flush-both
       await this.#flush();
     } catch (error) {
       const failure = fromSystemError(error, 'sync', directory.rootPath);
@@ -287,6 +292,7 @@ class Attempt {
   async #flush(): Promise<void> {
     const { directory } = this.#given.committing;
     try {
+      // guard: commit-barrier
       await directory.files.barrier(directory.root, this.#given.contents.bytes);
     } catch (error) {
       // I10: a sync that failed says so once; what else it concerned, nobody knows.
@@ -314,6 +320,7 @@ class Attempt {
         },
       });
     } catch (error) {
+      // guard: undo-fence
       this.#requireStillOurs(id, error);
       if (!(error instanceof EngineError)) throw this.#halfDone(id, error);
       await this.#undo(id, error, plan);
@@ -325,15 +332,18 @@ class Attempt {
   #requireStillOurs(id: number, error: unknown): void {
     try {
       if (isEngineError(error, 'FENCED', 'STORE_REPLACED')) throw error;
+      // guard: undo-fence-asked
       this.#given.session.requireFence();
     } catch (lost) {
       // A disk that cannot even be asked has not been taken over.
       if (!isEngineError(lost, 'FENCED', 'STORE_REPLACED')) return;
-      const code = isEngineError(lost, 'STORE_REPLACED') ? 'STORE_REPLACED' : 'FENCED';
       const failure = new EngineError(
-        code,
-        `transaction ${String(id)} is committed, but another writer took over before it was applied`,
-        { cause: lost, hint: 'Open the store again and look at: skillmeat txn log' },
+        lost.code,
+        `transaction ${String(id)} is committed, but before all of it was applied: ${lost.message}`,
+        {
+          cause: lost,
+          hint: 'Open the store again: that finishes it. Without its .skillmeat, compare the directory with a backup.',
+        },
       );
       this.#given.committing.writer.poisonWith(failure);
       throw failure;

@@ -39,6 +39,7 @@ export function emulateMoveNew(calls: PlainCalls, from: Place, to: Place): void 
       calls.unlink(from);
       // I2: two names in two directories, whose syncs may be cut apart: btrfs then has lost one
       // name and not got the other. The sync of the file itself brings both.
+      // guard: emulated-move-cover
       calls.mustReachDisk(to);
       return;
     } catch (error) {

@@ -14,7 +14,15 @@ export interface EngineEvents {
   /** Work on many paths goes on; sent at most every few milliseconds. */
   readonly 'skillmeat:progress': {
     readonly root: string;
-    readonly phase: 'stage' | 'plan' | 'apply' | 'recover' | 'compare' | 'scan' | 'write';
+    readonly phase:
+      | 'stage'
+      | 'plan'
+      | 'apply'
+      | 'recover'
+      | 'compare'
+      | 'verify'
+      | 'scan'
+      | 'write';
     readonly done: number;
     /** `undefined` when nobody knows yet. */
     readonly total: number | undefined;

@@ -5,12 +5,15 @@ export {
   EngineError,
   type EngineErrorCode,
   type EngineErrorDetails,
+  fromSystemError,
   isEngineError,
   type PathConflict,
+  systemCode,
 } from './errors.js';
 export type { EngineEvents } from './events.js';
+export { type FileLock, tryFileLock } from './file-lock.js';
 export type { Capabilities } from './file-system.js';
-export type { ContentHash } from './hash.js';
+export { ContentHasher, type ContentHash, hashContent } from './hash.js';
 export type {
   AbsentImage,
   DirectoryImage,
@@ -20,6 +23,7 @@ export type {
   LinkImage,
   SpecialImage,
 } from './image.js';
+export { foldSegment, parsePath, type RelativePath } from './path.js';
 export type {
   OpenPlan,
   PlanDocument,
@@ -70,6 +74,17 @@ export {
   type UndoOptions,
   type UndoReceipt,
 } from './store.js';
-export type { DiffText } from './unified-diff.js';
+export { mergeParts, type MergedText, type MergePart } from './text-merge.js';
+export { type DiffContent, type DiffText, unifiedDiff } from './unified-diff.js';
+export type { Repair, RepairAction, RepairOptions } from './repair/repairing.js';
+export {
+  type Finding,
+  type FindingKind,
+  type FindingLevel,
+  findingOf,
+  type PromiseNumber,
+  type Verified,
+} from './verify/finding.js';
+export type { VerifyOptions } from './verify/verify.js';
 export type { UndonePath } from './undo.js';
 export type { ModeOption, PathEntry, PathStat, ReadableView, Transaction } from './transaction.js';

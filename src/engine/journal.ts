@@ -1,5 +1,5 @@
 import type { Statement } from 'better-sqlite3';
-import { assert, EngineError, systemCode } from './errors.js';
+import { assert, EngineError, isEngineError, systemCode } from './errors.js';
 import { checksumOf, ContentHasher, type ContentHash } from './hash.js';
 import { absent, type Image } from './image.js';
 import { keptPlacesMax } from './limits.js';
@@ -125,6 +125,7 @@ export class Journal implements Disposable {
         this.#writing(write);
       },
       requireEpoch: (epoch) => {
+        // guard: snapshot-row-fence
         if (this.epoch() !== epoch) throw fenced(epoch);
       },
     });
@@ -175,6 +176,36 @@ export class Journal implements Disposable {
     });
   }
 
+  /** Runs SQLite's whole check of the file, and returns what it says, nothing when all is well. */
+  integrityFindings(): readonly string[] {
+    try {
+      return this.#reading(() => {
+        const found = this.#database.pragma('integrity_check(20)') as {
+          readonly integrity_check: string;
+        }[];
+        return found.map((row) => row.integrity_check).filter((text) => text !== 'ok');
+      });
+    } catch (error) {
+      if (isEngineError(error, 'JOURNAL_DAMAGED')) return [error.message];
+      throw error;
+    }
+  }
+
+  /** The greatest number of a transaction that any row of changes belongs to, 0 without any. */
+  lastChangedTransaction(): number {
+    return this.#reading(() => Number(this.#statements.lastChanged.pluck().get() ?? 0));
+  }
+
+  /** Notes that a content is nowhere any more, so that nobody looks for it again. Synced. */
+  noteLoss(sha256: ContentHash, atMs: number): void {
+    this.setMeta({ [lossKey(sha256)]: atMs });
+  }
+
+  /** Tells whether somebody has accepted that a content is nowhere any more. */
+  isLost(sha256: ContentHash): boolean {
+    return this.meta(lossKey(sha256)) !== undefined;
+  }
+
   meta(key: string): MetaValue | undefined {
     return this.#reading(() => this.#statements.meta.get(key)?.value);
   }
@@ -215,12 +246,14 @@ export class Journal implements Disposable {
   /** Takes the next epoch, so that a writer who lost its lock file unawares cannot go on (I4). */
   bumpEpoch(expected: number): void {
     this.#writing(() => {
+      // guard: bump-advances-epoch
       this.#advanceEpoch(expected);
     });
   }
 
   #advanceEpoch(expected: number): void {
     if (this.#statements.bumpEpoch.run(expected).changes === 1) return;
+    // guard: epoch-fence
     throw fenced(expected);
   }
 
@@ -239,6 +272,7 @@ export class Journal implements Disposable {
       return this.#commit(transaction, rows, terms);
     } finally {
       // After an unknown outcome SQLite may still be within it; nothing is written then any more.
+      // guard: journal-sync-again
       if (!this.#database.inTransaction) this.#database.exec('PRAGMA synchronous = FULL');
     }
   }
@@ -250,6 +284,7 @@ export class Journal implements Disposable {
     try {
       this.#database.exec('BEGIN IMMEDIATE');
       writes = this.#countWrite();
+      // guard: commit-epoch
       this.#advanceEpoch(terms.epoch);
       chain = this.#insert(id, transaction, rows, terms.head.chain);
     } catch (error) {
@@ -318,6 +353,7 @@ export class Journal implements Disposable {
   update(updates: readonly TransactionUpdate[], expectedEpoch?: number): void {
     if (updates.length === 0) return;
     this.#writing(() => {
+      // guard: update-epoch
       if (expectedEpoch !== undefined) this.#advanceEpoch(expectedEpoch);
       for (const { id, state, trouble, reason, superseded } of updates) {
         this.#statements.setState.run(state, trouble ?? null, reason ?? null, id);
@@ -497,6 +533,10 @@ export class Journal implements Disposable {
       throw writeFailure(error, this.#path);
     }
   }
+}
+
+function lossKey(sha256: ContentHash): string {
+  return `lost/${sha256}`;
 }
 
 export type MetaValue = string | number;
@@ -746,6 +786,7 @@ interface Statements {
     { id: number; sequence: number }
   >;
   readonly changes: Statement<[number], StoredChange>;
+  readonly lastChanged: Statement<[]>;
 }
 
 function prepareStatements(database: SqliteDatabase): Statements {
@@ -842,6 +883,7 @@ function prepareStatements(database: SqliteDatabase): Statements {
        WHERE changed.before_sha256 = :content
        ORDER BY changed.path = :path DESC, id DESC LIMIT ${String(keptPlacesMax)}`,
     ),
+    lastChanged: database.prepare('SELECT max(transaction_id) FROM journal_change'),
     changes: database
       .prepare<[number], StoredChange>(
         'SELECT * FROM journal_change WHERE transaction_id = ? ORDER BY sequence',

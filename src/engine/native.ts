@@ -112,11 +112,14 @@ function bind(
       const result = calls.openat2(openat2Number, directory, path, openHow, openHow.length);
       return result === -1 ? -koffi.errno() : result;
     },
+    // guard: native-sync-now [failed(calls.syncfs(descriptor)) becomes 0]
     syncFileSystemNow: (descriptor) => failed(calls.syncfs(descriptor)),
     syncFileSystem: (descriptor) =>
       new Promise((resolve, reject) => {
+        // guard: native-sync-thread [syncfs.async(descriptor becomes syncfs.async(0]
         calls.syncfs.async(descriptor, (error: Error | null, result: number) => {
           // errno belongs to the thread that made the call and is gone; -1 is all there is to know.
+          // guard: native-sync-thread-failure [result === -1 becomes false]
           if (error === null) resolve(result === -1 ? inputOutputError : 0);
           else reject(error);
         });

@@ -109,6 +109,7 @@ export class NodeFileSystem implements FileSystem {
 
   openRoot(path: string): Directory {
     const directory = openAt(fs.realpathSync(path));
+    // guard: node-btrfs-whole-sync
     this.#unsynced.needsWholeSync ||= this.typeOf(directory).name === 'btrfs';
     return directory;
   }
@@ -193,11 +194,13 @@ export class NodeFileSystem implements FileSystem {
 
   makeDirectory(place: Place, mode: number): void {
     fs.mkdirSync(pathIn(place), { mode });
+    // guard: node-names-of-make-directory
     this.#changed(place.directory);
   }
 
   removeDirectory(place: Place): void {
     fs.rmdirSync(pathIn(place));
+    // guard: node-names-of-remove-directory
     this.#changed(place.directory);
   }
 
@@ -254,6 +257,7 @@ export class NodeFileSystem implements FileSystem {
     const descriptor = fs.openSync(pathIn(place), flags, 0o600);
     // The mode of open() is cut by the umask.
     if (mode !== 0o600) fs.fchmodSync(descriptor, mode);
+    // guard: node-names-of-create-file
     this.#changed(place.directory);
     return { descriptor };
   }
@@ -269,6 +273,7 @@ export class NodeFileSystem implements FileSystem {
   }
 
   closeWritten(file: OpenFile): void {
+    // guard: node-content-of-write [this.#unsynced.addFile(file.descriptor) becomes fs.closeSync(file.descriptor)]
     if (this.#native === undefined) this.#unsynced.addFile(file.descriptor);
     else fs.closeSync(file.descriptor);
   }
@@ -283,23 +288,28 @@ export class NodeFileSystem implements FileSystem {
       if (cannotClone.has(systemCode(error) ?? '')) return false;
       throw error;
     }
+    // guard: node-names-of-clone
     this.#changed(to.directory);
+    // guard: node-content-of-clone
     this.#touched(to);
     return true;
   }
 
   makeLink(place: Place, target: string): void {
     fs.symlinkSync(target, pathIn(place));
+    // guard: node-names-of-link
     this.#changed(place.directory);
   }
 
   removeFile(place: Place): void {
     fs.unlinkSync(pathIn(place));
+    // guard: node-names-of-remove-file
     this.#changed(place.directory);
   }
 
   setMode(place: Place, mode: number): void {
     fs.chmodSync(pathIn(place), mode);
+    // guard: node-mode
     this.#touched(place);
   }
 
@@ -309,6 +319,7 @@ export class NodeFileSystem implements FileSystem {
       const found = this.statFile(file);
       if (found.inode !== expected.inode || found.device !== expected.device) return false;
       fs.fchmodSync(file.descriptor, mode);
+      // guard: node-mode-of
       this.#touched(place);
       return true;
     } finally {
@@ -318,6 +329,7 @@ export class NodeFileSystem implements FileSystem {
 
   setOwner(place: Place, owner: number, group: number): void {
     fs.lchownSync(pathIn(place), owner, group);
+    // guard: node-owner
     this.#touched(place);
   }
 
@@ -340,7 +352,9 @@ export class NodeFileSystem implements FileSystem {
   // --- renaming ------------------------------------------------------------------------------
 
   exchange(ours: Place, theirs: Place): void {
+    // guard: node-names-of-exchange-ours
     this.#changed(ours.directory);
+    // guard: node-names-of-exchange-theirs
     this.#changed(theirs.directory);
     if (this.#native !== undefined && this.#exchangeIsAtomic) {
       const failure = this.#native.exchange(...renameArguments(ours, theirs));
@@ -353,7 +367,9 @@ export class NodeFileSystem implements FileSystem {
 
   moveNew(from: Place, to: Place): void {
     // The new name first: were the old one gone and the power with it, there would be neither.
+    // guard: node-names-of-move-to
     this.#changed(to.directory);
+    // guard: node-names-of-move-from
     this.#changed(from.directory);
     if (this.#native !== undefined) {
       const failure = this.#native.moveNew(...renameArguments(from, to));
@@ -364,7 +380,9 @@ export class NodeFileSystem implements FileSystem {
   }
 
   moveOwn(from: Place, to: Place): void {
+    // guard: node-names-of-own-move-from
     this.#changed(from.directory);
+    // guard: node-names-of-own-move-to
     this.#changed(to.directory);
     fs.renameSync(pathIn(from), pathIn(to));
   }
@@ -373,21 +391,28 @@ export class NodeFileSystem implements FileSystem {
 
   async barrier(root: Directory, bytes: number): Promise<void> {
     if (this.#native === undefined) {
+      // guard: node-plain-sync
       this.#unsynced.sync();
+      // guard: node-plain-sync-failure
       this.#unsynced.throwFailure();
       return;
     }
     const { descriptor } = inner(root);
     // The journal's own sync blocks this thread as well, and for as long.
+    // guard: node-native-sync-now [this.#native.syncFileSystemNow(descriptor) becomes 0]
+    // guard: node-native-sync-thread [await this.#native.syncFileSystem(descriptor) becomes 0]
     const failure =
       bytes <= smallContentBytesMax
         ? this.#native.syncFileSystemNow(descriptor)
         : await this.#native.syncFileSystem(descriptor);
+    // guard: node-native-sync-failure
     if (failure !== 0) throw systemError(failure, 'syncfs', 'the file system');
   }
 
   mustReachDisk(place: Place): void {
+    // guard: node-names-of-covered
     this.#changed(place.directory);
+    // guard: node-content-of-covered
     if (this.stat(place) !== undefined) this.#touched(place);
   }
 
@@ -397,11 +422,13 @@ export class NodeFileSystem implements FileSystem {
 
   /** For the plain-Node barrier: what is done to names in `directory` must reach the disk. */
   #changed(directory: Directory): void {
+    // guard: node-names
     if (this.#native === undefined) this.#unsynced.addDirectory(inner(directory));
   }
 
   /** For the plain-Node barrier: the mode or owner of a file or directory must reach the disk. */
   #touched(place: Place): void {
+    // guard: node-content
     if (this.#native === undefined) this.#unsynced.addPath(pathIn(place));
   }
 
@@ -494,6 +521,7 @@ function plainCalls(files: NodeFileSystem): PlainCalls {
       fs.unlinkSync(pathIn(place));
     },
     mustReachDisk: (place) => {
+      // guard: node-emulated-cover
       files.mustReachDisk(place);
     },
   };

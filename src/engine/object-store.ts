@@ -12,6 +12,7 @@ import { EngineError, fromSystemError, isEngineError, systemCode } from './error
 import type { Directory, FileSystem, OpenFile, Place } from './file-system.js';
 import { ContentHasher, type ContentHash, hashContent, parseContentHash } from './hash.js';
 import { chunkBytes, openDirectoriesMax, smallContentBytesMax } from './limits.js';
+import type { Pace } from './pace.js';
 
 /*
  * `.skillmeat/objects/ab/cdef…`: contents and listings by the SHA-256 of their bytes.
@@ -69,6 +70,11 @@ export class ObjectStore implements Disposable {
     const { files, store } = this.#options;
     const stat = files.stat({ directory: store, name: objectsName });
     return stat === undefined ? '' : `${String(stat.inode)} ${String(stat.bornNs)}`;
+  }
+
+  /** Returns where an object is, `undefined` when there is none. */
+  placeOf(sha256: ContentHash): Place | undefined {
+    return this.#find(sha256)?.place;
   }
 
   /** Tells whether there is such an object, without reading it. */
@@ -207,6 +213,28 @@ export class ObjectStore implements Disposable {
     }
   }
 
+  /** Checks that an object is there and has the size that it must, without reading it. */
+  requirePresence(sha256: ContentHash, size: number): void {
+    const { encoding, place } = this.#locate(sha256);
+    const stat = this.#options.files.stat(place);
+    const isPlausible = encoding === 'raw' ? stat?.size === size : (stat?.size ?? 0) > 0;
+    if (stat?.kind === 'file' && isPlausible) return;
+    const found = stat?.kind === 'file' ? `${String(stat.size)} bytes` : 'no file';
+    const expected = encoding === 'raw' ? `${String(size)} bytes` : 'some bytes';
+    throw damagedObject(sha256, new Error(`expected ${expected}, found ${found}`));
+  }
+
+  /** Reads an object through and checks its bytes (I5). @throws {EngineError} `HISTORY_DAMAGED`. */
+  async requireContent(sha256: ContentHash, size: number, pace: Pace): Promise<void> {
+    const hasher = new ContentHasher();
+    for await (const piece of this.pieces(sha256, size)) {
+      hasher.update(piece);
+      pace.refuseStopped();
+    }
+    if (hasher.digest() === sha256) return;
+    throw damagedObject(sha256, new Error('its bytes do not match its name'));
+  }
+
   /** Reads what is no larger than memory bears whole, else in pieces that are not checked. */
   async content(
     sha256: ContentHash,
@@ -233,6 +261,7 @@ export class ObjectStore implements Disposable {
   async barrier(): Promise<void> {
     if (!this.#needsBarrier) return;
     const { files, root } = this.#options;
+    // guard: snapshot-barrier
     await files.barrier(root, this.#bytes);
     this.#needsBarrier = false;
   }
@@ -322,6 +351,7 @@ export class ObjectStore implements Disposable {
       if (isEngineError(error, 'HISTORY_DAMAGED', 'STORE_FORMAT_NEWER')) return false;
       throw error;
     }
+    // guard: snapshot-cover-object
     this.#options.files.mustReachDisk(object.place);
     this.#needsBarrier = true;
     this.#trusted.add(sha256);
@@ -355,6 +385,7 @@ export class ObjectStore implements Disposable {
         return;
       }
     } else {
+      // guard: object-replace-barrier
       await files.barrier(root, bytes.length);
       files.moveOwn(draft, place);
       if (damaged.place.name !== name) files.removeFile(damaged.place);

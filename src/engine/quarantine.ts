@@ -9,6 +9,13 @@ export interface QuarantineNote {
   readonly why: string;
 }
 
+/** One name in `quarantine/`. */
+export interface Quarantined {
+  readonly name: string;
+  readonly hasItem: boolean;
+  readonly hasNote: boolean;
+}
+
 /** A path and a sentence; longer than that is no note of ours. */
 const noteBytesMax = 65_536;
 
@@ -31,17 +38,7 @@ export class Quarantine {
   /** Moves what is at `place`, a place in the stage directory, into quarantine. */
   takeIn(place: Place, note: QuarantineNote): void {
     const name = this.#freeName(note.transaction);
-    const setAsideAt = utcText(this.#now());
-    const text = `${JSON.stringify({ ...note, setAsideAt }, undefined, 2)}\n`;
-    const file = this.#files.createFile(
-      { directory: this.#directory, name: `${name}.json` },
-      0o600,
-    );
-    try {
-      this.#files.writeSync(file, Buffer.from(text));
-    } finally {
-      this.#files.closeWritten(file);
-    }
+    this.#writeNote(name, note);
     this.#files.moveNew(place, { directory: this.#directory, name });
   }
 
@@ -72,7 +69,7 @@ export class Quarantine {
   }
 
   #noteOf(name: string): Partial<QuarantineNote> | undefined {
-    const place: Place = { directory: this.#directory, name: `${name}.json` };
+    const place = this.#noteAt(name);
     const stat = this.#files.stat(place);
     if (stat?.kind !== 'file' || stat.size > noteBytesMax) return undefined;
     const file = this.#files.openForReading(place);
@@ -88,9 +85,57 @@ export class Quarantine {
     }
   }
 
+  /** Everything that lies here, sorted, with whether a note says why. */
+  list(): readonly Quarantined[] {
+    const found = this.#files.list(this.#directory).map(({ name }) => name);
+    const items = new Set(found.filter((name) => !name.endsWith('.json')));
+    const all = new Set([...items, ...found.map((name) => name.replace(/\.json$/, ''))]);
+    return [...all].toSorted().map((name) => ({
+      name,
+      hasItem: items.has(name),
+      hasNote: this.#noteOf(name) !== undefined,
+    }));
+  }
+
+  /** Writes the note that something lacks. */
+  explain(name: string, why: string): void {
+    const transaction = Number(/^\d+/.exec(name)?.[0] ?? 0);
+    const place = this.#noteAt(name);
+    // Torn by a power cut: it says nothing.
+    if (this.#files.stat(place) !== undefined) this.#files.removeFile(place);
+    this.#writeNote(name, { path: '', transaction, why });
+  }
+
+  /** Returns what a note says, as it is. */
+  noteText(name: string): string {
+    const note = this.#noteOf(name);
+    return note === undefined ? 'nothing that can be read' : JSON.stringify(note);
+  }
+
+  /** Removes a note that is about nothing. */
+  removeNote(name: string): void {
+    const isAlone = this.list().some((one) => one.name === name && !one.hasItem);
+    if (isAlone) this.#files.removeFile(this.#noteAt(name));
+  }
+
   /** How many things lie here. */
   count(): number {
     return this.#files.list(this.#directory).filter(({ name }) => name.endsWith('.json')).length;
+  }
+
+  #writeNote(name: string, note: QuarantineNote): void {
+    const setAsideAt = utcText(this.#now());
+    const text = `${JSON.stringify({ ...note, setAsideAt }, undefined, 2)}\n`;
+    const file = this.#files.createFile(this.#noteAt(name), 0o600);
+    try {
+      this.#files.writeSync(file, Buffer.from(text));
+    } finally {
+      this.#files.closeWritten(file);
+    }
+  }
+
+  #noteAt(name: string): Place {
+    return { directory: this.#directory, name: `${name}.json` };
   }
 
   #freeName(transaction: number): string {

@@ -50,6 +50,8 @@ export interface Recovering {
   readonly acceptsLossOf?: ReadonlySet<number> | undefined;
   /** Up to this transaction all contents are known to have been on disk. Default: all. */
   readonly flushedThrough?: number | undefined;
+  /** Waits until everything is on disk; when that fails, the store is poisoned (I10). */
+  readonly barrier: () => Promise<void>;
 }
 
 /** What recovery did, for the caller to settle and to report. */
@@ -591,6 +593,7 @@ class Recovery {
       if (pace.isDue()) await pace.turn();
       this.#trim();
       const parent = parentOf(state.path);
+      // guard: recovery-fresh-directory
       if (parent !== undefined && this.#fresh.has(parent)) await this.#flushFresh();
       await this.#attempt([state], () => this.#actOn(state));
     }
@@ -598,8 +601,8 @@ class Recovery {
 
   /** The power could keep what moves into a directory, and take back the directory's own name. */
   async #flushFresh(): Promise<void> {
-    const { looking, tree } = this.#context;
-    await looking.files.barrier(tree.root, 0);
+    // guard: recovery-fresh-barrier
+    await this.#context.barrier();
     this.#fresh.clear();
   }
 

@@ -55,9 +55,11 @@ export async function restoreElsewhere(restoring: RestoringElsewhere): Promise<R
       const restorer = new Restorer(restoring);
       await restorer.fillDirectory(draft, restoring.sha256, undefined);
       files.setMode(draft, restoring.mode);
+      // guard: restore-elsewhere-contents
       await files.barrier(parent, Number.POSITIVE_INFINITY);
       looking.pace.refuseStopped();
       moveInto(restoring, draft, place);
+      // guard: restore-elsewhere-name
       await files.barrier(parent, 0);
       return restorer;
     } catch (error) {

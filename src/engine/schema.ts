@@ -93,6 +93,7 @@ export function prepareConnection(database: SqliteDatabase): void {
  */
 export function requireDurability(database: SqliteDatabase): void {
   const mode = database.pragma('journal_mode = WAL', { simple: true });
+  // guard: journal-sync
   database.pragma('synchronous = FULL');
   database.pragma('wal_autocheckpoint = 0');
   if (process.platform === 'darwin') {

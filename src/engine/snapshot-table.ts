@@ -63,6 +63,15 @@ export interface TableAccess {
   readonly requireEpoch: (epoch: number) => void;
 }
 
+/** One row, as {@link SnapshotTable.examine} found it. */
+export interface ExaminedSnapshot {
+  readonly id: number;
+  /** `undefined`: it does not match its checksum. */
+  readonly row: SnapshotRow | undefined;
+  /** What it says all the same; `undefined`: nothing that can be read. */
+  readonly claimed: SnapshotRow | undefined;
+}
+
 /** The table `snapshot` of a journal. */
 export class SnapshotTable {
   readonly #access: TableAccess;
@@ -76,6 +85,17 @@ export class SnapshotTable {
   /** Newest first, each checked. @throws {EngineError} `JOURNAL_DAMAGED`. */
   list(): readonly SnapshotRow[] {
     return this.#access.reading(() => this.#statements.list.all().map((row) => this.#check(row)));
+  }
+
+  /** Every row, newest first, whether it matches its checksum or not. */
+  examine(): readonly ExaminedSnapshot[] {
+    return this.#access.reading(() =>
+      this.#statements.list.all().map((stored) => ({
+        id: Number(stored.id),
+        row: sound(stored),
+        claimed: toRow(stored),
+      })),
+    );
   }
 
   byId(id: number): SnapshotRow | undefined {
@@ -94,6 +114,7 @@ export class SnapshotTable {
   add(snapshot: NewSnapshot, epoch: number): SnapshotRow {
     let row: SnapshotRow | undefined;
     this.#access.writing(() => {
+      // guard: snapshot-add-fence
       this.#access.requireEpoch(epoch);
       const last = this.#statements.lastId.get()?.value ?? 0;
       row = { ...snapshot, id: last + 1 };
@@ -107,8 +128,19 @@ export class SnapshotTable {
   /** Forgets a snapshot, synced. Its objects stay until they are collected. */
   remove(id: number, epoch: number): void {
     this.#access.writing(() => {
+      // guard: snapshot-remove-fence
       this.#access.requireEpoch(epoch);
       this.#statements.remove.run(id);
+    });
+  }
+
+  /** Writes a row anew, with its checksum, synced. */
+  rewrite(row: SnapshotRow, epoch: number): void {
+    this.#access.writing(() => {
+      // guard: snapshot-rewrite-fence
+      this.#access.requireEpoch(epoch);
+      this.#statements.remove.run(row.id);
+      this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));
     });
   }
 
@@ -120,8 +152,8 @@ export class SnapshotTable {
   }
 
   #check(stored: StoredSnapshot): SnapshotRow {
-    const row = toRow(stored);
-    if (row !== undefined && checksumOf(rowText(row)) === stored.checksum) return row;
+    const row = sound(stored);
+    if (row !== undefined) return row;
     throw new EngineError(
       'JOURNAL_DAMAGED',
       `${this.#access.path} is damaged: snapshot ${String(stored.id)} does not match its checksum`,
@@ -177,6 +209,12 @@ function valuesOf(row: SnapshotRow): readonly (string | number | Buffer | null)[
     JSON.stringify(row.patterns),
     row.fileBytesMax ?? null,
   ];
+}
+
+/** `undefined` for a row that does not match its checksum. */
+function sound(stored: StoredSnapshot): SnapshotRow | undefined {
+  const row = toRow(stored);
+  return row !== undefined && checksumOf(rowText(row)) === stored.checksum ? row : undefined;
 }
 
 /** `undefined` for what this program cannot have written. */

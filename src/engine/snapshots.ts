@@ -5,6 +5,7 @@ import { type CompressionLevel, compressionLevelDefault } from './compression.js
 import { EngineError, fromSystemErrorOnly } from './errors.js';
 import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
+import type { ContentHash } from './hash.js';
 import type { Looking } from './inspect.js';
 import type { Journal } from './journal.js';
 import { unnamedObjectAgeMs } from './limits.js';
@@ -31,6 +32,7 @@ import type { StoreDirectory } from './store-directory.js';
 import {
   lookForSnapshot,
   readIgnoreFile,
+  scanAll,
   scanCurrent,
   takeSnapshot,
   type TakingSnapshot,
@@ -203,6 +205,21 @@ export class Snapshots {
         return { snapshot, collected: await collectObjects({ journal, objects, pace, beforeMs }) };
       });
     return this.#explaining('delete a snapshot of', deleting);
+  }
+
+  /** @internal The listings of the directory as it is now, with the rules of a snapshot. */
+  async listingsNow(
+    row: SnapshotRow,
+    signal: AbortSignal | undefined,
+  ): Promise<ReadonlyMap<ContentHash, Uint8Array>> {
+    using objects = this.#openObjects();
+    const taking = this.#taking(this.#looking(signal, 'scan'), row.patterns, row);
+    return (await scanAll(taking, objects)).listings;
+  }
+
+  /** @internal */
+  openObjects(): ObjectStore {
+    return this.#openObjects();
   }
 
   // --- inside --------------------------------------------------------------------------------

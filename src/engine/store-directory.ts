@@ -81,6 +81,14 @@ export function closeStoreDirectory({
   for (const directory of [quarantine, stage, store, root]) files.closeDirectory(directory);
 }
 
+/** Gives the owner all rights to a directory of the engine's own; `.` is `.skillmeat` itself. */
+export function makeWritable({ files, root, store }: StoreDirectory, name: string): void {
+  const isOwn = name === '.';
+  const place = isOwn ? { directory: root, name: engineDirectoryName } : { directory: store, name };
+  const stat = files.stat(place);
+  if (stat?.kind === 'directory') files.setModeOf(place, stat, stat.mode | privateMode);
+}
+
 /** The absolute path of the journal, for SQLite. */
 export function journalPath({ files, store }: Pick<StoreDirectory, 'files' | 'store'>): string {
   return files.pathOf({ directory: store, name: journalName });
@@ -124,6 +132,7 @@ export async function makeStoreDirectory(
     try {
       requirePrivate(files, root, store);
       if (hasJournal(files, store)) return false;
+      // guard: init-lost-journal
       refuseLostJournal(files, store, options.rootPath);
       let isMade = false;
       await options.exclusively(store, async () => {
@@ -135,9 +144,11 @@ export async function makeStoreDirectory(
         const stat = files.statDirectory(root);
         const identity = identityOf(stat, store);
         // I2: the names must be durable before anything that the journal says.
+        // guard: init-barrier-directories
         await files.barrier(root, 0);
         createJournal(files, store, options.meta(identity));
         giveToOwner(files, root, store);
+        // guard: init-barrier-journal
         await files.barrier(root, 0);
         isMade = true;
       });
@@ -166,7 +177,10 @@ export function requireInPlace(directory: StoreDirectory, journal: JournalFiles)
   const { files, root, store } = directory;
   const atRoot = files.stat({ directory: root, name: engineDirectoryName });
   const { database, log } = journalFiles(directory);
+  // guard: journal-in-place [database === journal.database becomes true]
+  // guard: journal-log-in-place [log === journal.log becomes true]
   const isSame = database === journal.database && log === journal.log;
+  // guard: store-directory-in-place [atRoot?.inode === store.inode becomes true]
   if (atRoot?.inode === store.inode && isSame) return;
   throw new EngineError(
     'STORE_REPLACED',
@@ -285,6 +299,7 @@ function hasJournal(files: FileSystem, store: Directory): boolean {
 
 function requireJournal(files: FileSystem, store: Directory, rootPath: string): void {
   if (hasJournal(files, store)) return;
+  // guard: open-lost-journal
   refuseLostJournal(files, store, rootPath);
   throw new EngineError(
     'STORE_NOT_FOUND',

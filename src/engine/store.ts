@@ -41,6 +41,7 @@ import {
   journalFiles,
   journalPath,
   makeStoreDirectory,
+  makeWritable,
   openStoreDirectory,
   type RootIdentity,
   rootIdentity,
@@ -48,6 +49,10 @@ import {
 } from './store-directory.js';
 import type { Transaction } from './transaction.js';
 import type { UndonePath } from './undo.js';
+import type { Repair, RepairOptions } from './repair/repairing.js';
+import type { Finding, Verified } from './verify/finding.js';
+import type { VerifyOptions } from './verify/verify.js';
+import type { Verifying } from './verify/verifying.js';
 import { type OwnerRecord, readOwner, WriterLock } from './writer-lock.js';
 import { Writer } from './writer.js';
 
@@ -563,6 +568,60 @@ export class Store implements AsyncDisposable {
     });
   }
 
+  /**
+   * Answers what {@link verify} finds: from history, from files that still have the content, from
+   * snapshots. Bytes that nobody accounts for go to quarantine; what nothing has any more is noted as
+   * lost. No file of the root is touched; drift is recorded as a transaction.
+   *
+   * @returns what was done, or would be, about each finding.
+   * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, `IO_FAILED`, ….
+   */
+  async repair(options: RepairOptions = {}): Promise<readonly Repair[]> {
+    const { repair } = await import('./repair/repair.js');
+    const { signal, lockWaitMs, deep = false } = options;
+    const waiting = { ...(signal && { signal }), ...(lockWaitMs !== undefined && { lockWaitMs }) };
+    const scans = new Map<number, ReturnType<Snapshots['listingsNow']>>();
+    return repair(options, {
+      verifying: this.#verifying({ deep, ...waiting }),
+      newId: this.#committing.newId,
+      verify: () => this.verify({ deep, ...waiting }),
+      exclusively: (work) => this.#exclusively(waiting, (_report, { epoch }) => work(epoch)),
+      recover: async () => (await this.recover(waiting)).unresolved,
+      adopt: async (paths) => {
+        await this.adopt({
+          paths,
+          message: 'changes by other programs, found by repair',
+          ...waiting,
+        });
+      },
+      makeWritable: (place) => {
+        makeWritable(this.#directory, place);
+      },
+      listingsNow: (row) => {
+        const known = scans.get(row.id) ?? this.snapshots.listingsNow(row, signal);
+        scans.set(row.id, known);
+        return known;
+      },
+    });
+  }
+
+  /**
+   * Looks at everything that the store keeps and promises, and yields what is not as it should be;
+   * returns how much it looked at. Writes nothing, and lets writers go on unless something seems wrong.
+   *
+   * @throws {EngineError} `STORE_LOCKED` when a writer keeps it from making sure, `ABORTED`.
+   */
+  async *verify(options: VerifyOptions = {}): AsyncGenerator<Finding, Verified, void> {
+    const { verify } = await import('./verify/verify.js');
+    const verifying = this.#verifying(options);
+    return yield* verify(options, {
+      verifying,
+      during: (work) => this.#during(work),
+      whileNobodyWrites: (lockWaitMs, work) =>
+        this.#whileNobodyWrites({ signal: options.signal, lockWaitMs }, work),
+    });
+  }
+
   /** Returns what this store stands on. */
   async diagnose(): Promise<StoreDiagnosis> {
     this.#refuseClosed();
@@ -728,6 +787,42 @@ export class Store implements AsyncDisposable {
     } finally {
       this.#work.delete(running);
     }
+  }
+
+  #verifying(options: VerifyOptions): Verifying {
+    const { files, rootPath } = this.#directory;
+    const pace = new Pace(options.signal);
+    pace.onTurn = (): void => {
+      const progress = { phase: 'verify', done: 0, total: undefined } as const;
+      publish('skillmeat:progress', { root: rootPath, ...progress });
+    };
+    const { bootId, now } = this.#committing;
+    return {
+      looking: { files, pace },
+      directory: this.#directory,
+      journal: this.#journal,
+      quarantine: this.#quarantine,
+      openObjects: () => this.snapshots.openObjects(),
+      now,
+      bootId,
+      isDeep: options.deep ?? false,
+      count: () => undefined,
+    };
+  }
+
+  /** As {@link #exclusively}, for who only looks: recovers nothing and writes nothing. */
+  async #whileNobodyWrites<T>(
+    {
+      signal,
+      lockWaitMs,
+    }: { readonly signal: AbortSignal | undefined; readonly lockWaitMs: number | undefined },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const waitMs = lockWaitMs ?? this.#options.lockWaitMs ?? lockWaitMsDefault;
+    const onWait = (): void => {
+      if (waitMs > 0) publish('skillmeat:waiting', { root: this.root, waitMs });
+    };
+    return this.#writer.whileNobodyWrites({ waitMs, signal, onWait }, work);
   }
 
   #requireTroubled(id: number): TransactionRow {

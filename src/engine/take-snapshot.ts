@@ -117,6 +117,19 @@ export async function scanCurrent(
   });
 }
 
+/** As {@link scanCurrent}, believing nothing that an earlier scan saw. */
+export async function scanAll(
+  taking: Omit<TakingSnapshot, 'exclusively' | 'openObjects'>,
+  objects: ObjectStore,
+): Promise<Scanned> {
+  const { files } = taking.looking;
+  return scan({
+    ...scanningOf(taking, objects),
+    seen: new Map(),
+    capture: (place, path) => captureFile(files, { place, path }, undefined),
+  });
+}
+
 /** Returns what the directory's ignore file says. */
 export async function readIgnoreFile({
   looking: { files },
@@ -181,6 +194,7 @@ async function flush(
   objects: ObjectStore,
 ): Promise<void> {
   try {
+    // guard: snapshot-flush
     await objects.barrier();
   } catch (error) {
     await exclusively(() =>

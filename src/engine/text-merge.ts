@@ -10,37 +10,70 @@ export type TextMerge =
   | { readonly kind: 'merged'; readonly bytes: Uint8Array }
   | { readonly kind: 'conflict'; readonly why: string };
 
+/** A stretch of a merged text: agreed, or as each side has it. Each line has the line feed that ends it. */
+export type MergePart =
+  | { readonly kind: 'agreed'; readonly lines: readonly string[] }
+  | {
+      readonly kind: 'conflict';
+      readonly base: readonly string[];
+      readonly ours: readonly string[];
+      readonly theirs: readonly string[];
+      /** Where it starts in the base, from 1. */
+      readonly line: number;
+    };
+
 /** Merges what two sides made of a text, by lines; lines that both changed are a conflict. Pure. */
 export function mergeTexts(texts: MergedText): TextMerge {
+  const parts = mergeParts(texts);
+  if (typeof parts === 'string') return { kind: 'conflict', why: parts };
+  const merged: string[] = [];
+  for (const part of parts) {
+    if (part.kind === 'conflict') {
+      const why = `both sides changed it at line ${String(part.line)} of what was merged`;
+      return { kind: 'conflict', why };
+    }
+    merged.push(...part.lines);
+  }
+  return { kind: 'merged', bytes: Buffer.from(merged.join('')) };
+}
+
+/** As {@link mergeTexts}, with every conflict; a sentence when the texts cannot be merged by lines. Pure. */
+export function mergeParts(texts: MergedText): readonly MergePart[] | string {
   const [base, ours, theirs] = [texts.base, texts.ours, texts.theirs].map(linesOf);
   if (!isLines(base) || !isLines(ours) || !isLines(theirs)) {
-    return conflict('it is not a text, or too long');
+    return 'it is not a text, or too long';
   }
   const [a, b] = [compareLines(base, ours), compareLines(base, theirs)];
-  if (a === undefined || b === undefined) return conflict('too many of its lines differ');
+  if (a === undefined || b === undefined) return 'too many of its lines differ';
   return mergeEdits(base, a, b);
 }
 
-function mergeEdits(base: readonly string[], a: readonly Edit[], b: readonly Edit[]): TextMerge {
-  const merged: string[] = [];
+function mergeEdits(
+  base: readonly string[],
+  a: readonly Edit[],
+  b: readonly Edit[],
+): readonly MergePart[] {
+  const parts: MergePart[] = [];
   const [left, right] = [[...a], [...b]];
   let at = 0;
   for (;;) {
     const start = Math.min(left[0]?.start ?? Infinity, right[0]?.start ?? Infinity);
     if (start === Infinity) break;
     const region = takeRegion(start, left, right);
-    merged.push(...base.slice(at, start));
+    parts.push({ kind: 'agreed', lines: base.slice(at, start) });
     at = region.end;
     const ours = replace(base, { start, end: at }, region.left);
     const theirs = replace(base, { start, end: at }, region.right);
     const isSame = ours.join('') === theirs.join('');
     if (region.left.length > 0 && region.right.length > 0 && !isSame) {
-      return conflict(`both sides changed it at line ${String(start + 1)} of what was merged`);
+      const was = base.slice(start, at);
+      parts.push({ kind: 'conflict', base: was, ours, theirs, line: start + 1 });
+    } else {
+      parts.push({ kind: 'agreed', lines: region.left.length > 0 ? ours : theirs });
     }
-    merged.push(...(region.left.length > 0 ? ours : theirs));
   }
-  merged.push(...base.slice(at));
-  return { kind: 'merged', bytes: Buffer.from(merged.join('')) };
+  parts.push({ kind: 'agreed', lines: base.slice(at) });
+  return parts;
 }
 
 interface Region {
@@ -87,8 +120,4 @@ function replace(
 
 function isLines(lines: ReturnType<typeof linesOf> | undefined): lines is readonly string[] {
   return typeof lines === 'object';
-}
-
-function conflict(why: string): TextMerge {
-  return { kind: 'conflict', why };
 }

@@ -49,22 +49,26 @@ export class Unsynced {
     const key = `${String(found.dev)}:${String(found.ino)}`;
     if (this.#touched.has(key)) return;
     this.#touched.add(key);
+    // guard: plain-sync-path
     this.addFile(fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   }
 
   /** Syncs and closes all of it; keeps the first failure for {@link throwFailure}. */
   sync(): void {
     // Data before the directories that name it: btrfs persists a name without its data.
+    // guard: plain-contents-before-names [[...this.#files, ...this.#directories.values()] becomes [...this.#directories.values(), ...this.#files]]
     const descriptors = [...this.#files, ...this.#directories.values()];
     const [any] = descriptors;
     if (this.needsWholeSync && any !== undefined) {
       this.#attempt(() => {
+        // guard: plain-sync-whole
         syncWhole(any);
       });
     }
     // After a sync of everything these only tell of failures: they heard of those before it.
     for (const descriptor of descriptors) {
       this.#attempt(() => {
+        // guard: plain-fsync
         fs.fsyncSync(descriptor);
       });
     }
@@ -75,6 +79,7 @@ export class Unsynced {
     try {
       sync();
     } catch (error) {
+      // guard: plain-sync-remembers-failure
       this.#failure ??= error instanceof Error ? error : new Error(String(error));
     }
   }

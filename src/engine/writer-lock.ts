@@ -137,6 +137,7 @@ export class WriterLock implements Disposable {
 
   /** @throws {EngineError} `STORE_REPLACED` when the lock file is no longer the one we hold. */
   requireInPlace(): void {
+    // guard: lock-in-place [if true]
     if (this.#isStillThere()) return;
     throw new EngineError('STORE_REPLACED', 'the lock file was removed or replaced while in use', {
       hint: 'Nothing was committed. Open the store again; do not remove files of .skillmeat.',
@@ -165,11 +166,10 @@ export class WriterLock implements Disposable {
   }
 
   #tryLock(): boolean {
-    // SQLite cannot lock a file that was unlinked since it opened it.
-    const isStale = this.#database !== undefined && !this.#isStillThere();
-    if (this.#inode === undefined || isStale) this.#openLock();
+    if (this.#inode === undefined) this.#openLock();
     if (!this.#takeLock()) return false;
-    // A lock on a file that was unlinked before we got it excludes nobody.
+    // A lock on a file that was unlinked before we got it excludes nobody: the next try opens anew.
+    // guard: lock-taken-in-place [if true]
     if (this.#isStillThere()) return true;
     this.#closeLock();
     return false;
@@ -276,11 +276,17 @@ export class WriterLock implements Disposable {
 
 /** Reads who holds, or held, the lock of a store; `undefined` when nothing readable says so. */
 export function readOwner(files: FileSystem, directory: Directory): OwnerRecord | undefined {
+  const text = readOwnerText(files, directory);
+  return text === undefined ? undefined : parseOwner(text);
+}
+
+/** The record as it is, `undefined` when there is none. */
+export function readOwnerText(files: FileSystem, directory: Directory): string | undefined {
   const place: Place = { directory, name: ownerName };
   if (files.stat(place)?.kind !== 'file') return undefined;
   const file = files.openForReading(place);
   try {
-    return parseOwner(files.readRecord(file));
+    return files.readRecord(file);
   } finally {
     files.closeFile(file);
   }

@@ -133,10 +133,32 @@ export class Writer {
       await this.#settleIfDue();
       return result;
     } catch (error) {
-      this.#noteFailure(error);
-      throw error;
+      const failure = this.#explain(error);
+      this.#noteFailure(failure);
+      throw failure;
     } finally {
       this.#letGo();
+    }
+  }
+
+  /**
+   * Runs `work` while nobody writes. Recovers nothing and writes nothing. Who may not write to the
+   * lock file cannot keep anybody from writing either: then `work` runs all the same.
+   *
+   * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, and whatever `work` throws.
+   */
+  async whileNobodyWrites<T>(options: AcquireOptions, work: () => Promise<T>): Promise<T> {
+    const isLocked = await this.#acquire(options).then(
+      () => true,
+      (error: unknown) => {
+        if (isEngineError(error, 'READ_ONLY', 'PERMISSION_DENIED')) return false;
+        throw error;
+      },
+    );
+    try {
+      return await work();
+    } finally {
+      if (isLocked) this.#options.lock.release();
     }
   }
 
@@ -145,7 +167,9 @@ export class Writer {
     try {
       return await lock.acquire(options);
     } catch (error) {
-      throw fromSystemErrorOnly(error, 'lock', directory.rootPath);
+      const failure = this.#explain(fromSystemErrorOnly(error, 'lock', directory.rootPath));
+      this.#noteFailure(failure);
+      throw failure;
     }
   }
 
@@ -177,7 +201,9 @@ export class Writer {
     const { bootId, journal, lock } = this.#options;
     try {
       const head = this.#poison === undefined && this.#isInOrder ? this.#head : undefined;
+      // guard: release-fence [if true]
       if (head !== undefined && journal.epoch() === this.#epoch) {
+        // guard: release-lock-in-place
         lock.requireInPlace();
         lock.recordReleased(bootId, { head, writes: journal.writes });
       }
@@ -239,6 +265,7 @@ export class Writer {
     // I4: a writer that lost its lock may find the work of the next one here, and must not undo it.
     journal.update([{ id, state: 'undoing', reason }], this.#epoch);
     this.#epoch += 1;
+    // guard: owner-names-undoing
     this.noteFlushed();
     const row = journal.transaction(id);
     assert(row !== undefined, 'the transaction was just committed');
@@ -275,10 +302,13 @@ export class Writer {
     return {
       ...position,
       requireInPlace: () => {
+        // guard: session-in-place
         this.#requireInPlace();
       },
       requireFence: () => {
+        // guard: fence-in-place
         this.#requireInPlace();
+        // guard: fence-epoch [if true]
         if (this.#options.journal.epoch() === this.#epoch) return;
         throw new EngineError('FENCED', 'another writer took over this store', {
           hint: 'The lock file was removed while in use. Open the store again.',
@@ -289,14 +319,20 @@ export class Writer {
 
   #requireInPlace(): void {
     const { directory, journalFiles, lock } = this.#options;
+    // guard: store-in-place
     requireInPlace(directory, journalFiles);
+    // guard: session-lock-in-place
     lock.requireInPlace();
   }
 
   #isOrderly(owner: OwnerRecord | undefined, position: Position): boolean {
     if (owner === undefined) return false;
+    // guard: owner-ahead-of-journal
     refuseLostWrites(owner.mark, position, this.#options.journal);
     const isSame = owner.mark.head.id === position.head.id;
+    // guard: owner-released [owner.isReleased becomes true]
+    // guard: owner-same-boot [owner.bootId === this.#options.bootId becomes true]
+    // guard: owner-same-head [isSame becomes true]
     return owner.isReleased && owner.bootId === this.#options.bootId && isSame;
   }
 
@@ -311,12 +347,17 @@ export class Writer {
     if (isOrderly && troubled.length === 0) {
       return undefined;
     }
+    // guard: recovery-in-place
     this.#requireInPlace();
+    // guard: recovery-lost-transactions
     if (!isOrderly) refuseLostTransactions(this.#checkpointing());
     // I4: a holder that only lost its lock file, and goes on, must not get past this.
+    // guard: recovery-epoch
     journal.bumpEpoch(journal.epoch());
+    // guard: recovery-quick-check
     if (!isOrderly) journal.quickCheck();
     const newest = unsettled.at(-1);
+    // guard: recovery-flush
     if (newest?.flush === 'with' && newest.id > flushedThrough) await this.#flush(newest);
     const report = await this.#finish(isOrderly ? troubled : unsettled, { flushedThrough });
     if (!isOrderly) await sweepStage(this.#checkpointing());
@@ -329,9 +370,10 @@ export class Writer {
    * its contents must be on disk before anything is renamed (I1).
    */
   async #flush(newest: TransactionRow): Promise<void> {
-    const { files, root } = this.#options.directory;
+    // guard: recovery-flush-cover
     await coverStagedByBarrier(newest, this.#checkpointing());
-    await files.barrier(root, Number.POSITIVE_INFINITY);
+    // guard: recovery-flush-barrier
+    await this.#barrier();
   }
 
   #countUnsettled(): void {
@@ -360,8 +402,10 @@ export class Writer {
         setAside.push({ transaction: transaction.id, path, why: 'edited while it was displaced' });
       }
     }
+    // guard: recovery-cover
     coverByBarrier(transactions, checkpointing);
     // I7: durable first, settled then; a crash in between repeats what changes nothing.
+    // guard: recovery-barrier
     await this.#barrier();
     journal.update(updates);
     const superseded = [...recovered.superseded, ...setAside];
@@ -385,6 +429,7 @@ export class Writer {
   async #barrier(): Promise<void> {
     const { files, root, rootPath } = this.#options.directory;
     try {
+      // guard: recovery-barrier-call
       await files.barrier(root, Number.POSITIVE_INFINITY);
     } catch (error) {
       const failure = fromSystemError(error, 'sync', rootPath);
@@ -414,7 +459,8 @@ export class Writer {
       using stage = new RootTree(files, directory.stage);
       const looking = { files, pace };
       const places = { tree, stage, quarantine };
-      const context = { looking, journal, ...places, acceptsLossOf, flushedThrough };
+      const barrier = (): Promise<void> => this.#barrier();
+      const context = { looking, journal, ...places, acceptsLossOf, flushedThrough, barrier };
       const recovered = await recover(transactions, context);
       if (!recovered.isRaced || round === recoveryRoundsMax) return recovered;
     }
@@ -442,6 +488,7 @@ export class Writer {
       directory,
       journal,
       quarantine,
+      barrier: () => this.#barrier(),
     };
   }
 
@@ -452,6 +499,25 @@ export class Writer {
       `the store stopped after a failure: ${this.#poison.message}`,
       { cause: this.#poison, hint: 'Open it again; that recovers it.' },
     );
+  }
+
+  /**
+   * In a store that was deleted, or that the next writer has swept, each call fails in its own way:
+   * say the one thing that matters.
+   */
+  #explain(error: unknown): unknown {
+    if (!isEngineError(error, 'IO_FAILED')) return error;
+    const { directory, journalFiles, lock } = this.#options;
+    try {
+      // guard: explain-store-in-place
+      requireInPlace(directory, journalFiles);
+      // guard: explain-lock-in-place
+      if (lock.isHeld) lock.requireInPlace();
+    } catch (lost) {
+      if (!isEngineError(lost, 'STORE_REPLACED')) return error;
+      return new EngineError(lost.code, lost.message, { cause: error, hint: lost.hint });
+    }
+    return error;
   }
 
   /** After these nobody knows what is on disk until it is looked at again. */

@@ -10,6 +10,7 @@ import { Interruption } from '../../src/cli/interruption.js';
 import { counted, printable, printableLines } from '../../src/cli/printable.js';
 import { describeEvent, ProgressLine } from '../../src/cli/progress.js';
 import { chooseStyle, colorStyle, plainStyle } from '../../src/cli/style.js';
+import { CollectionError } from '../../src/collection/index.js';
 import {
   type Change,
   EngineError,
@@ -19,6 +20,20 @@ import {
 } from '../../src/engine/index.js';
 
 describe('failures', () => {
+  test('an error of a collection keeps its code, its hint and all that is in the way', async () => {
+    const conflicts = [{ path: 'a/../b', why: 'it leads out of the artifact' }];
+    const details = { path: 'owner/repo', hint: 'Ask its author.', conflicts };
+    const error = new CollectionError('ARTIFACT_REFUSED', 'owner/repo is refused', details);
+    expect(await toFailure(error)).toEqual({
+      code: 'ARTIFACT_REFUSED',
+      message: 'owner/repo is refused',
+      path: 'owner/repo',
+      hint: 'Ask its author.',
+      exitCode: exitCodes.ARTIFACT_REFUSED,
+      conflicts,
+    });
+  });
+
   test.each(Object.entries(exitCodes) as [EngineErrorCode, number][])(
     '%s exits with %i',
     async (code, exitCode) => {

@@ -1,7 +1,7 @@
 import type { Random } from '../support/processes.js';
 
 /** What a bad sector, a bad cable or a bad controller does to a file. */
-export const damageKinds = ['flip', 'zero', 'duplicate', 'truncate'] as const;
+const damageKinds = ['flip', 'zero', 'duplicate', 'truncate'] as const;
 type DamageKind = (typeof damageKinds)[number];
 
 /** Bytes of a sector, and of a page. */

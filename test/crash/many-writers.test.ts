@@ -1,12 +1,11 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { openStore } from '../../src/engine/index.js';
 import { type Evidence, testifyOf } from '../support/evidence.js';
-import { Child, cleanUp, makeDirectory, seededRandom, sha256 } from '../support/processes.js';
+import { Child, cleanUp, makeDirectory, seededRandom } from '../support/processes.js';
 import type { CommitInput } from './children/commit-in-turn.mjs';
-import { type NativeMode, requireChain } from './recovered-state.js';
+import type { NativeMode } from './recovered-state.js';
+import { requireSerial } from './serial-writers.js';
 
 /*
  * Processes that commit to one root at once, each transaction reading what the others left: the
@@ -123,42 +122,6 @@ async function startWriters(
   }
   for (const { child } of writers) child.tell('');
   return { root, writers };
-}
-
-/**
- * Checks that the root is what its transactions make of an empty one, one after the other.
- *
- * @returns the own names of all transactions.
- */
-async function requireSerial(root: string): Promise<ReadonlySet<string>> {
-  await using store = await openStore(root, { lockWaitMs: 0 });
-  const { head, troubled, quarantined } = await store.status();
-  expect({ troubled, quarantined }).toEqual({ troubled: [], quarantined: 0 });
-  const log = (await store.log({ limit: head + 1 })).toReversed();
-  expect(log.map(({ id }) => id)).toEqual(Array.from({ length: head }, (_, i) => i + 1));
-  expect(new Set(log.map(({ state }) => state))).not.toContain('rolled-back');
-  const names = log.map(({ message }) => message);
-
-  let manifest = '';
-  for (const [i, own] of names.entries()) {
-    const id = i + 1;
-    manifest += `${own}\n`;
-    const { changes, superseded } = await store.show(id);
-    const after = new Map(changes.map((change) => [change.path, change.after]));
-    expect(superseded).toEqual([]);
-    expect(after.get('counter')).toMatchObject({ sha256: sha256(String(id)) });
-    expect(after.get('manifest')).toMatchObject({ sha256: sha256(manifest) });
-    expect(after.get(`files/${own}`)).toMatchObject({ sha256: sha256(own) });
-  }
-  const read = (name: string): string => fs.readFileSync(path.join(root, name), 'utf8');
-  expect(read('counter')).toBe(String(head));
-  expect(read('manifest')).toBe(manifest);
-  for (const own of names) expect(read(`files/${own}`)).toBe(own);
-  const files = fs.readdirSync(path.join(root, 'files'), { recursive: true, withFileTypes: true });
-  expect(files.filter((entry) => entry.isFile())).toHaveLength(names.length);
-  expect(requireChain(root)).toBe(head);
-  expect(new Set(names).size).toBe(names.length);
-  return new Set(names);
 }
 
 function repeat(times: number, native: NativeMode): readonly NativeMode[] {

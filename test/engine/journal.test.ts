@@ -1,15 +1,22 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { isEngineError } from '../../src/engine/index.js';
 import { hashContent } from '../../src/engine/hash.js';
 import { absent } from '../../src/engine/image.js';
-import { type ChangeRow, type Head, Journal } from '../../src/engine/journal.js';
+import {
+  type ChangeRow,
+  type Head,
+  Journal,
+  type NewTransaction,
+} from '../../src/engine/journal.js';
 import { parsePath } from '../../src/engine/path.js';
+import { breakTableRule } from '../support/broken-journal.js';
 import { whileSqliteFails } from '../support/failing-sqlite.js';
 import { prepareConnection, requireDurability, requireOurSchema } from '../../src/engine/schema.js';
-import { openDatabase, type SqliteDatabase } from '../../src/engine/sqlite.js';
+import type { NewSnapshot } from '../../src/engine/snapshot-table.js';
+import { openDatabase, type SqliteDatabase, sqliteDriver } from '../../src/engine/sqlite.js';
 
 let directory = '';
 let path = '';
@@ -35,23 +42,54 @@ function rowsOf(id: number): readonly ChangeRow[] {
   }));
 }
 
+function newTransaction(id: number): NewTransaction {
+  const uuid = `${String(id).padStart(8, '0')}-rest`;
+  return {
+    uuid,
+    stage: `${String(id)}-${uuid.slice(0, 8)}`,
+    message: `message ${String(id)}`,
+    committedAt: 1_000 + id,
+    bootId: 'boot',
+    changeCount: 2,
+    displacedBytes: 0,
+    flush: 'before',
+    annotations: '{}',
+  };
+}
+
+const snapshot: NewSnapshot = {
+  name: undefined,
+  message: '',
+  tags: [],
+  isPinned: false,
+  createdAt: 0,
+  head: 0,
+  sha256: hashContent(''),
+  files: 0,
+  directories: 0,
+  links: 0,
+  bytes: 0,
+  leftOut: 0,
+  patterns: [],
+  fileBytesMax: undefined,
+};
+
+/** What is executed while `act` runs, in every connection of this process. */
+function statementsDuring(act: () => void): readonly string[] {
+  const executing = vi.spyOn(sqliteDriver().prototype, 'exec');
+  try {
+    act();
+    return executing.mock.calls.map(([statement]) => statement);
+  } finally {
+    executing.mockRestore();
+  }
+}
+
 function commit(journal: Journal, count: number): readonly Head[] {
   return Array.from({ length: count }, () => {
     const head = journal.head();
     const id = head.id + 1;
-    const uuid = `${String(id).padStart(8, '0')}-rest`;
-    const transaction = {
-      uuid,
-      stage: `${String(id)}-${uuid.slice(0, 8)}`,
-      message: `message ${String(id)}`,
-      committedAt: 1_000 + id,
-      bootId: 'boot',
-      changeCount: 2,
-      displacedBytes: 0,
-      flush: 'before' as const,
-      annotations: '{}',
-    };
-    return journal.commit(transaction, rowsOf(id), {
+    return journal.commit(newTransaction(id), rowsOf(id), {
       epoch: journal.epoch(),
       head,
     });
@@ -181,6 +219,53 @@ test('a writer with a past epoch cannot commit', () => {
   expect(journal.head()).toEqual(head);
 });
 
+test('a writer with a past epoch changes nothing', () => {
+  using journal = Journal.open(path);
+  commit(journal, 1);
+  const past = journal.epoch();
+  journal.bumpEpoch(past);
+  const undoing = [{ id: 1, state: 'undoing' as const }];
+  expect(codeOf(() => journal.update(undoing, past))).toBe('FENCED');
+  expect(journal.transaction(1)?.state).toBe('committed');
+  journal.update(undoing, past + 1);
+  expect(journal.epoch()).toBe(past + 2);
+});
+
+test('a snapshot is neither added, removed nor rewritten by a writer with a past epoch', () => {
+  using journal = Journal.open(path);
+  const past = journal.epoch();
+  const { id } = journal.snapshots.add(snapshot, past);
+  journal.bumpEpoch(past);
+  expect(codeOf(() => journal.snapshots.add(snapshot, past))).toBe('FENCED');
+  expect(codeOf(() => journal.snapshots.remove(id, past))).toBe('FENCED');
+  const renamed = { ...snapshot, id, message: 'other' };
+  expect(codeOf(() => journal.snapshots.rewrite(renamed, past))).toBe('FENCED');
+  expect(journal.snapshots.byId(id)?.message).toBe('');
+  expect(journal.snapshots.list().map((row) => row.id)).toEqual([id]);
+  journal.snapshots.remove(id, past + 1);
+  expect(journal.snapshots.list()).toEqual([]);
+});
+
+test('only the record that a flush follows is written without a sync of its own', () => {
+  using journal = Journal.open(path);
+  const statements = statementsDuring(() => {
+    const given = { epoch: journal.epoch(), head: journal.head() };
+    journal.commit({ ...newTransaction(1), flush: 'with' }, rowsOf(1), given);
+  });
+  expect(statements).toEqual([
+    'PRAGMA synchronous = NORMAL',
+    'BEGIN IMMEDIATE',
+    'COMMIT',
+    'PRAGMA synchronous = FULL',
+  ]);
+  const others = statementsDuring(() => {
+    journal.bumpEpoch(journal.epoch());
+    commit(journal, 1);
+    journal.update([{ id: 1, state: 'settled' }]);
+  });
+  expect(others.filter((statement) => statement.includes('synchronous'))).toEqual([]);
+});
+
 describe('when SQLite fails', () => {
   test.each([
     ['SQLITE_FULL', 'DISK_FULL'],
@@ -241,23 +326,7 @@ describe('when SQLite fails', () => {
   });
 
   test('its own check tells of a row that breaks the rules of its table', () => {
-    const database = openDatabase(path);
-    database.unsafeMode();
-    const swap = (from: string, to: string): void => {
-      database.exec(`
-        PRAGMA writable_schema = ON;
-        UPDATE sqlite_schema SET sql = replace(sql, '${from}', '${to}') WHERE name = 'meta';
-        PRAGMA writable_schema = RESET;
-      `);
-    };
-    const { sql } = database
-      .prepare<[], { sql: string }>("SELECT sql FROM sqlite_schema WHERE name = 'meta'")
-      .get() ?? { sql: '' };
-    const column = /value[^,\n]*/.exec(sql)?.[0] ?? '';
-    swap(column, 'value ANY');
-    database.exec("INSERT INTO meta (key, value) VALUES ('odd', NULL)");
-    swap('value ANY', column);
-    database.close();
+    breakTableRule(path);
     using journal = Journal.open(path);
     expect(codeOf(() => journal.quickCheck())).toBe('JOURNAL_DAMAGED');
   });

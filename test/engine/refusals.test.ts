@@ -13,6 +13,7 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { breakTableRule } from '../support/broken-journal.js';
 import {
   type EngineErrorCode,
   openStore,
@@ -906,6 +907,7 @@ describe.each(modes)('native %s', (mode) => {
       sandbox.breaksStore();
       for (const create of [true, false]) {
         await expectError(openStore(sandbox.root, { native: mode, create }), 'JOURNAL_DAMAGED');
+        expect(readdirSync(sandbox.at('.skillmeat'))).not.toContain('journal.db');
       }
     });
 
@@ -937,6 +939,16 @@ describe.each(modes)('native %s', (mode) => {
       sandbox.breaksStore();
       await expectError(openStore(sandbox.root, { native: mode }), 'JOURNAL_DAMAGED');
     });
+  });
+
+  test('a damaged journal is seen by the check of SQLite when a row breaks a rule of its table', async () => {
+    const store = await sandbox.open();
+    await store.transact({}, (tx) => tx.write('a', 'a'));
+    await store.close();
+    breakTableRule(sandbox.at('.skillmeat/journal.db'));
+    rmSync(sandbox.at('.skillmeat/owner'));
+    sandbox.breaksStore();
+    await expectError(openStore(sandbox.root, { native: mode }), 'JOURNAL_DAMAGED');
   });
 
   test('a writer that was overtaken is fenced off', async () => {

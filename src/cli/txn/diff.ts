@@ -1,4 +1,4 @@
-import type { Moment } from '../../engine/index.js';
+import type { DiffChange, Moment } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { describeDiff } from '../describe-diff.js';
 import { type ExitCode, success } from '../exit-codes.js';
@@ -14,7 +14,7 @@ export interface DiffFlags {
 }
 
 export async function diff(context: Context, flags: DiffFlags): Promise<ExitCode> {
-  const { output, signal } = context;
+  const { signal } = context;
   const { path, patch = false, names = false } = flags;
   const reading = await openForReading(context);
   await using store = reading.store;
@@ -27,9 +27,22 @@ export async function diff(context: Context, flags: DiffFlags): Promise<ExitCode
     signal,
     ...(path !== undefined && { paths: path }),
   });
+  answerDiff(context, { from: toJsonMoment(from), to: toJsonMoment(to) }, changes, {
+    patch,
+    names,
+  });
+  return success;
+}
+
+/** Prints what differs between two sides. */
+export function answerDiff(
+  { output }: Context,
+  sides: { readonly from: number | string; readonly to: number | string },
+  changes: readonly DiffChange[],
+  { patch = false, names = false }: Pick<DiffFlags, 'patch' | 'names'>,
+): void {
   const data = {
-    from: toJsonMoment(from),
-    to: toJsonMoment(to),
+    ...sides,
     changes: changes.map((change) => ({
       path: change.path,
       before: toJsonImage(change.before),
@@ -42,7 +55,6 @@ export async function diff(context: Context, flags: DiffFlags): Promise<ExitCode
   // A patch may be piped on: not a line more than it has, and every byte as it is.
   if (patch) output.answerBytes({ diff: data }, Buffer.from(describeDiff(changes, form)));
   else output.answer({ diff: data }, describeDiff(changes, form));
-  return success;
 }
 
 function toJsonMoment(moment: Moment): number | 'now' {

@@ -1,0 +1,84 @@
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { Collection, CollectionError, CollectionReader } from '../collection/index.js';
+import type { Context } from './context.js';
+import type { GlobalOptions } from './global-options.js';
+import { activeName, collectionDirectory, isCollection, namedCollection } from './home.js';
+import { openForCommand, openForReading, openOrMake, withHint } from './open-store.js';
+import { workingDirectory } from './store-root.js';
+
+/**
+ * Returns the collection at hand: the one that `--collection` or `-C` names, or else the nearest one
+ * from the working directory upwards, or else the one in use.
+ *
+ * @throws {CollectionError} `COLLECTION_NOT_FOUND`.
+ */
+export function findCollection(options: Pick<GlobalOptions, 'root' | 'collection'>): string {
+  const given = givenCollection(options);
+  const root = given ?? nearestCollection(workingDirectory()) ?? collectionDirectory(activeName());
+  if (isCollection(root)) return root;
+  const hint =
+    given === undefined
+      ? 'Make one with: skillmeat init'
+      : 'See: skillmeat collection list; or make one with: skillmeat init';
+  throw new CollectionError('COLLECTION_NOT_FOUND', `there is no collection in ${root}`, {
+    path: root,
+    hint,
+  });
+}
+
+/** Returns the directory that `--collection` or `-C` names. */
+export function givenCollection({
+  root,
+  collection,
+}: Pick<GlobalOptions, 'root' | 'collection'>): string | undefined {
+  if (collection !== undefined) return namedCollection(collection);
+  return root === undefined ? undefined : resolve(workingDirectory(), root);
+}
+
+/** Returns the collection in use, if there is one: what a command falls back to. */
+export function collectionInUse(): string | undefined {
+  const root = collectionDirectory(activeName());
+  return isCollection(root) ? root : undefined;
+}
+
+function nearestCollection(start: string): string | undefined {
+  for (let directory = start; ; directory = dirname(directory)) {
+    if (isCollection(directory)) return directory;
+    if (directory === dirname(directory)) return undefined;
+  }
+}
+
+/**
+ * Opens the collection at hand for a change; its store is made by the first one.
+ *
+ * @throws {EngineError} `STORE_NOT_FOUND` for a dry run where there is none yet: it makes nothing.
+ */
+export async function openCollectionForChange(
+  context: Context,
+  { dryRun = false }: { readonly dryRun?: boolean } = {},
+): Promise<Collection> {
+  const root = findCollection(context.options);
+  if (!dryRun) return openCollectionAt(context, root);
+  try {
+    return new Collection(await openForCommand(context, { root }));
+  } catch (error) {
+    throw withHint(error, `A dry run makes no store. Run first: skillmeat txn init ${root}`);
+  }
+}
+
+/** Opens a directory that is a collection, or becomes one. */
+export async function openCollectionAt(context: Context, root: string): Promise<Collection> {
+  const { store } = await openOrMake(context, { root });
+  return new Collection(store);
+}
+
+/** Reads the collection at hand, after recovering what a dead process left in its store. */
+export async function readCollection(context: Context): Promise<CollectionReader> {
+  const root = findCollection(context.options);
+  if (existsSync(join(root, '.skillmeat'))) {
+    const { store } = await openForReading({ ...context, options: { ...context.options, root } });
+    await store.close();
+  }
+  return new CollectionReader(root);
+}

@@ -1,0 +1,59 @@
+import { createInterface } from 'node:readline/promises';
+import type { AvailableUpdate, Collection } from '../../collection/index.js';
+import type { Context } from '../context.js';
+import { describeDiff } from '../describe-diff.js';
+import { paintPatch } from '../paint-patch.js';
+import { printableLines } from '../printable.js';
+
+type Answer = 'yes' | 'no' | 'all' | 'none';
+
+const answers: Readonly<Record<string, Answer>> = {
+  y: 'yes',
+  yes: 'yes',
+  n: 'no',
+  no: 'no',
+  '': 'no',
+  a: 'all',
+  all: 'all',
+  q: 'none',
+  none: 'none',
+};
+
+/**
+ * Shows how each artifact would change, and asks whether it shall. Without a terminal nobody can be
+ * asked: all of them are taken, and `--on-conflict` says the rest.
+ */
+export async function askForEach(
+  { output, signal }: Context,
+  collection: Collection,
+  available: readonly AvailableUpdate[],
+): Promise<readonly AvailableUpdate[]> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return available;
+  const taken: AvailableUpdate[] = [];
+  let rest: Answer | undefined;
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    for (const update of available) {
+      const changes = await collection.reader.compareWith(update, { hasText: true });
+      const patch = printableLines(describeDiff(changes, 'patch'));
+      if (rest === undefined) output.show(paintPatch(patch, output.errorStyle));
+      const { type, name } = update.artifact;
+      const question = `Update ${type}/${name}? [y]es, [n]o, [a]ll, [q]uit: `;
+      const answer = rest ?? (await ask(question));
+      if (answer === 'all' || answer === 'none') rest = answer;
+      if (answer === 'yes' || answer === 'all') taken.push(update);
+    }
+  } finally {
+    terminal.close();
+  }
+  return taken;
+
+  async function ask(question: string): Promise<Answer> {
+    for (;;) {
+      output.onBeforeLine();
+      const text = await terminal.question(question, { signal });
+      const answer = answers[text.trim().toLowerCase()];
+      if (answer !== undefined) return answer;
+    }
+  }
+}

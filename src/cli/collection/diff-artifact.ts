@@ -1,0 +1,40 @@
+import { resolveArtifact } from '../../collection/index.js';
+import { readCollection } from '../collection-root.js';
+import type { Context } from '../context.js';
+import { type ExitCode, success } from '../exit-codes.js';
+import { UsageError } from '../failure.js';
+import { openFetcherForCommand } from '../fetching.js';
+import { answerDiff, type DiffFlags } from '../txn/diff.js';
+
+/** Prints what somebody changed of an artifact since it was fetched, or what upstream has instead. */
+export async function diffArtifact(
+  context: Context,
+  address: string,
+  {
+    patch = false,
+    names = false,
+    path,
+    to,
+    upstream = false,
+  }: Omit<DiffFlags, 'from'> & { readonly upstream?: boolean },
+): Promise<ExitCode> {
+  if (to !== undefined || path !== undefined) {
+    throw new UsageError(
+      `"${address}" is an artifact, and it is compared as a whole`,
+      'Leave out TO and --path, or give the number of a transaction first.',
+    );
+  }
+  const reader = await readCollection(context);
+  await using fetcher = await openFetcherForCommand(context);
+  const key = resolveArtifact((await reader.files()).manifest, address);
+  const changes = await reader.diff(key, {
+    fetcher,
+    to: upstream ? 'upstream' : 'local',
+    hasText: patch,
+  });
+  const sides = upstream
+    ? { from: 'local', to: 'upstream' }
+    : { from: 'last fetched', to: 'local' };
+  answerDiff(context, sides, changes, { patch, names });
+  return success;
+}

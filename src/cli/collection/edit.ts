@@ -1,0 +1,153 @@
+import { resolve } from 'node:path';
+import {
+  type Collection,
+  type CollectionChange,
+  CollectionReader,
+  type FoundArtifact,
+  parseArtifactType,
+  type SkippedPath,
+} from '../../collection/index.js';
+import { toJsonChange } from '../artifact-json.js';
+import { openCollectionAt, openCollectionForChange } from '../collection-root.js';
+import type { Context } from '../context.js';
+import { describeCollectionChange } from '../describe-collection.js';
+import { type ExitCode, success } from '../exit-codes.js';
+import { UsageError } from '../failure.js';
+import { isCollection } from '../home.js';
+import { counted, printable } from '../printable.js';
+import { workingDirectory } from '../store-root.js';
+import { warnOfSuperseded } from '../superseded.js';
+
+export interface EditFlags {
+  readonly message?: string;
+  readonly dryRun?: boolean;
+}
+
+export interface RemoveFlags extends EditFlags {
+  readonly force?: boolean;
+}
+
+export interface TagFlags extends EditFlags {
+  readonly add?: readonly string[];
+  readonly remove?: readonly string[];
+}
+
+export interface ImportFlags extends EditFlags {
+  readonly as?: string;
+  readonly name?: string;
+}
+
+interface Words {
+  readonly done: string;
+  readonly planned: string;
+}
+
+export async function remove(
+  context: Context,
+  addresses: readonly string[],
+  { force = false, ...flags }: RemoveFlags,
+): Promise<ExitCode> {
+  const options = { ...changeOptions(context, flags), force };
+  await using collection = await openCollectionForChange(context, flags);
+  const change = await collection.remove(addresses, options);
+  return answerChange(context, change, flags, { done: 'Removed', planned: 'remove' });
+}
+
+export async function rename(
+  context: Context,
+  { address, name }: { readonly address: string; readonly name: string },
+  flags: EditFlags,
+): Promise<ExitCode> {
+  await using collection = await openCollectionForChange(context, flags);
+  const change = await collection.rename(address, name, changeOptions(context, flags));
+  return answerChange(context, change, flags, {
+    done: `Renamed ${printable(address)} to`,
+    planned: 'rename to',
+  });
+}
+
+export async function tag(
+  context: Context,
+  addresses: readonly string[],
+  { add = [], remove: away = [], ...flags }: TagFlags,
+): Promise<ExitCode> {
+  if (add.length === 0 && away.length === 0) {
+    throw new UsageError('tag got no tag', 'Use --add TAG or --remove TAG.');
+  }
+  const options = { ...changeOptions(context, flags), add, remove: away };
+  await using collection = await openCollectionForChange(context, flags);
+  const change = await collection.tag(addresses, options);
+  return answerChange(context, change, flags, { done: 'Tagged', planned: 'tag' });
+}
+
+/** Makes a directory of artifacts a collection, or names what a collection does not know yet. */
+export async function importDirectory(
+  context: Context,
+  directory: string,
+  { as, name, ...flags }: ImportFlags,
+): Promise<ExitCode> {
+  if (directory === '') throw new UsageError('DIR is empty', 'Use . for this directory.');
+  const markdown = as === undefined ? undefined : parseArtifactType(as);
+  const root = resolve(workingDirectory(), directory);
+  if (flags.dryRun === true && !isCollection(root)) {
+    // A dry run makes no store.
+    const { found, skipped } = await new CollectionReader(root).lookForArtifacts(markdown);
+    return answerPlanned(context, found, skipped);
+  }
+  await using collection: Collection = await openCollectionAt(context, root);
+  const imported = await collection.adoptArtifacts({
+    ...changeOptions(context, flags),
+    name: name ?? root.split(/[/\\]/).at(-1) ?? 'default',
+    markdown,
+  });
+  warnOfSkipped(context, imported.skipped);
+  return answerChange(
+    context,
+    imported,
+    flags,
+    { done: 'Imported', planned: 'import' },
+    {
+      skipped: imported.skipped,
+    },
+  );
+}
+
+function answerPlanned(
+  context: Context,
+  found: readonly FoundArtifact[],
+  skipped: readonly SkippedPath[],
+): ExitCode {
+  warnOfSkipped(context, skipped);
+  const artifacts = found.map(({ name, type }) => ({ name, type }));
+  const lines = found.map(({ name, type, path }) => printable(`${type}/${name}  ${path}`));
+  const text = [`Would import ${counted(found.length, 'artifact')}.`, ...lines].join('\n');
+  context.output.answer({ transaction: null, artifacts, skipped }, text);
+  return success;
+}
+
+function warnOfSkipped({ output }: Context, skipped: readonly SkippedPath[]): void {
+  for (const { path, why } of skipped) output.warn(`left out ${path}: ${why}`);
+}
+
+export function changeOptions(
+  { signal }: Context,
+  { message, dryRun = false }: EditFlags,
+): { readonly signal: AbortSignal; readonly dryRun: boolean; readonly message?: string } {
+  return { signal, dryRun, ...(message !== undefined && { message }) };
+}
+
+/** Prints what a change did, or would do. */
+export function answerChange(
+  context: Context,
+  change: CollectionChange,
+  { dryRun: isDryRun = false }: EditFlags,
+  words: Words,
+  more: object = {},
+): ExitCode {
+  warnOfSuperseded(change.receipt, context);
+  context.output.answer(
+    { ...toJsonChange(change), ...more },
+    describeCollectionChange(change, { ...words, isDryRun }),
+  );
+  return success;
+}

@@ -1,0 +1,79 @@
+import type { ReadableView } from '../engine/index.js';
+import { type Artifact, type ArtifactKey, artifactTypes, keyOf } from './artifact.js';
+import type { CollectionFiles } from './collection-files.js';
+import { type CollectionFinding, findingsOf } from './findings.js';
+
+/**
+ * `unchanged`: as the lock has it. `modified`: edited by hand. `missing`: its files are gone.
+ * `broken`: another rule does not hold for it.
+ */
+export type ArtifactState = 'unchanged' | 'modified' | 'missing' | 'broken';
+
+export interface ArtifactStatus {
+  readonly artifact: Artifact;
+  readonly state: ArtifactState;
+}
+
+export interface CollectionStatus {
+  readonly artifacts: readonly ArtifactStatus[];
+  /** What breaks a rule, edits by hand left out. */
+  readonly findings: readonly CollectionFinding[];
+  /** What lies where artifacts live, and is none. */
+  readonly untracked: readonly string[];
+}
+
+/** Compares each artifact with the lock. Reads every file of every artifact. */
+export async function statusOf(
+  files: CollectionFiles,
+  view: ReadableView,
+): Promise<CollectionStatus> {
+  const all = await findingsOf(files, view);
+  const byKey = new Map<ArtifactKey | null, CollectionFinding[]>();
+  for (const finding of all) {
+    const same = byKey.get(finding.artifact);
+    if (same === undefined) byKey.set(finding.artifact, [finding]);
+    else same.push(finding);
+  }
+  const artifacts = files.manifest.all().map((artifact) => ({
+    artifact,
+    state: stateOf(artifact, byKey.get(keyOf(artifact)) ?? []),
+  }));
+  return {
+    artifacts,
+    findings: all.filter(({ rule }) => rule !== 'C5'),
+    untracked: await untrackedIn(files, view),
+  };
+}
+
+/** What an artifact's findings come to. */
+export function stateOf(
+  { name, type, path }: Artifact,
+  findings: readonly CollectionFinding[],
+): ArtifactState {
+  if (findings.length === 0) return 'unchanged';
+  const isMissing = `${type} ${name} is missing: there is no ${path}`;
+  if (findings.some(({ message }) => message === isMissing)) return 'missing';
+  return findings.every(({ rule }) => rule === 'C5') ? 'modified' : 'broken';
+}
+
+async function untrackedIn(
+  { manifest }: CollectionFiles,
+  view: ReadableView,
+): Promise<readonly string[]> {
+  const known = manifest.all().map(({ path }) => path);
+  const tracked = new Set<string>(known);
+  const parents = new Set(known.flatMap(ancestorsOf));
+  const found: string[] = [];
+  for (const { directory } of Object.values(artifactTypes)) {
+    for (const { name } of (await view.list(directory)) ?? []) {
+      const path = `${directory}/${name}`;
+      if (!name.startsWith('.') && !tracked.has(path) && !parents.has(path)) found.push(path);
+    }
+  }
+  return found;
+}
+
+function ancestorsOf(path: string): readonly string[] {
+  const names = path.split('/');
+  return names.slice(1).map((_, index) => names.slice(0, index + 1).join('/'));
+}

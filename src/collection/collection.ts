@@ -1,0 +1,518 @@
+import { posix } from 'node:path';
+import {
+  type DiffChange,
+  openStore,
+  type OpenStoreOptions,
+  type Receipt,
+  type Store,
+  type Transaction,
+  type TransactOptions,
+} from '../engine/index.js';
+import {
+  type Artifact,
+  type ArtifactKey,
+  artifactTypes,
+  type ArtifactType,
+  idOf,
+  keyOf,
+  parseArtifactName,
+  timeText,
+} from './artifact.js';
+import { type CollectionFiles, readFiles, readFilesTogether } from './collection-files.js';
+import {
+  type ArtifactStatus,
+  type CollectionStatus,
+  stateOf,
+  statusOf,
+} from './collection-status.js';
+import { commitRule } from './commit-rule.js';
+import { artifactNotFound, Draft, type NewArtifact } from './draft.js';
+import { CollectionError } from './errors.js';
+import { findArtifacts, type FoundArtifacts, type SkippedPath } from './find-artifacts.js';
+import { type CollectionFinding, findingsOf, isInside } from './findings.js';
+import { LiveView } from './live-view.js';
+import { LockFile, lockName, newLock } from './lock-file.js';
+import { Manifest, manifestName, newManifest } from './manifest.js';
+import { compareTrees } from './merge/compare-trees.js';
+import { readTree } from './merge/tree.js';
+import { resolveArtifact } from './resolve-artifact.js';
+import {
+  applyUpdate,
+  type PreparedUpdate,
+  type UpdateChoice,
+  type UpdatedArtifact,
+} from './update/apply-update.js';
+import { type Fetcher, sourceOf } from './update/fetcher.js';
+import {
+  type AvailableUpdate,
+  fetchBase,
+  lookForUpdates,
+  type UpdateLook,
+  viewOf,
+} from './update/look-for-updates.js';
+
+/** How to run one change of a collection. */
+export type ChangeOptions = Pick<TransactOptions, 'message' | 'dryRun' | 'signal' | 'lockWaitMs'>;
+
+/** The answer to a change. */
+export interface CollectionChange {
+  readonly receipt: Receipt;
+  /** The artifacts that it was about. */
+  readonly artifacts: readonly ArtifactKey[];
+}
+
+/** An artifact to bring in, and where its files are. */
+export interface AddedArtifact extends Omit<NewArtifact, 'path'> {
+  /** Absolute path of a file or directory. */
+  readonly from: string;
+  /** Relative to the collection. */
+  readonly path: string;
+}
+
+/** What of a directory became an artifact. */
+export interface ImportedArtifacts extends CollectionChange {
+  readonly skipped: readonly SkippedPath[];
+}
+
+/** What an update did. */
+export interface UpdateChange extends CollectionChange {
+  readonly updated: readonly UpdatedArtifact[];
+}
+
+/** Reads a collection without its lock and without a store. */
+export class CollectionReader {
+  /** Absolute. */
+  readonly root: string;
+  readonly #view: LiveView;
+
+  constructor(root: string) {
+    this.root = root;
+    this.#view = new LiveView(root);
+  }
+
+  /** @throws {CollectionError} `COLLECTION_NOT_FOUND`, `TOML_INVALID`. */
+  async files(): Promise<CollectionFiles> {
+    return readFilesTogether(this.#view, this.root);
+  }
+
+  /** The manifest's artifacts, in its order. */
+  async artifacts(): Promise<readonly Artifact[]> {
+    return (await this.files()).manifest.all();
+  }
+
+  /** Compares everything with the lock. */
+  async status(): Promise<CollectionStatus> {
+    return statusOf(await this.files(), this.#view);
+  }
+
+  /** Compares one artifact with the lock. @throws {CollectionError} `ARTIFACT_NOT_FOUND`. */
+  async artifactStatus(key: ArtifactKey): Promise<ArtifactStatus> {
+    const files = await this.files();
+    const artifact = files.manifest.get(key);
+    if (artifact === undefined) throw artifactNotFound(key);
+    const findings = await findingsOf(files, this.#view, new Set([key]));
+    return { artifact, state: stateOf(artifact, findings) };
+  }
+
+  /**
+   * What somebody changed of an artifact since it was fetched, or what upstream has instead of it.
+   *
+   * @throws {CollectionError} `ARTIFACT_UNLINKED`, `BASE_LOST`, and what `fetchSource` throws.
+   */
+  async diff(
+    key: ArtifactKey,
+    {
+      fetcher,
+      to,
+      hasText,
+    }: { readonly fetcher: Fetcher; readonly to: 'local' | 'upstream'; readonly hasText: boolean },
+  ): Promise<readonly DiffChange[]> {
+    const files = await this.files();
+    const { artifact } = await this.artifactStatus(key);
+    const local = await readTree(this.#view, artifact.path);
+    const source = sourceOf(artifact);
+    if (to === 'upstream') {
+      await using fetched = await fetcher.fetch(source);
+      const { view, path } = viewOf(fetched);
+      const trees = { from: local, to: await readTree(view, path) };
+      // Read to the end before the copy is gone.
+      return await compareTrees(artifact.path, trees, { hasText });
+    }
+    await using base = await fetchBase(files, key, fetcher);
+    if (base === undefined) throw baseLost(artifact);
+    const { view, path } = viewOf(base);
+    const trees = { from: await readTree(view, path), to: local };
+    return await compareTrees(artifact.path, trees, { hasText });
+  }
+
+  /** How an artifact would differ if an update took its place. */
+  async compareWith(
+    { artifact, fetched }: AvailableUpdate,
+    { hasText }: { readonly hasText: boolean },
+  ): Promise<readonly DiffChange[]> {
+    const { view, path } = viewOf(fetched);
+    const trees = {
+      from: await readTree(this.#view, artifact.path),
+      to: await readTree(view, path),
+    };
+    return compareTrees(artifact.path, trees, { hasText });
+  }
+
+  /** What {@link Collection.adoptArtifacts} would take for artifacts. @throws `NOTHING_TO_IMPORT`. */
+  async lookForArtifacts(markdown?: ArtifactType): Promise<FoundArtifacts> {
+    const search = await findArtifacts(this.#view, { markdown });
+    if (search.found.length === 0) throw nothingToImport(this.root);
+    return search;
+  }
+
+  /** What breaks the rules C1–C5. */
+  async findings(): Promise<readonly CollectionFinding[]> {
+    return findingsOf(await this.files(), this.#view);
+  }
+}
+
+/** A collection that can be changed: each change is one transaction of its store. */
+export class Collection implements AsyncDisposable {
+  readonly store: Store;
+  readonly reader: CollectionReader;
+  readonly #now: () => number;
+
+  /** @param options `now`: milliseconds since 1970; a seam for tests. */
+  constructor(
+    store: Store,
+    { now = Date.now }: { readonly now?: (() => number) | undefined } = {},
+  ) {
+    this.store = store;
+    this.reader = new CollectionReader(store.root);
+    this.#now = now;
+  }
+
+  get root(): string {
+    return this.store.root;
+  }
+
+  /**
+   * Makes the two files in a directory that has none; artifacts that lie there are left alone.
+   *
+   * @throws {CollectionError} `COLLECTION_EXISTS`.
+   */
+  async init(name: string, options: ChangeOptions = {}): Promise<CollectionChange> {
+    return this.#change({ message: `init ${name}`, ...options }, { isNew: true, name }, () => []);
+  }
+
+  /**
+   * Brings artifacts in, all or none.
+   *
+   * @param force replace artifacts of these names that are there, edited ones too.
+   * @throws {CollectionError} `ARTIFACT_EXISTS`, and what `Store.transact` throws.
+   */
+  async add(
+    added: readonly AddedArtifact[],
+    { force = false, ...options }: ChangeOptions & { readonly force?: boolean } = {},
+  ): Promise<CollectionChange> {
+    const names = added.map(({ name }) => name).join(', ');
+    return this.#change({ message: `add ${names}`, ...options }, {}, async (draft) => {
+      const keys: ArtifactKey[] = [];
+      for (const artifact of added) {
+        await requireRoom(draft, artifact, force);
+        await draft.tx.copyIn(artifact.path, artifact.from);
+        keys.push(await draft.record(artifact));
+      }
+      return keys;
+    });
+  }
+
+  /**
+   * Names artifacts that lie in the collection's directory already.
+   *
+   * @param markdown the type of Markdown files that lie in no directory named for a type.
+   * @throws {CollectionError} `NOTHING_TO_IMPORT`.
+   */
+  async adoptArtifacts({
+    name,
+    markdown,
+    ...options
+  }: ChangeOptions & {
+    readonly name: string;
+    readonly markdown?: ArtifactType | undefined;
+  }): Promise<ImportedArtifacts> {
+    let skipped: readonly SkippedPath[] = [];
+    const change = await this.#change(
+      { message: 'import', ...options },
+      { name },
+      async (draft) => {
+        const search = await findArtifacts(draft.tx, { markdown });
+        skipped = search.skipped;
+        const known = new Set(draft.manifest.all().map(({ path }) => path));
+        const fresh = search.found.filter(({ path }) => !known.has(path));
+        const taken = fresh.filter((artifact) => !draft.manifest.has(keyOf(artifact)));
+        if (taken.length === 0 && known.size === 0) throw nothingToImport(this.root);
+        const keys: ArtifactKey[] = [];
+        for (const artifact of taken) {
+          keys.push(await draft.record({ ...artifact, ...localProvenance, tags: [] }));
+        }
+        return keys;
+      },
+    );
+    return { ...change, skipped };
+  }
+
+  /**
+   * Removes artifacts with their files, all or none.
+   *
+   * @param force remove edited ones too.
+   * @throws {CollectionError} `ARTIFACT_NOT_FOUND`, `ARTIFACT_AMBIGUOUS`, `ARTIFACT_MODIFIED`.
+   */
+  async remove(
+    addresses: readonly string[],
+    { force = false, ...options }: ChangeOptions & { readonly force?: boolean } = {},
+  ): Promise<CollectionChange> {
+    const message = `remove ${addresses.join(', ')}`;
+    return this.#change({ message, ...options }, {}, async (draft) => {
+      const keys = new Set(addresses.map((address) => resolveArtifact(draft.manifest, address)));
+      if (!force) await refuseModified(draft, keys);
+      for (const key of keys) {
+        const { path } = draft.artifact(key);
+        if (isInside(path)) await draft.tx.remove(path, { ifPresent: true });
+        draft.forget(key);
+      }
+      return [...keys];
+    });
+  }
+
+  /** Gives an artifact another name; its file or directory moves along. */
+  async rename(
+    address: string,
+    newName: string,
+    options: ChangeOptions = {},
+  ): Promise<CollectionChange> {
+    const name = parseArtifactName(newName);
+    return this.#change(
+      { message: `rename ${address} to ${name}`, ...options },
+      {},
+      async (draft) => {
+        const key = resolveArtifact(draft.manifest, address);
+        const { type, path } = draft.artifact(key);
+        const renamed = keyOf({ type, name });
+        if (renamed === key) return [key];
+        if (draft.manifest.has(renamed)) throw existsError(renamed, 'Choose another name.');
+        const extension = path.endsWith('.md') ? '.md' : '';
+        const to = posix.join(posix.dirname(path), `${name}${extension}`);
+        // It is what it was: an edit by hand stays one.
+        if (await draft.isModified(key)) draft.allowDifference(renamed);
+        await draft.tx.rename(path, to);
+        draft.rename(key, { key: renamed, name, path: to });
+        return [renamed];
+      },
+    );
+  }
+
+  /** Adds tags to artifacts, and takes others away. */
+  async tag(
+    addresses: readonly string[],
+    {
+      add = [],
+      remove = [],
+      ...options
+    }: ChangeOptions & { readonly add?: readonly string[]; readonly remove?: readonly string[] },
+  ): Promise<CollectionChange> {
+    const message = `tag ${addresses.join(', ')}`;
+    return this.#change({ message, ...options }, {}, (draft) => {
+      const keys = addresses.map((address) => resolveArtifact(draft.manifest, address));
+      for (const key of keys) {
+        const { tags } = draft.artifact(key);
+        const next = [...new Set([...tags, ...add])].filter((tag) => !remove.includes(tag));
+        const isSame = next.length === tags.length && next.every((tag, at) => tag === tags[at]);
+        if (!isSame) draft.setArtifact(key, { tags: next.length === 0 ? undefined : next });
+      }
+      return keys;
+    });
+  }
+
+  /**
+   * Looks for a newer version of each artifact.
+   *
+   * @param isPatient a source that fails is told, instead of failing all.
+   * @throws {CollectionError} as `fetchSource` does.
+   */
+  async lookForUpdates(
+    keys: readonly ArtifactKey[],
+    fetcher: Fetcher,
+    { isPatient = false }: { readonly isPatient?: boolean } = {},
+  ): Promise<readonly UpdateLook[]> {
+    return lookForUpdates(await this.reader.files(), keys, { fetcher, isPatient });
+  }
+
+  /**
+   * Brings newer versions in, all or none. Edits by hand are merged with what upstream did since the
+   * version that is installed, or give way; either way they stay in history.
+   *
+   * @throws {CollectionError} `MERGE_CONFLICT`, `MANIFEST_CHANGED`.
+   */
+  async update(
+    updates: readonly AvailableUpdate[],
+    {
+      fetcher,
+      strategy = 'merge',
+      onConflict = 'abort',
+      ...options
+    }: ChangeOptions & Partial<UpdateChoice> & { readonly fetcher: Fetcher },
+  ): Promise<UpdateChange> {
+    const files = await this.reader.files();
+    const prepared: PreparedUpdate[] = [];
+    for (const update of updates) {
+      const { state } = await this.reader.artifactStatus(update.key);
+      const needsBase = strategy === 'merge' && state === 'modified';
+      const base = needsBase ? await fetchBase(files, update.key, fetcher) : undefined;
+      prepared.push({ ...update, base });
+    }
+    const message = `update ${updates.map(({ artifact }) => artifact.name).join(', ')}`;
+    let updated: readonly UpdatedArtifact[] = [];
+    const change = await this.#change({ message, ...options }, {}, async (draft) => {
+      const done: UpdatedArtifact[] = [];
+      for (const update of prepared) {
+        done.push(await applyUpdate(draft, update, { choice: { strategy, onConflict }, fetcher }));
+      }
+      updated = done;
+      return done.map(({ key }) => key);
+    });
+    return { ...change, updated };
+  }
+
+  /**
+   * Runs any change of a collection as one transaction that keeps the rules C1–C5.
+   *
+   * @throws {EngineError} `RULE_VIOLATED`, and what `Store.transact` throws.
+   */
+  async change(
+    options: ChangeOptions,
+    callback: (draft: Draft) => Promise<readonly ArtifactKey[]> | readonly ArtifactKey[],
+  ): Promise<CollectionChange> {
+    return this.#change(options, {}, callback);
+  }
+
+  async #change(
+    options: ChangeOptions,
+    { isNew = false, name }: { readonly isNew?: boolean; readonly name?: string },
+    callback: (draft: Draft) => Promise<readonly ArtifactKey[]> | readonly ArtifactKey[],
+  ): Promise<CollectionChange> {
+    const time = timeText(this.#now());
+    let draft: Draft | undefined;
+    let filesBefore: CollectionFiles | undefined;
+    let artifacts: readonly ArtifactKey[] = [];
+    const rules = [
+      commitRule(() => ({
+        root: this.root,
+        before: new LiveView(this.root),
+        filesBefore,
+        keys: draft?.keys,
+        mayDiffer: draft?.mayDiffer ?? new Set(),
+      })),
+    ];
+    const receipt = await this.store.transact({ ...options, rules }, async (tx) => {
+      const isThere = (await tx.stat(manifestName)) !== undefined;
+      if (isNew && isThere) throw collectionExists(this.root);
+      const makes = name !== undefined && !isThere;
+      filesBefore = makes ? undefined : await readFiles(tx, this.root);
+      draft = new Draft(tx, filesBefore ?? (await emptyFiles(tx, name ?? '', time)), time);
+      artifacts = await callback(draft);
+      await draft.save(makes);
+    });
+    return { receipt, artifacts };
+  }
+
+  async close(): Promise<void> {
+    await this.store.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** Opens the collection of a directory. @throws what `openStore` throws. */
+export async function openCollection(
+  root: string,
+  options: OpenStoreOptions = {},
+): Promise<Collection> {
+  return new Collection(await openStore(root, options), { now: options.now });
+}
+
+const localProvenance = {
+  origin: 'local',
+  upstream: undefined,
+  versionSpec: undefined,
+  resolvedSha: undefined,
+  resolvedVersion: undefined,
+} as const;
+
+/** A lock without a manifest stays as it is. */
+async function emptyFiles(tx: Transaction, name: string, time: string): Promise<CollectionFiles> {
+  const found = await tx.read(lockName);
+  const lock = new LockFile(found === undefined ? newLock() : new TextDecoder().decode(found));
+  return { manifest: new Manifest(newManifest(name, time)), lock };
+}
+
+async function requireRoom(draft: Draft, artifact: AddedArtifact, force: boolean): Promise<void> {
+  const { path } = artifact;
+  const key = keyOf(artifact);
+  if (force) return;
+  if (draft.manifest.has(key)) {
+    throw existsError(key, 'Update it, choose a --name, or replace it with --force.');
+  }
+  if ((await draft.tx.stat(path)) === undefined) return;
+  throw new CollectionError('ARTIFACT_EXISTS', `${path} is there, and no artifact names it`, {
+    path,
+    hint: 'Name it with: skillmeat import; or replace it with --force.',
+  });
+}
+
+async function refuseModified(draft: Draft, keys: Iterable<ArtifactKey>): Promise<void> {
+  const modified: ArtifactKey[] = [];
+  for (const key of keys) {
+    const { path } = draft.artifact(key);
+    if (isInside(path) && (await draft.isModified(key))) modified.push(key);
+  }
+  const [first] = modified;
+  if (first === undefined) return;
+  throw new CollectionError(
+    'ARTIFACT_MODIFIED',
+    `edited by hand: ${modified.map((key) => `${idOf(key).type} ${idOf(key).name}`).join(', ')}`,
+    {
+      path: draft.artifact(first).path,
+      hint: 'Use --force to remove it all the same; skillmeat undo brings it back.',
+      conflicts: modified.map((key) => ({ path: draft.artifact(key).path, why: 'edited by hand' })),
+    },
+  );
+}
+
+function existsError(key: ArtifactKey, hint: string): CollectionError {
+  const { name, type } = idOf(key);
+  return new CollectionError('ARTIFACT_EXISTS', `the collection has a ${type} "${name}" already`, {
+    path: key,
+    hint,
+  });
+}
+
+function collectionExists(root: string): CollectionError {
+  return new CollectionError('COLLECTION_EXISTS', `there is a collection already in ${root}`, {
+    path: root,
+    hint: 'See: skillmeat list',
+  });
+}
+
+function baseLost({ name, type, resolvedSha }: Artifact): CollectionError {
+  return new CollectionError(
+    'BASE_LOST',
+    `${type} ${name} as it was fetched (${resolvedSha ?? 'no commit is recorded'}) cannot be had any more`,
+    { path: `${type}/${name}`, hint: 'Compare with what upstream has now: --upstream' },
+  );
+}
+
+function nothingToImport(root: string): CollectionError {
+  const directories = Object.values(artifactTypes).map(({ directory }) => directory);
+  return new CollectionError('NOTHING_TO_IMPORT', `${root} has no artifacts to import`, {
+    path: root,
+    hint: `Skills have a SKILL.md; other artifacts lie in ${directories.join(', ')}. Use --as TYPE for other Markdown files.`,
+  });
+}

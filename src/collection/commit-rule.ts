@@ -1,0 +1,91 @@
+import type { Change, ReadableView, Rule, Violation } from '../engine/index.js';
+import type { ArtifactKey } from './artifact.js';
+import { type CollectionFiles, readFiles } from './collection-files.js';
+import { isCollectionError } from './errors.js';
+import { type CollectionFinding, findingsOf } from './findings.js';
+import { lockName } from './lock-file.js';
+import { manifestName } from './manifest.js';
+
+export interface Committing {
+  readonly root: string;
+  /** The directory before the transaction. */
+  readonly before: ReadableView;
+  /** What the transaction found; `undefined` when it makes the collection. */
+  readonly filesBefore: CollectionFiles | undefined;
+  /** Artifacts that the transaction means to touch; `undefined` when nobody knows. */
+  readonly keys: ReadonlySet<ArtifactKey> | undefined;
+  /** Artifacts that may differ from their lock afterwards: somebody decided so. */
+  readonly mayDiffer: ReadonlySet<ArtifactKey>;
+}
+
+/**
+ * C1–C5 as a commit rule (I6), asked for what is known when the changes are collected: the result may not break one that was not broken before, so a broken
+ * collection can only get better. Looks at the artifacts that the transaction touches; all of them
+ * when it touches something that belongs to none.
+ */
+export function commitRule(committing: () => Committing): Rule {
+  return async (view, changes) => {
+    const { root, before, filesBefore, keys, mayDiffer } = committing();
+    let files;
+    try {
+      files = await readFiles(view, root);
+    } catch (error) {
+      if (!isCollectionError(error, 'TOML_INVALID', 'COLLECTION_NOT_FOUND')) throw error;
+      return [{ rule: 'C1', message: error.message, path: manifestName }];
+    }
+    const touched = keys === undefined ? undefined : touchedKeys(keys, changes, filesBefore, files);
+    const found = (await findingsOf(files, view, touched)).filter(
+      ({ rule, artifact }) => rule !== 'C5' || artifact === null || !mayDiffer.has(artifact),
+    );
+    if (found.length === 0) return [];
+    const known = filesBefore === undefined ? [] : await findingsOf(filesBefore, before, touched);
+    return found
+      .filter((finding) => !known.some((old) => isSameFinding(old, finding)))
+      .map(toViolation);
+  };
+}
+
+function isSameFinding(a: CollectionFinding, b: CollectionFinding): boolean {
+  return a.rule === b.rule && a.artifact === b.artifact;
+}
+
+function toViolation({ rule, message, path }: CollectionFinding): Violation {
+  return { rule, message, path };
+}
+
+/** Returns `undefined`, which is all, when a change lies outside of what was meant. */
+function touchedKeys(
+  keys: ReadonlySet<ArtifactKey>,
+  changes: readonly Change[],
+  before: CollectionFiles | undefined,
+  after: CollectionFiles,
+): ReadonlySet<ArtifactKey> | undefined {
+  const places = [...keys].flatMap((key) =>
+    [before?.manifest.get(key), after.manifest.get(key)].flatMap(
+      (artifact) => artifact?.path ?? [],
+    ),
+  );
+  const isMeant = ({ path }: Change): boolean =>
+    path === manifestName ||
+    path === lockName ||
+    // A directory that came or went with what is in it, such as `skills`.
+    places.some((at) => path === at || path.startsWith(`${at}/`) || at.startsWith(`${path}/`));
+  if (!changes.every(isMeant)) return undefined;
+  return new Set([...keys, ...changedKeys(before, after)]);
+}
+
+/** Artifacts whose lines in either file changed. */
+function changedKeys(
+  before: CollectionFiles | undefined,
+  after: CollectionFiles,
+): ReadonlySet<ArtifactKey> {
+  const changed = new Set<ArtifactKey>();
+  for (const file of ['manifest', 'lock'] as const) {
+    const old = before?.[file];
+    for (const key of after[file].keys) {
+      if (old?.textOf(key)?.trimEnd() !== after[file].textOf(key)?.trimEnd()) changed.add(key);
+    }
+    for (const key of old?.keys ?? []) if (!after[file].has(key)) changed.add(key);
+  }
+  return changed;
+}

@@ -1,0 +1,167 @@
+import type { Transaction } from '../engine/index.js';
+import { type Artifact, type ArtifactKey, keyOf } from './artifact.js';
+import type { CollectionFiles } from './collection-files.js';
+import { contentHash } from './content-hash.js';
+import { CollectionError } from './errors.js';
+import type { LockFile } from './lock-file.js';
+import { lockName } from './lock-file.js';
+import { type Manifest, manifestName } from './manifest.js';
+import type { TableEdits } from './toml/edit-table.js';
+
+/** Where an artifact came from, as the manifest and the lock both say it (C3). */
+export interface Provenance {
+  readonly upstream: string | undefined;
+  readonly resolvedSha: string | undefined;
+  readonly resolvedVersion: string | undefined;
+}
+
+/** An artifact that comes into the collection. */
+export interface NewArtifact extends Provenance {
+  readonly name: string;
+  readonly type: string;
+  /** Relative to the collection. */
+  readonly path: string;
+  /** `local` or `github`. */
+  readonly origin: string;
+  readonly versionSpec: string | undefined;
+  readonly tags: readonly string[];
+}
+
+/** The manifest, the lock and the artifacts of one transaction, while it is collected. */
+export class Draft {
+  readonly tx: Transaction;
+  /** When the transaction happens, as the files write it. */
+  readonly time: string;
+  readonly #before: CollectionFiles;
+  #manifest: Manifest;
+  #lock: LockFile;
+  readonly #keys = new Set<ArtifactKey>();
+  readonly #mayDiffer = new Set<ArtifactKey>();
+
+  constructor(tx: Transaction, files: CollectionFiles, time: string) {
+    this.tx = tx;
+    this.time = time;
+    this.#before = files;
+    this.#manifest = files.manifest;
+    this.#lock = files.lock;
+  }
+
+  get manifest(): Manifest {
+    return this.#manifest;
+  }
+
+  get lock(): LockFile {
+    return this.#lock;
+  }
+
+  /** Artifacts that were touched. */
+  get keys(): ReadonlySet<ArtifactKey> {
+    return this.#keys;
+  }
+
+  /** Artifacts that may differ from the lock afterwards. */
+  get mayDiffer(): ReadonlySet<ArtifactKey> {
+    return this.#mayDiffer;
+  }
+
+  /** @throws {CollectionError} `ARTIFACT_NOT_FOUND`. */
+  artifact(key: ArtifactKey): Artifact {
+    const artifact = this.#manifest.get(key);
+    if (artifact !== undefined) return artifact;
+    throw artifactNotFound(key);
+  }
+
+  /** Tells whether the artifact is there and not as the lock has it. */
+  async isModified(key: ArtifactKey): Promise<boolean> {
+    const { path } = this.artifact(key);
+    const hash = await contentHash(this.tx, path);
+    return hash !== undefined && hash !== this.#lock.get(key)?.contentHash;
+  }
+
+  /** Names an artifact whose files are in place, in both files. */
+  async record(artifact: NewArtifact): Promise<ArtifactKey> {
+    const key = keyOf(artifact);
+    const { name, type, path, origin, upstream, versionSpec, resolvedSha, resolvedVersion } =
+      artifact;
+    const values = {
+      path,
+      origin,
+      added: this.time,
+      upstream,
+      version_spec: versionSpec,
+      resolved_sha: resolvedSha,
+      resolved_version: resolvedVersion,
+      last_updated: upstream === undefined ? undefined : this.time,
+    };
+    const tags = artifact.tags.length > 0 ? { tags: artifact.tags } : {};
+    const { added: _added, ...renewed } = values;
+    this.#manifest = this.#manifest.has(key)
+      ? this.#manifest.edit(key, { ...renewed, ...tags })
+      : this.#manifest.add({ name, type, ...values, ...tags });
+    this.#keys.add(key);
+    await this.lockContent(key, artifact);
+    return key;
+  }
+
+  /** Makes the lock say what is in place now. */
+  async lockContent(key: ArtifactKey, from: Provenance): Promise<void> {
+    const hash = await contentHash(this.tx, this.artifact(key).path);
+    this.setLock(key, {
+      content_hash: hash ?? '',
+      fetched: this.time,
+      upstream: from.upstream,
+      resolved_sha: from.resolvedSha,
+      resolved_version: from.resolvedVersion,
+    });
+  }
+
+  setArtifact(key: ArtifactKey, edits: TableEdits): void {
+    this.#keys.add(key);
+    this.#manifest = this.#manifest.edit(key, edits);
+  }
+
+  setLock(key: ArtifactKey, values: TableEdits): void {
+    this.#keys.add(key);
+    this.#lock = this.#lock.set(key, values);
+  }
+
+  /** Gives the artifact another name in both files; a `path` of its own where it moves. */
+  rename(
+    key: ArtifactKey,
+    to: { readonly key: ArtifactKey; readonly name: string; readonly path: string },
+  ): void {
+    this.#keys.add(key).add(to.key);
+    this.#manifest = this.#manifest.edit(key, { name: to.name, path: to.path });
+    this.#lock = this.#lock.rename(key, to.key);
+  }
+
+  /** Takes the artifact out of both files; its own files are the caller's to remove. */
+  forget(key: ArtifactKey): void {
+    this.#keys.add(key);
+    this.#manifest = this.#manifest.remove(key);
+    this.#lock = this.#lock.remove(key);
+  }
+
+  /** The artifact may be other than the lock has it: somebody decided so. */
+  allowDifference(key: ArtifactKey): void {
+    this.#keys.add(key);
+    this.#mayDiffer.add(key);
+  }
+
+  /** Writes the files that changed; both when the collection is new. */
+  async save(isNew: boolean): Promise<void> {
+    const isManifestSame = this.#manifest.text === this.#before.manifest.text;
+    const isLockSame = this.#lock.text === this.#before.lock.text;
+    if (isManifestSame && isLockSame && !isNew) return;
+    this.#manifest = this.#manifest.touch(this.time);
+    await this.tx.write(manifestName, this.#manifest.text);
+    if (!isLockSame || isNew) await this.tx.write(lockName, this.#lock.text);
+  }
+}
+
+export function artifactNotFound(key: ArtifactKey): CollectionError {
+  return new CollectionError('ARTIFACT_NOT_FOUND', `the collection has no ${key}`, {
+    path: key,
+    hint: 'Somebody removed it meanwhile. See: skillmeat list',
+  });
+}

@@ -1,0 +1,145 @@
+import { posix } from 'node:path';
+import type { ReadableView } from '../engine/index.js';
+import { type Artifact, type ArtifactKey, artifactTypes, isArtifactType } from './artifact.js';
+import type { CollectionFiles } from './collection-files.js';
+import { contentHash } from './content-hash.js';
+import { isCollectionError } from './errors.js';
+import { lockName, type LockEntry } from './lock-file.js';
+import { manifestName } from './manifest.js';
+
+/** The rules of `docs/collections.md`. */
+export type CollectionRule = 'C1' | 'C2' | 'C3' | 'C4' | 'C5';
+
+/** Where a collection breaks a rule. */
+export interface CollectionFinding {
+  readonly rule: CollectionRule;
+  /** `null` when it is about a file as a whole. */
+  readonly artifact: ArtifactKey | null;
+  readonly path: string;
+  readonly message: string;
+}
+
+/**
+ * Returns what breaks the rules C1–C5, of these artifacts or of all. An edit by hand is allowed, so
+ * C5 only tells that there is one.
+ */
+export async function findingsOf(
+  files: CollectionFiles,
+  view: ReadableView,
+  keys?: ReadonlySet<ArtifactKey>,
+): Promise<readonly CollectionFinding[]> {
+  const findings: CollectionFinding[] = [...shapeFindings(files)];
+  for (const key of keys ?? allKeys(files)) {
+    findings.push(...(await artifactFindings(files, view, key)));
+  }
+  return findings;
+}
+
+function allKeys({ manifest, lock }: CollectionFiles): ReadonlySet<ArtifactKey> {
+  return new Set([...manifest.keys, ...lock.keys]);
+}
+
+/** C1, as far as it is about whole files. */
+function shapeFindings({ manifest, lock }: CollectionFiles): readonly CollectionFinding[] {
+  const found: CollectionFinding[] = [];
+  const say = (path: string, message: string, artifact: ArtifactKey | null = null): void => {
+    found.push({ rule: 'C1', artifact, path, message });
+  };
+  for (const key of manifest.duplicates) say(manifestName, `${key} is there more than once`, key);
+  for (const key of lock.duplicates) say(lockName, `${key} is there more than once`, key);
+  if (manifest.namelessCount > 0) {
+    say(manifestName, `${String(manifest.namelessCount)} artifacts have no name, type or path`);
+  }
+  return found;
+}
+
+async function artifactFindings(
+  { manifest, lock }: CollectionFiles,
+  view: ReadableView,
+  key: ArtifactKey,
+): Promise<readonly CollectionFinding[]> {
+  const finding = (rule: CollectionRule, path: string, message: string): CollectionFinding => ({
+    rule,
+    artifact: key,
+    path,
+    message,
+  });
+  let artifact: Artifact | undefined;
+  let entry: LockEntry | undefined;
+  try {
+    artifact = manifest.get(key);
+    entry = lock.get(key);
+  } catch (error) {
+    if (!isCollectionError(error, 'TOML_INVALID')) throw error;
+    return [finding('C1', error.path ?? manifestName, error.message)];
+  }
+  if (artifact === undefined) {
+    return entry === undefined
+      ? []
+      : [finding('C2', manifestName, `${key} is in the lock and not in the manifest`)];
+  }
+  const found = [...(await placeFindings(artifact, view))].map((message) =>
+    finding('C4', artifact.path, message),
+  );
+  if (entry === undefined) {
+    return [...found, finding('C2', lockName, `${key} is in the manifest and not in the lock`)];
+  }
+  found.push(...disagreements(artifact, entry).map((message) => finding('C3', lockName, message)));
+  // What is not there has been told.
+  if (found.some(({ rule }) => rule === 'C4')) return found;
+  const hash = await contentHash(view, artifact.path);
+  if (hash !== entry.contentHash) {
+    found.push(finding('C5', artifact.path, `${key} is not as the lock has it: locally modified`));
+  }
+  return found;
+}
+
+function disagreements(artifact: Artifact, entry: LockEntry): readonly string[] {
+  const pairs = [
+    ['upstream', artifact.upstream, entry.upstream],
+    ['resolved_sha', artifact.resolvedSha, entry.resolvedSha],
+    ['resolved_version', artifact.resolvedVersion, entry.resolvedVersion],
+  ] as const;
+  return pairs.flatMap(([name, inManifest, inLock]) =>
+    inManifest === inLock
+      ? []
+      : [`${name} is ${shown(inManifest)} in the manifest and ${shown(inLock)} in the lock`],
+  );
+}
+
+function shown(value: string | undefined): string {
+  return value === undefined ? 'missing' : JSON.stringify(value);
+}
+
+async function placeFindings(
+  { name, type, path }: Artifact,
+  view: ReadableView,
+): Promise<readonly string[]> {
+  if (!isInside(path)) return [`"${path}" leads out of the collection`];
+  const found = await view.stat(path);
+  if (found === undefined) return [`${type} ${name} is missing: there is no ${path}`];
+  const shape = isArtifactType(type) ? artifactTypes[type].shape : 'either';
+  const isRight =
+    shape === 'either' ? found.kind === 'file' || found.kind === 'directory' : found.kind === shape;
+  if (!isRight) {
+    return [
+      `${type} ${name} is a ${found.kind}; it has to be a ${shape === 'either' ? 'file or directory' : shape}`,
+    ];
+  }
+  const lacksSkill = type === 'skill' && (await view.stat(`${path}/SKILL.md`)) === undefined;
+  return lacksSkill ? [`skill ${name} has no SKILL.md`] : [];
+}
+
+/** Tells whether a path of the manifest stays in the collection, and out of the engine's directory. */
+export function isInside(path: string): boolean {
+  const normal = posix.normalize(path);
+  return (
+    path !== '' &&
+    !path.includes('\\') &&
+    !path.includes('\0') &&
+    !posix.isAbsolute(path) &&
+    normal !== '.' &&
+    !normal.split('/').includes('..') &&
+    normal.split('/')[0]?.toLowerCase() !== '.skillmeat'
+  );
+}

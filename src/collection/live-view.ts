@@ -1,0 +1,61 @@
+import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
+import { join } from 'node:path';
+import type { PathEntry, PathStat, ReadableView } from '../engine/index.js';
+import { CollectionError } from './errors.js';
+
+/** The directory as it is right now, read without the lock and without following links. */
+export class LiveView implements ReadableView {
+  readonly #root: string;
+
+  /** @param root absolute. */
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async read(path: string): Promise<Uint8Array | undefined> {
+    return orNothing(() => readFileSync(join(this.#root, path)));
+  }
+
+  async stat(path: string): Promise<PathStat | undefined> {
+    const at = join(this.#root, path);
+    return orNothing(() => {
+      const stats = lstatSync(at);
+      const kind = kindOf(stats);
+      const isFile = kind === 'file';
+      return {
+        kind,
+        size: isFile ? stats.size : 0,
+        mode: kind === 'symlink' ? 0 : stats.mode & 0o777,
+        ...(kind === 'symlink' && { target: readlinkSync(at) }),
+      };
+    });
+  }
+
+  async list(path = '.'): Promise<readonly PathEntry[] | undefined> {
+    return orNothing(() =>
+      readdirSync(join(this.#root, path), { withFileTypes: true })
+        .map((entry) => ({ name: entry.name, kind: kindOf(entry) }))
+        .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    );
+  }
+}
+
+function kindOf(entry: Pick<Stats, 'isFile' | 'isDirectory' | 'isSymbolicLink'>): PathStat['kind'] {
+  if (entry.isFile()) return 'file';
+  if (entry.isDirectory()) return 'directory';
+  return entry.isSymbolicLink() ? 'symlink' : 'special';
+}
+
+function orNothing<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error)) throw error;
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+    throw new CollectionError('COLLECTION_UNREADABLE', error.message, {
+      path: 'path' in error && typeof error.path === 'string' ? error.path : undefined,
+      cause: error,
+      hint: 'Check the owner and mode of the path.',
+    });
+  }
+}

@@ -1,0 +1,24 @@
+import { CollectionError } from '../errors.js';
+import { parseToml } from './parse-toml.js';
+import { LayoutError } from './sections.js';
+
+/**
+ * Takes a TOML text apart or edits it, and says what is wrong with it where that fails.
+ *
+ * @throws {CollectionError} `TOML_INVALID`, as a real parser sees it; `TOML_LAYOUT_UNSUPPORTED` when
+ * that one finds nothing.
+ */
+export function layoutOf<T>(text: string, file: string, work: (text: string) => T): T {
+  try {
+    return work(text);
+  } catch (error) {
+    if (!(error instanceof LayoutError)) throw error;
+    parseToml(text, file);
+    const line = text.slice(0, error.at).split('\n').length;
+    throw new CollectionError(
+      'TOML_LAYOUT_UNSUPPORTED',
+      `${file}:${String(line)}: ${error.message}`,
+      { path: file, cause: error, hint: 'Write that place as a table of its own.' },
+    );
+  }
+}

@@ -1,0 +1,133 @@
+import { keepsStage } from '../checkpoint.js';
+import { fromSystemErrorOnly, isEngineError } from '../errors.js';
+import { displacedRows, type DisplacedRow } from '../history.js';
+import { absent, describeImage, type FoundImage, type Image, isSameContent } from '../image.js';
+import { inspect } from '../inspect.js';
+import type { TransactionRow } from '../journal.js';
+import { journalPageRows } from '../limits.js';
+import { quote, type RelativePath } from '../path.js';
+import { isObstacle, RootTree } from '../root-tree.js';
+import { transactionOf } from '../units.js';
+import { toFinding } from './finding.js';
+import {
+  isAtRest,
+  type Part,
+  type Suspicion,
+  uncertainTransactions,
+  type Verifying,
+} from './verifying.js';
+
+/** What each transaction displaced, against its before-images. */
+export const verifySlots: Part = async function* (verifying, wants) {
+  const { journal, looking, directory } = verifying;
+  const uncertain = uncertainTransactions(verifying);
+  const pruned = journal.prunedThrough();
+  for (let before = Number.MAX_SAFE_INTEGER; ; ) {
+    const page = journal.log(journalPageRows, before);
+    for (const transaction of page) {
+      const { id, state } = transaction;
+      const tookEffect = state === 'settled' || state === 'committed';
+      const isKept = id > pruned && tookEffect && !uncertain.has(id);
+      if (!isKept || !wants(String(id))) continue;
+      using history = new RootTree(looking.files, directory.stage);
+      yield* verifySlotsOf(transaction, history, verifying);
+    }
+    const last = page.at(-1);
+    if (last === undefined || last.id <= pruned) return;
+    before = last.id;
+  }
+};
+
+async function* verifySlotsOf(
+  transaction: TransactionRow,
+  history: RootTree,
+  verifying: Verifying,
+): AsyncGenerator<Suspicion, void> {
+  const { journal, looking, quarantine, count } = verifying;
+  const { id } = transaction;
+  const rows = readableRows(() => displacedRows(transaction, journal.changes(id)));
+  for (const { path, before, keptAt, superseded } of rows) {
+    // Where another program's bytes won, what came of ours is in quarantine.
+    if (keptAt === undefined || superseded !== undefined) continue;
+    if (looking.pace.isDue()) await looking.pace.turn();
+    count('slots');
+    const found = await lookAtSlot(keptAt, before, history, verifying);
+    if (typeof found !== 'string' && isSameContent(found, before)) continue;
+    const what = `what transaction ${String(id)} displaced at ${quote(path)}`;
+    const isMissing = typeof found !== 'string' && found.kind === 'absent';
+    if (isMissing && before.kind === 'file' && journal.isLost(before.sha256)) {
+      count('lost');
+      continue;
+    }
+    // A late writer's bytes were set aside, with a note; what they replaced nobody has.
+    if (quarantine.holds(path, id)) continue;
+    const now = typeof found === 'string' ? found : `found ${describeImage(found)}`;
+    const message = isMissing
+      ? `${what} is missing: ${describeImage(before)}`
+      : `${what} is damaged: expected ${describeImage(before)}, ${now}`;
+    const finding = toFinding(isMissing ? 'slot-missing' : 'slot-damaged', message, {
+      path,
+      transaction: id,
+      place: `stage/${keptAt}`,
+      sha256: before.kind === 'file' ? before.sha256 : null,
+    });
+    yield { unit: String(id), finding };
+  }
+}
+
+/** Rows that cannot be read are what `verifyRecords` finds. */
+function readableRows(read: () => readonly DisplacedRow[]): readonly DisplacedRow[] {
+  try {
+    return read();
+  } catch (error) {
+    if (isEngineError(error, 'JOURNAL_DAMAGED')) return [];
+    throw error;
+  }
+}
+
+/**
+ * Returns what is in a slot, or why it cannot be read. Unless deep, a file of the right size is taken
+ * for the right one.
+ */
+async function lookAtSlot(
+  keptAt: RelativePath,
+  expected: Image,
+  history: RootTree,
+  { looking, isDeep }: Verifying,
+): Promise<FoundImage | string> {
+  history.trim();
+  try {
+    const located = history.locate(keptAt);
+    if (isObstacle(located)) return absent;
+    const stat = looking.files.stat(located);
+    const isLikely = stat?.kind === 'file' && expected.kind === 'file';
+    if (!isDeep && isLikely && stat.size === expected.size) return expected;
+    return (await inspect(looking, located, keptAt)).image;
+  } catch (error) {
+    const failure = fromSystemErrorOnly(error, 'read', `stage/${keptAt}`);
+    if (isEngineError(failure, 'IO_FAILED', 'PERMISSION_DENIED')) return failure.message;
+    throw error;
+  }
+}
+
+/** What no transaction needs any more, or ever did. */
+export const verifyStageNames: Part = async function* (verifying, wants) {
+  const { journal, directory, looking } = verifying;
+  const pruned = journal.prunedThrough();
+  const head = journal.head().id;
+  const rests = isAtRest(verifying);
+  for (const { name } of directory.files.list(directory.stage)) {
+    if (looking.pace.isDue()) await looking.pace.turn();
+    if (!wants(name)) continue;
+    const owner = transactionOf(name);
+    // Of lost transactions: `verifyRecords` names them. Of one that is being made, or its maker died:
+    // recovery sweeps it.
+    if (owner !== undefined && (owner.id > head + 1 || (owner.id === head + 1 && !rests))) continue;
+    const transaction = owner === undefined ? undefined : journal.transaction(owner.id);
+    const isNeeded = transaction?.stage === owner?.prefix && transaction !== undefined;
+    if (isNeeded && keepsStage(transaction, pruned)) continue;
+    const place = `stage/${name}`;
+    const message = `${place} belongs to no transaction that needs it`;
+    yield { unit: name, finding: toFinding('stage-orphan', message, { place }) };
+  }
+};

@@ -1,0 +1,159 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { json, type Outcome, useCommandLine } from '../support/command.js';
+
+const cli = useCommandLine();
+
+async function run(args: readonly string[], cwd = '.'): Promise<Outcome> {
+  return cli.run(args, { cwd, env: { SKILLMEAT_HOME: cli.at('home'), HOME: cli.at('.') } });
+}
+
+async function ok(args: readonly string[], cwd?: string): Promise<string> {
+  const outcome = await run(args, cwd);
+  expect(outcome).toMatchObject({ exitCode: 0 });
+  return outcome.stdout;
+}
+
+function failure(code: string, exitCode: number): object {
+  return { exitCode, stderr: expect.stringContaining(`[${code}]`) as string };
+}
+
+function plant(): void {
+  cli.write('work/skills/canvas/SKILL.md', '# Canvas\n');
+  cli.write('work/commands/review.md', 'review\n');
+  cli.write('work/agents/review.md', 'agent\n');
+}
+
+test('collections are made at home, listed and used', async () => {
+  expect(await run(['list'])).toMatchObject(failure('COLLECTION_NOT_FOUND', 7));
+  expect(await ok(['init'])).toContain('It is the one in use.');
+  await ok(['init', 'work']);
+  expect(await ok(['collection', 'list'])).toMatch(/^\* default .*\n {2}work /);
+  await ok(['collection', 'use', 'work']);
+  const listed = JSON.parse(await ok(['collection', 'list', '--json'])) as object;
+  expect(listed).toEqual({
+    collections: [
+      { name: 'default', root: cli.at('home/collections/default'), inUse: false },
+      { name: 'work', root: cli.at('home/collections/work'), inUse: true },
+    ],
+  });
+  expect(await ok(['collection', 'path'])).toBe(`${cli.at('home/collections/work')}\n`);
+  expect(await ok(['list', '--collection', 'default'])).toBe('No artifacts.\n');
+  expect(await ok(['log'])).toContain('init work');
+  expect(await run(['txn', 'log'])).toMatchObject(failure('STORE_NOT_FOUND', 7));
+  expect(await run(['collection', 'use', 'none'])).toMatchObject(
+    failure('COLLECTION_NOT_FOUND', 7),
+  );
+  expect(await run(['init', '../x'])).toMatchObject(failure('COLLECTION_NAME_INVALID', 4));
+  expect(JSON.parse(await ok(['init', '--json']))).toMatchObject({
+    collection: { created: false },
+  });
+});
+
+test('a configuration that makes no sense is named, and kept', async () => {
+  await ok(['init']);
+  cli.write('home/config.toml', '# mine\n[other]\na = 1\n');
+  await ok(['init', 'work']);
+  await ok(['collection', 'use', 'work']);
+  expect(cli.read('home/config.toml')).toBe(
+    '# mine\n[other]\na = 1\n\n[settings]\nactive-collection = "work"\n',
+  );
+  cli.write('home/config.toml', '[settings]\nactive-collection = 5\n');
+  expect(await run(['list'])).toMatchObject(failure('CONFIG_INVALID', 8));
+  cli.write('home/config.toml', 'x = [\n');
+  expect(await run(['list'])).toMatchObject(failure('TOML_INVALID', 8));
+});
+
+test('a dry run of import makes nothing; import makes a collection of what is there', async () => {
+  plant();
+  const planned = JSON.parse(await ok(['import', 'work', '--dry-run', '--json'])) as object;
+  expect(planned).toEqual({
+    transaction: null,
+    artifacts: [
+      { name: 'review', type: 'agent' },
+      { name: 'review', type: 'command' },
+      { name: 'canvas', type: 'skill' },
+    ],
+    skipped: [],
+  });
+  expect(existsSync(cli.at('work/.skillmeat'))).toBe(false);
+  expect(await ok(['import', 'work'])).toBe(
+    'Imported agent/review, command/review, skill/canvas (transaction 1).\n',
+  );
+  expect(await run(['import', 'work/skills/canvas/none'])).toMatchObject(
+    failure('NOTHING_TO_IMPORT', 4),
+  );
+  expect(await run(['import', 'work', '--as', 'song'])).toMatchObject(
+    failure('ARTIFACT_TYPE_INVALID', 4),
+  );
+});
+
+test('what a person does with artifacts', async () => {
+  plant();
+  await ok(['import', 'work']);
+  expect(await ok(['list', '--type', 'skills'], 'work')).toBe('skill  canvas  local\n');
+  expect(await run(['show', 'review'], 'work')).toMatchObject(failure('ARTIFACT_AMBIGUOUS', 4));
+  expect(await ok(['show', 'command/review'], 'work')).toContain('State:       as installed');
+  expect(await ok(['status'], 'work/skills')).toContain('Everything is as the lock has it.');
+
+  cli.write('work/skills/canvas/SKILL.md', 'by hand\n');
+  cli.write('work/agents/new.md', 'x');
+  expect(await ok(['status'], 'work')).toContain('M skill/canvas  edited by hand\n? agents/new.md');
+  expect(await run(['remove', 'canvas'], 'work')).toMatchObject(failure('ARTIFACT_MODIFIED', 5));
+  expect(await ok(['remove', 'canvas', '--force', '-n'], 'work')).toBe(
+    'Would remove skill/canvas: 4 paths.\n',
+  );
+  expect(await ok(['remove', 'canvas', '--force'], 'work')).toBe(
+    'Removed skill/canvas (transaction 2).\n',
+  );
+  expect(existsSync(cli.at('work/skills/canvas'))).toBe(false);
+  await ok(['undo'], 'work');
+  expect(cli.read('work/skills/canvas/SKILL.md')).toBe('by hand\n');
+
+  expect(await ok(['tag', 'canvas', '--add', 'a'], 'work')).toContain('Tagged skill/canvas');
+  expect(await ok(['tag', 'canvas', '--add', 'a'], 'work')).toBe('Nothing to change.\n');
+  expect(await run(['tag', 'canvas'], 'work')).toMatchObject(failure('USAGE', 2));
+  expect(await ok(['rename', 'canvas', 'draw', '-m', 'better'], 'work')).toContain(
+    'Renamed canvas to skill/draw',
+  );
+  expect(await ok(['log', '-n', '1'], 'work')).toContain('better');
+  const shown = JSON.parse(await ok(['show', 'draw', '--json'], 'work')) as object;
+  expect(shown).toMatchObject({
+    artifact: { name: 'draw', path: 'skills/draw', tags: ['a'], upstream: null },
+    state: 'modified',
+    lock: { contentHash: expect.stringMatching(/^[0-9a-f]{64}$/) as string },
+  });
+});
+
+test('a broken collection says what is broken, and exits with 3', async () => {
+  plant();
+  await ok(['import', 'work']);
+  cli.write('work/collection.lock', '[lock]\nversion = "1.0.0"\n');
+  const outcome = await run(['status', '--json'], 'work');
+  expect(outcome.exitCode).toBe(3);
+  expect(json(outcome)).toMatchObject({
+    findings: [
+      { rule: 'C2', artifact: { name: 'review', type: 'agent' }, path: 'collection.lock' },
+      { rule: 'C2' },
+      { rule: 'C2' },
+    ],
+  });
+  cli.write(
+    'work/collection.toml',
+    `${readFileSync(cli.at('work/collection.toml'), 'utf8')}x = [\n`,
+  );
+  const broken = await run(['list'], 'work');
+  expect(broken).toMatchObject(failure('TOML_INVALID', 8));
+  expect(broken.stderr).toMatch(/collection\.toml:\d+:\d+: /);
+});
+
+test('a collection of the predecessor, without a store, is read without making one', async () => {
+  plant();
+  cli.write('work/collection.toml', 'artifacts = []\n\n[collection]\nname = "old"\n');
+  expect(await ok(['list'], 'work')).toBe('No artifacts.\n');
+  expect(await ok(['status'], 'work')).toContain('? skills/canvas');
+  expect(await run(['tag', 'x', '--add', 'a', '-n'], 'work')).toMatchObject(
+    failure('STORE_NOT_FOUND', 7),
+  );
+  expect(existsSync(cli.at('work/.skillmeat'))).toBe(false);
+});

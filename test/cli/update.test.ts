@@ -1,0 +1,119 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { type Outcome, useCommandLine } from '../support/command.js';
+import { Upstream } from '../support/git-upstream.js';
+
+const cli = useCommandLine();
+const text = 'one\ntwo\nthree\nfour\nfive\n';
+
+async function run(args: readonly string[]): Promise<Outcome> {
+  const env = {
+    SKILLMEAT_HOME: cli.at('home'),
+    HOME: cli.at('.'),
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_CONFIG_NOSYSTEM: '1',
+  };
+  return cli.run(args, { env });
+}
+
+async function ok(...args: readonly string[]): Promise<string> {
+  const outcome = await run(args);
+  expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
+  return outcome.stdout;
+}
+
+const skill = 'home/collections/default/skills/canvas/SKILL.md';
+
+/** A collection with two artifacts from a repository, and one of this machine. */
+async function installed(): Promise<Upstream> {
+  const upstream = new Upstream();
+  upstream.commit({ 'canvas/SKILL.md': text, 'commands/review.md': 'r\n' });
+  cli.write('mine/SKILL.md', 'mine\n');
+  await ok('init');
+  const added = await ok('add', `${upstream.url}//canvas`, `${upstream.url}//commands/review.md`);
+  expect(added).toBe('Added skill/canvas, command/review (transaction 2).\n');
+  expect(await ok('add', 'skill', './mine', '--tag', 't')).toContain('Added skill/mine');
+  return upstream;
+}
+
+test('what is added, outdated, updated and taken back', async () => {
+  const upstream = await installed();
+  expect(await ok('outdated')).toBe('3 artifacts looked at; all up to date.\n');
+  expect(await ok('list')).toMatch(
+    /^skill +canvas +file:.*\ncommand +review .*\nskill +mine +local +#t\n$/,
+  );
+  upstream.commit({ 'canvas/SKILL.md': text.replace('one', 'ONE'), 'commands/review.md': 'r\n' });
+  expect(await ok('outdated')).toMatch(/^skill\/canvas {2}[0-9a-f]{7} → [0-9a-f]{7}\n$/);
+  expect(JSON.parse(await ok('outdated', '--json'))).toMatchObject({
+    outdated: [{ name: 'canvas', type: 'skill', versionSpec: 'latest' }],
+    failed: [],
+  });
+  expect(await ok('update', '--all', '--dry-run')).toContain('would be updated');
+  const updated = await ok('update', '--all');
+  expect(updated).toMatch(
+    /^skill\/canvas {2}updated .*\n1 artifact up to date\.\n1 artifact without an upstream\.\n$/,
+  );
+  expect(cli.read(skill)).toContain('ONE');
+  expect(await ok('undo')).toContain('M skills/canvas/SKILL.md');
+  expect(cli.read(skill)).toBe(text);
+});
+
+test('an edit is shown, merged, and in the way where upstream changed the same', async () => {
+  const upstream = await installed();
+  writeFileSync(cli.at(skill), text.replace('five', 'FIVE'));
+  expect(await ok('diff', 'canvas', '--patch')).toContain('-five\n+FIVE\n');
+  upstream.commit({ 'canvas/SKILL.md': text.replace('one', 'ONE'), 'commands/review.md': 'r\n' });
+  expect(await ok('diff', 'canvas', '--upstream', '--names')).toBe('skills/canvas/SKILL.md\n');
+  expect(await ok('update', 'canvas')).toMatch(/^skill\/canvas {2}merged /);
+  expect(readFileSync(cli.at(skill), 'utf8')).toBe('ONE\ntwo\nthree\nfour\nFIVE\n');
+
+  upstream.commit({ 'canvas/SKILL.md': text.replace('five', '5'), 'commands/review.md': 'R\n' });
+  const conflict = await run(['update', '--all', '--json']);
+  expect(conflict.exitCode).toBe(5);
+  expect(JSON.parse(conflict.stdout)).toMatchObject({
+    error: { code: 'MERGE_CONFLICT', conflicts: [{ path: 'skills/canvas/SKILL.md' }] },
+  });
+  // Nobody to ask: as merge does.
+  expect((await run(['update', 'canvas', '--strategy', 'prompt'])).exitCode).toBe(5);
+  const each = await run(['update', '--all', '--each', '--json']);
+  expect(each.exitCode).toBe(3);
+  expect(JSON.parse(each.stdout)).toMatchObject({
+    artifacts: [
+      { name: 'canvas', outcome: 'failed', error: { code: 'MERGE_CONFLICT' } },
+      { name: 'review', outcome: 'updated' },
+      { name: 'mine', outcome: 'unlinked' },
+    ],
+    transactions: [{ state: 'committed' }],
+  });
+  const marked = await run(['update', 'canvas', '--on-conflict', 'markers']);
+  expect(marked).toMatchObject({ exitCode: 3 });
+  expect(marked.stdout).toContain('! SKILL.md: both sides changed it at line 5');
+  expect(cli.read(skill)).toContain('<<<<<<< local\nFIVE\n');
+});
+
+test.each<[string, readonly string[], string, number]>([
+  ['nothing to update', ['update'], 'USAGE', 2],
+  ['artifacts and --all', ['update', 'canvas', '--all'], 'USAGE', 2],
+  ['one without an upstream', ['update', 'mine'], 'ARTIFACT_UNLINKED', 4],
+  ['one that is not there', ['update', 'none'], 'ARTIFACT_NOT_FOUND', 4],
+  ['no such strategy', ['update', '--all', '--strategy', 'hope'], 'USAGE', 2],
+  ['a difference of nothing', ['diff', 'none'], 'ARTIFACT_NOT_FOUND', 4],
+  ['a difference of what has no upstream', ['diff', 'mine'], 'ARTIFACT_UNLINKED', 4],
+  ['--upstream of a transaction', ['diff', '1', '--upstream'], 'USAGE', 2],
+  ['an artifact and a moment', ['diff', 'canvas', '1'], 'USAGE', 2],
+  ['a source that is not there', ['add', './none'], 'SOURCE_NOT_FOUND', 4],
+  ['a source that makes no sense', ['add', 'x:y z'], 'SOURCE_INVALID', 4],
+  ['a directory that tells nothing', ['add', './plain'], 'ARTIFACT_TYPE_INVALID', 4],
+  ['the wrong shape', ['add', 'command', './mine'], 'ARTIFACT_TYPE_INVALID', 4],
+  ['one name for two', ['add', './mine', './mine', '--name', 'x'], 'USAGE', 2],
+  ['a name that is there', ['add', './mine'], 'ARTIFACT_EXISTS', 4],
+])('%s is refused', async (_, args, code, exitCode) => {
+  await ok('init');
+  cli.write('mine/SKILL.md', 'mine\n');
+  cli.write('plain/file', 'x');
+  await ok('add', './mine');
+  const outcome = await run(args);
+  expect(outcome).toMatchObject({ exitCode, stdout: '' });
+  expect(outcome.stderr).toContain(`[${code}]`);
+  expect(outcome.stderr).toContain('hint:');
+});
