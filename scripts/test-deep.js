@@ -17,7 +17,12 @@ process.env['SKILLMEAT_POWER_CUTS'] ??= '4000';
 process.env['SKILLMEAT_SNAPSHOT_CUTS'] ??= '2000';
 process.env['SKILLMEAT_SNAPSHOT_RUNS'] ??= '3000';
 const suites = [
-  runVitest('vitest.config.ts', ['test/property', 'test/crash', 'test/engine/snapshots-model']),
+  runVitest('vitest.config.ts', [
+    'test/property',
+    'test/crash',
+    'test/engine/snapshots-model',
+    'test/collection/sources',
+  ]),
 ];
 if (process.getuid?.() === 0) suites.push(runVitest('vitest.root.config.ts'));
 else console.log('Not root: power cuts on real file systems were NOT run.');

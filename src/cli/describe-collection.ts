@@ -108,7 +108,7 @@ export function describeCollectionStatus(
 }
 
 /** `C2 collection.lock: skill canvas is in the manifest and not in the lock` */
-function describeFinding({ rule, path, message }: CollectionFinding): string {
+export function describeFinding({ rule, path, message }: CollectionFinding): string {
   return printable(`${rule} ${path}: ${message}`);
 }
 

@@ -1,4 +1,4 @@
-import type { Finding, Repair } from '../engine/index.js';
+import type { Finding, Rebuilt, Repair } from '../engine/index.js';
 import { counted, printable } from './printable.js';
 import type { Style } from './style.js';
 
@@ -12,9 +12,18 @@ const marks: Readonly<Record<Repair['outcome'], string>> = {
 /** What `repair` tells people: each finding, what is done about it, and what is left. */
 export function describeRepairs(
   repairs: readonly Repair[],
-  { findings, style }: { readonly findings: readonly Finding[] | null; readonly style: Style },
+  {
+    rebuilt,
+    findings,
+    style,
+  }: {
+    readonly rebuilt: Rebuilt | null;
+    readonly findings: readonly Finding[] | null;
+    readonly style: Style;
+  },
 ): string {
   const lines = repairs.flatMap((repair) => describeRepair(repair, style));
+  if (rebuilt !== null) lines.push(describeRebuilt(rebuilt, findings === null));
   return [...lines, style.strong(describeResult(repairs, findings))].join('\n');
 }
 
@@ -39,4 +48,21 @@ function describeResult(repairs: readonly Repair[], findings: readonly Finding[]
   const done = repairs.filter(({ outcome }) => outcome === 'done').length;
   const left = findings.length === 0 ? 'none is left' : `${String(findings.length)} left`;
   return `${counted(done, 'finding')} answered, ${left}.`;
+}
+
+/** What is kept of a journal, and plainly what is lost. */
+function describeRebuilt(
+  { transactions, traces, snapshots, snapshotsFound, setAside }: Rebuilt,
+  isDryRun: boolean,
+): string {
+  const lost =
+    traces <= transactions
+      ? 'no transaction is lost'
+      : `transactions ${String(transactions + 1)} to ${String(traces)} are lost: nothing says any more whether they were applied, and they cannot be undone`;
+  const found =
+    snapshotsFound === 0 ? '' : `, ${String(snapshotsFound)} of them by their contents alone`;
+  const aside = isDryRun
+    ? ''
+    : `; ${counted(setAside, 'thing')} set aside in .skillmeat/quarantine`;
+  return `${isDryRun ? 'Would build' : 'Built'} the journal anew: ${counted(transactions, 'transaction')} and ${counted(snapshots, 'snapshot')} kept${found}; ${lost}${aside}.`;
 }

@@ -5,6 +5,9 @@ import {
   findingOf,
   isEngineError,
   openStore,
+  type OpenStoreOptions,
+  rebuildStore,
+  type Rebuilt,
   type Store,
 } from '../engine/index.js';
 import type { Context } from './context.js';
@@ -28,12 +31,33 @@ export interface OpenOptions {
 
 /** Opens the store of a command, and says in one line on stderr what had to be recovered. */
 export async function openForCommand(context: Context, options: OpenOptions = {}): Promise<Store> {
-  const { output, signal, commandLine } = context;
-  const { acceptsFileSystem, lockTimeoutMs } = context.options;
+  const { output } = context;
   const root = options.root ?? (await storeRoot(context.options));
+  const store = await openStore(root, storeOptions(context, options));
+  const report = store.recoveryOnOpen;
+  if (report !== undefined && options.reportsRecovery !== true) {
+    const needsHelp = report.superseded.length > 0 || report.unresolved.length > 0;
+    if (needsHelp) output.warn(describeRecoveryNotice(report));
+    else output.notice(describeRecoveryNotice(report));
+  }
+  return store;
+}
+
+/** Builds the journal of a command's store anew. */
+export async function rebuildForCommand(
+  context: Context,
+  { dryRun, adopt }: { readonly dryRun: boolean; readonly adopt: boolean },
+): Promise<Rebuilt> {
+  const root = await storeRoot(context.options);
+  return rebuildStore(root, { ...storeOptions(context, { adopt }), dryRun });
+}
+
+function storeOptions(context: Context, options: OpenOptions = {}): OpenStoreOptions {
+  const { signal, commandLine } = context;
+  const { acceptsFileSystem, lockTimeoutMs } = context.options;
   const lockWaitMs = options.lockWaitMs ?? lockTimeoutMs;
   const umask = process.umask();
-  const store = await openStore(root, {
+  return {
     signal,
     command: commandLine,
     ...byOption(),
@@ -45,14 +69,7 @@ export async function openForCommand(context: Context, options: OpenOptions = {}
     fileMode: 0o666 & ~umask,
     directoryMode: 0o777 & ~umask,
     ...(lockWaitMs === undefined ? {} : { lockWaitMs }),
-  });
-  const report = store.recoveryOnOpen;
-  if (report !== undefined && options.reportsRecovery !== true) {
-    const needsHelp = report.superseded.length > 0 || report.unresolved.length > 0;
-    if (needsHelp) output.warn(describeRecoveryNotice(report));
-    else output.notice(describeRecoveryNotice(report));
-  }
-  return store;
+  };
 }
 
 /** The store that the options name, or the one at hand, or else that of the collection in use. */
@@ -81,10 +98,13 @@ export interface Reading {
 }
 
 /** Opens the store of a command that only reads: a writer at work does not keep it from that. */
-export async function openForReading(context: Context): Promise<Reading> {
+export async function openForReading(
+  context: Context,
+  options: Pick<OpenOptions, 'adopt'> = {},
+): Promise<Reading> {
   const lockWaitMs = context.options.lockTimeoutMs ?? readerLockWaitMs;
   try {
-    return { store: await openForCommand(context, { lockWaitMs }), isLocked: false };
+    return { store: await openForCommand(context, { ...options, lockWaitMs }), isLocked: false };
   } catch (error) {
     if (!isEngineError(error, 'STORE_LOCKED')) throw error;
     return { store: await openForCommand(context, { recover: 'never' }), isLocked: true };
@@ -97,14 +117,17 @@ export async function openForReading(context: Context): Promise<Reading> {
  *
  * @returns what keeps it from being opened at all, as a finding.
  */
-export async function openForVerifying(context: Context): Promise<Store | Finding> {
+export async function openForVerifying(
+  context: Context,
+  options: Pick<OpenOptions, 'adopt'> = {},
+): Promise<Store | Finding> {
   try {
-    return (await openForReading(context)).store;
+    return (await openForReading(context, options)).store;
   } catch (error) {
     if (findingOf(error) === undefined) throw error;
   }
   try {
-    return await openForCommand(context, { recover: 'never' });
+    return await openForCommand(context, { ...options, recover: 'never' });
   } catch (error) {
     const finding = findingOf(error);
     if (finding === undefined) throw error;

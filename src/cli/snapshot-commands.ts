@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { addGlobalOptions } from './global-options.js';
 import type { RunCommand } from './program.js';
+import type { PruneFlags } from './txn/prune.js';
 import type { CreateFlags, DeleteFlags } from './txn/snapshot.js';
 import type { RestoreFlags } from './txn/restore.js';
 
@@ -14,6 +15,7 @@ export function addSnapshotCommands(parent: Command, runCommand: RunCommand): vo
   addLooking(snapshot, runCommand);
   addRestore(snapshot, runCommand);
   addDelete(snapshot, runCommand);
+  addPrune(snapshot, runCommand);
   for (const command of snapshot.commands) addGlobalOptions(command);
   addRestore(parent, runCommand);
   // Those of `txn` get them with their siblings.
@@ -92,6 +94,35 @@ function addDelete(snapshot: Command, runCommand: RunCommand): void {
     );
 }
 
+function addPrune(snapshot: Command, runCommand: RunCommand): void {
+  snapshot
+    .command('prune')
+    .description('delete the snapshots that no rule keeps; pinned and tagged ones are kept')
+    .addOption(new Option('--keep-last <n>', 'the newest ones').argParser(parseCount))
+    .addOption(
+      new Option('--keep-within <age>', 'those that are younger: 12h, 30d, 8w').argParser(parseAge),
+    )
+    .addOption(new Option('--keep-daily <n>', 'one of each day').argParser(parseCount))
+    .addOption(new Option('--keep-weekly <n>', 'one of each week').argParser(parseCount))
+    .addOption(new Option('--keep-monthly <n>', 'one of each month').argParser(parseCount))
+    .addOption(
+      new Option(
+        '--max-size <size>',
+        'drop the oldest until contents take no more: 500k, 10M, 2G',
+      ).argParser(parseSize),
+    )
+    .option('-n, --dry-run', 'only print what is kept, what is not, and why')
+    .addHelpText(
+      'after',
+      '\nWithout a rule: --keep-last 10 --keep-within 30d --keep-weekly 8 --keep-monthly 12\n',
+    )
+    .action(async (flags: PruneFlags, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/prune.js')).pruneSnapshots(context, flags),
+      ),
+    );
+}
+
 const snapshotHelp = 'name or number of a snapshot, or: latest';
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {
@@ -114,4 +145,23 @@ function parseSize(text: string): number {
     throw new InvalidArgumentError('It must be like 500k, 10M or 2G.');
   }
   return bytes;
+}
+
+function parseCount(text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Expected a whole number from 0 on.');
+}
+
+const millisecondsPer: Readonly<Record<string, number>> = {
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 7 * 86_400_000,
+};
+
+/** Parses an age into milliseconds: `12h`, `30d`, `8w`. */
+function parseAge(text: string): number {
+  const match = /^(?<amount>\d{1,6})(?<unit>[hdw])$/.exec(text);
+  const unit = millisecondsPer[match?.groups?.['unit'] ?? ''];
+  if (unit !== undefined) return Number(match?.groups?.['amount']) * unit;
+  throw new InvalidArgumentError('It must be like 12h, 30d or 8w.');
 }

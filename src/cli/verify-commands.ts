@@ -23,6 +23,7 @@ function addRepair(parent: Command, runCommand: RunCommand): Command {
     .description('print what could be done about each finding of verify; with --yes, do it')
     .option('--deep', 'read and hash every stored content while looking')
     .option('-n, --dry-run', 'only print it (the default)')
+    .option('--adopt', 'take over a store whose directory was copied, moved or restored')
     .addOption(new Option('-y, --yes', 'do it').conflicts('dryRun'))
     .action(async (flags: RepairFlags, self: Command) =>
       runCommand(self, async (context) => (await import('./txn/repair.js')).repair(context, flags)),

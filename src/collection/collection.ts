@@ -35,6 +35,7 @@ import { LockFile, lockName, newLock } from './lock-file.js';
 import { Manifest, manifestName, newManifest } from './manifest.js';
 import { compareTrees } from './merge/compare-trees.js';
 import { readTree } from './merge/tree.js';
+import { type CollectionRepair, repairDraft } from './repair-collection.js';
 import { resolveArtifact } from './resolve-artifact.js';
 import {
   applyUpdate,
@@ -377,6 +378,22 @@ export class Collection implements AsyncDisposable {
       return done.map(({ key }) => key);
     });
     return { ...change, updated };
+  }
+
+  /**
+   * Answers what breaks the rules C1–C4, as far as no person has to decide. Touches the two files only.
+   *
+   * @returns each finding with what was done about it, or would be.
+   */
+  async repair(
+    options: ChangeOptions = {},
+  ): Promise<CollectionChange & { readonly repairs: readonly CollectionRepair[] }> {
+    let repairs: readonly CollectionRepair[] = [];
+    const change = await this.#change({ message: 'repair', ...options }, {}, async (draft) => {
+      repairs = await repairDraft(draft);
+      return [...draft.keys];
+    });
+    return { ...change, repairs };
   }
 
   /**

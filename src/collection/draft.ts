@@ -1,5 +1,5 @@
 import type { Transaction } from '../engine/index.js';
-import { type Artifact, type ArtifactKey, keyOf } from './artifact.js';
+import { type Artifact, type ArtifactId, type ArtifactKey, keyOf } from './artifact.js';
 import type { CollectionFiles } from './collection-files.js';
 import { contentHash } from './content-hash.js';
 import { CollectionError } from './errors.js';
@@ -113,6 +113,31 @@ export class Draft {
       resolved_sha: from.resolvedSha,
       resolved_version: from.resolvedVersion,
     });
+  }
+
+  /** Names an artifact in the manifest whose entry the lock has already. */
+  name(
+    artifact: ArtifactId & { readonly path: string; readonly origin: string },
+    from: Provenance,
+  ): void {
+    const { name, type, path, origin } = artifact;
+    this.#keys.add(keyOf(artifact));
+    this.#manifest = this.#manifest.add({
+      name,
+      type,
+      path,
+      origin,
+      added: this.time,
+      upstream: from.upstream,
+      resolved_sha: from.resolvedSha,
+      resolved_version: from.resolvedVersion,
+    });
+  }
+
+  /** Takes an entry out of the lock that the manifest does not name. */
+  unlock(key: ArtifactKey): void {
+    this.#keys.add(key);
+    this.#lock = this.#lock.remove(key);
   }
 
   setArtifact(key: ArtifactKey, edits: TableEdits): void {

@@ -44,6 +44,7 @@ export type { MergeConflict, OnConflict } from './merge/merge-trees.js';
 export type { UpdateChoice, UpdatedArtifact, UpdateStrategy } from './update/apply-update.js';
 export { Fetcher, type FetcherOptions, openFetcher } from './update/fetcher.js';
 export type { AvailableUpdate, UpdateLook } from './update/look-for-updates.js';
+export type { CollectionRepair, CollectionRepairAction } from './repair-collection.js';
 export { resolveArtifact } from './resolve-artifact.js';
 export { fetchSource, resolveVersion } from './sources/fetch-source.js';
 export type { FetchedArtifact, FetchOptions } from './sources/fetched-artifact.js';

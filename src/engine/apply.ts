@@ -62,6 +62,7 @@ async function applyUnit(unit: ArrangedUnit, applying: Applying): Promise<void> 
       switchPlaces(looking.files, { ours, theirs, from: top.before, to: top.after });
     });
     if (top.before.kind === 'absent') return;
+    // guard: apply-witness [await findDrift(unit, ours, looking) becomes undefined]
     const found = await findDrift(unit, ours, looking);
     if (found === undefined) return;
     // I3: whoever wrote there gets the bytes back before anything else happens.

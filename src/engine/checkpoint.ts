@@ -218,9 +218,12 @@ export function refuseLostTransactions({ looking, directory, journal }: Checkpoi
 /**
  * Deletes what no transaction needs in the stage directory: contents of one that died before its
  * commit, of pruned and of undone ones.
+ *
+ * @returns whether nothing of it is left.
  */
-export async function sweepStage({ looking, directory, journal }: Checkpointing): Promise<void> {
+export async function sweepStage({ looking, directory, journal }: Checkpointing): Promise<boolean> {
   const prunedThrough = journal.prunedThrough();
+  let isSwept = true;
   const isNeeded = new Map<string, boolean>();
   for (const { name } of looking.files.list(directory.stage)) {
     if (looking.pace.isDue()) await looking.pace.turn();
@@ -233,8 +236,11 @@ export async function sweepStage({ looking, directory, journal }: Checkpointing)
       needed = transaction?.stage === owner.prefix && keepsStage(transaction, prunedThrough);
       isNeeded.set(owner.prefix, needed);
     }
-    if (!needed) await removeTreeIfPossible(looking, { directory: directory.stage, name });
+    if (needed) continue;
+    const isRemoved = await removeTreeIfPossible(looking, { directory: directory.stage, name });
+    isSwept &&= isRemoved;
   }
+  return isSwept;
 }
 
 /** Tells whether what lies in `stage/` for a transaction is needed. */

@@ -3,7 +3,8 @@ import type { ContentHash } from './hash.js';
 import type { Journal } from './journal.js';
 import type { ObjectStore, StoredObject } from './object-store.js';
 import type { Pace } from './pace.js';
-import { listingReader, type ReadListing } from './snapshot-tree.js';
+import { addNeeded } from './snapshot-sizes.js';
+import { listingReader } from './snapshot-tree.js';
 
 /*
  * Removes objects that no snapshot names, under the lock. Snapshots are taken without it, and may
@@ -88,17 +89,4 @@ export async function collectObjects({
     }
   });
   return { objects: unnamed.length, blocked: null };
-}
-
-async function addNeeded(
-  needed: Set<ContentHash>,
-  listing: ContentHash,
-  read: ReadListing,
-): Promise<void> {
-  if (needed.has(listing)) return;
-  needed.add(listing);
-  for (const entry of await read(listing)) {
-    if (entry.kind === 'directory') await addNeeded(needed, entry.sha256, read);
-    else if (entry.kind === 'file') needed.add(entry.sha256);
-  }
 }

@@ -104,7 +104,9 @@ export async function commit(
     pace.stop();
     await attempt.calls?.abandon();
     // Once the journal may name them, the contents are no longer ours to remove.
-    if (!attempt.mayBeCommitted) await contents.removeAll();
+    if (!attempt.mayBeCommitted && !(await contents.removeAll())) {
+      committing.writer.leaveForSweep();
+    }
     // What the callback threw is the caller's and comes out as it is.
     if (error === attempt.thrown) throw error;
     throw fromSystemErrorOnly(error, 'work on', committing.directory.rootPath);
@@ -190,8 +192,8 @@ class Attempt {
 
   /** Ends without a transaction: nothing would change, or nobody wants it to. */
   async #leave(plan: Plan, units: readonly ArrangedUnit[]): Promise<Receipt> {
-    const { contents } = this.#given;
-    await contents.removeAll();
+    const { committing, contents } = this.#given;
+    if (!(await contents.removeAll())) committing.writer.leaveForSweep();
     if (units.length === 0) return { transaction: null };
     return {
       transaction: {

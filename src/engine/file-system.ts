@@ -106,6 +106,7 @@ export interface FileSystem {
   openDirectory(place: Place): Directory | NoDirectory;
   /** The absolute path that `path` leads to when every link in it is followed. */
   resolveLinks(path: string): string;
+  /** Never fails: nothing is lost by it. */
   closeDirectory(directory: Directory): void;
   list(directory: Directory): readonly Entry[];
   /** Tells whether a directory holds anything but `names`, reading no more of it than it must. */
@@ -126,6 +127,7 @@ export interface FileSystem {
   read(file: OpenFile, buffer: Uint8Array): Promise<number>;
   /** As {@link read}, on the caller's thread: for small contents. */
   readSync(file: OpenFile, buffer: Uint8Array): number;
+  /** Closes a file that was read, or a record. Never fails. */
   closeFile(file: OpenFile): void;
 
   // --- making ------------------------------------------------------------------------------

@@ -49,10 +49,13 @@ export type { CreatedSnapshot, Snapshot, SnapshotPath } from './snapshot-record.
 export type {
   CreateSnapshotOptions,
   DeletedSnapshot,
+  PrunedSnapshots,
   Restored,
   RestoreOptions,
   Snapshots,
 } from './snapshots.js';
+export type { PrunedSnapshot, PruningPlan } from './prune-snapshots.js';
+export { defaultPolicy, type RetentionPolicy } from './retention.js';
 export type { Rule, Violation } from './rules.js';
 export type { Content } from './staged-content.js';
 export {
@@ -64,6 +67,7 @@ export {
   type LogOptions,
   openStore,
   readPlan,
+  rebuildStore,
   type OpenStoreOptions,
   type PathsRequest,
   type RecoverOptions,
@@ -74,6 +78,7 @@ export {
   type UndoOptions,
   type UndoReceipt,
 } from './store.js';
+export type { Rebuilt } from './repair/rebuild.js';
 export { mergeParts, type MergedText, type MergePart } from './text-merge.js';
 export { type DiffContent, type DiffText, unifiedDiff } from './unified-diff.js';
 export type { Repair, RepairAction, RepairOptions } from './repair/repairing.js';

@@ -131,7 +131,13 @@ export class Journal implements Disposable {
     });
   }
 
-  /** Makes the tables of a journal in an empty or new file, atomically; `meta` is its first content. */
+  /**
+   * Makes the tables of a journal in an empty or new file, atomically; `meta` is its first content.
+   * When it returns, the file alone holds all of it, and it is on disk.
+   *
+   * @throws {EngineError} `DISK_FULL`, `IO_FAILED`, `PERMISSION_DENIED`, `READ_ONLY`,
+   * `SQLITE_UNSUITABLE`.
+   */
   static create(path: string, meta: Readonly<Record<string, MetaValue>>): void {
     const database = connect(path);
     try {
@@ -142,6 +148,12 @@ export class Journal implements Disposable {
       const insert = database.prepare('INSERT INTO meta (key, value) VALUES (?, ?)');
       for (const [key, value] of Object.entries({ ...meta, writes: 0 })) insert.run(key, value);
       database.exec('COMMIT');
+      // I10: closing would do this too, but tell nobody that it failed; and the file is going to be
+      // renamed without its log.
+      // guard: journal-new-emptied
+      requireEmptied(database, path);
+    } catch (error) {
+      throw writeFailure(error, path);
     } finally {
       database.close();
     }
@@ -194,6 +206,37 @@ export class Journal implements Disposable {
   /** The greatest number of a transaction that any row of changes belongs to, 0 without any. */
   lastChangedTransaction(): number {
     return this.#reading(() => Number(this.#statements.lastChanged.pluck().get() ?? 0));
+  }
+
+  /** Everything in `meta`. */
+  allMeta(): Readonly<Record<string, MetaValue>> {
+    return this.#reading(() => {
+      const rows = this.#database.prepare<[], { key: string; value: MetaValue }>(
+        'SELECT * FROM meta',
+      );
+      return Object.fromEntries(rows.all().map(({ key, value }) => [key, value]));
+    });
+  }
+
+  /** Writes transactions of another journal, from number 1 on, as they stand there, in one step. */
+  restore(
+    transactions: Iterable<{ readonly row: TransactionRow; readonly rows: readonly ChangeRow[] }>,
+  ): void {
+    this.#writing(() => {
+      let chain = emptyChain;
+      for (const { row, rows } of transactions) {
+        const { state, trouble, reason } = row;
+        chain = this.#insert(row.id, { ...row, state: 'settled' }, rows, chain);
+        assert(chain === row.chain, 'a transaction that matches the chain is written as it was');
+        this.#statements.setState.run(state, trouble ?? null, reason ?? null, row.id);
+        for (const { sequence, superseded } of rows) {
+          if (superseded === undefined) continue;
+          this.#statements.setSuperseded.run(superseded, row.id, sequence);
+        }
+      }
+      const first = Number(this.#statements.firstUnsettled.pluck().get());
+      this.#statements.setMeta.run('settled_through', first - 1);
+    });
   }
 
   /** Notes that a content is nowhere any more, so that nobody looks for it again. Synced. */
@@ -443,12 +486,14 @@ export class Journal implements Disposable {
   #checked(id: number, row: StoredChange): ChangeRow {
     const change = toChange(row);
     // I8: a checksum keeps nobody from writing "../x" with a good one.
+    // guard: row-inner-path [if false]
     if (!isInnerPath(row.path) || (row.slot !== null && !/^[0-9]+$/.test(row.slot))) {
       throw damaged(
         this.#path,
         `row ${String(row.sequence)} of transaction ${String(id)} names a place outside of the store`,
       );
     }
+    // guard: row-checksum [if true]
     if (checksumOf(rowText(id, change)) === row.checksum) return change;
     throw damaged(
       this.#path,
@@ -483,6 +528,7 @@ export class Journal implements Disposable {
       if (row.stage !== stagePrefix(id, row.uuid)) {
         throw damaged(this.#path, `transaction ${String(id)} names a stage that is not its own`);
       }
+      // guard: chain-previous [if false]
       if (previous !== expectedPrevious) {
         throw damaged(this.#path, `a transaction before ${String(id)} is missing or changed`);
       }
@@ -490,6 +536,7 @@ export class Journal implements Disposable {
       const hasher = new ContentHasher();
       hasher.update(chainText(previous, id, toTransaction(row), changes.length));
       for (const change of changes) hasher.update(rowText(id, change));
+      // guard: chain-hash [hasher.digest() === toHex(row.chain) becomes true]
       if (hasher.digest() === toHex(row.chain) && changes.length === row.row_count) return;
       throw damaged(this.#path, `transaction ${String(id)} does not match its chain hash`);
     });
@@ -558,6 +605,19 @@ function connect(path: string): SqliteDatabase {
   } catch (error) {
     throw readFailure(error, path);
   }
+}
+
+/** Copies the write-ahead log into the database, all of it, and empties it. */
+function requireEmptied(database: SqliteDatabase, path: string): void {
+  const [result] = database.pragma('wal_checkpoint(TRUNCATE)') as readonly {
+    readonly busy: number;
+    readonly log: number;
+  }[];
+  if (result?.busy === 0 && result.log === 0) return;
+  throw new EngineError('IO_FAILED', `the new journal ${path} could not be made whole`, {
+    path,
+    hint: 'Another program has it open: close that, then run: skillmeat txn init',
+  });
 }
 
 /** What the names in `stage/` of a transaction's contents begin with. */

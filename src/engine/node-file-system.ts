@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { dirname, join } from 'node:path';
+import { letGo, orLetGo } from './descriptor.js';
 import { assert, systemCode } from './errors.js';
 import {
   type AttributePair,
@@ -109,9 +110,11 @@ export class NodeFileSystem implements FileSystem {
 
   openRoot(path: string): Directory {
     const directory = openAt(fs.realpathSync(path));
-    // guard: node-btrfs-whole-sync
-    this.#unsynced.needsWholeSync ||= this.typeOf(directory).name === 'btrfs';
-    return directory;
+    return orLetGo(directory.descriptor, () => {
+      // guard: node-btrfs-whole-sync
+      this.#unsynced.needsWholeSync ||= this.typeOf(directory).name === 'btrfs';
+      return directory;
+    });
   }
 
   makeRoot(path: string): void {
@@ -171,7 +174,7 @@ export class NodeFileSystem implements FileSystem {
 
   closeDirectory(directory: Directory): void {
     const { descriptor } = inner(directory);
-    if (descriptor >= 0) fs.closeSync(descriptor);
+    if (descriptor >= 0) letGo(descriptor);
   }
 
   list(directory: Directory): readonly Entry[] {
@@ -247,7 +250,7 @@ export class NodeFileSystem implements FileSystem {
   }
 
   closeFile(file: OpenFile): void {
-    fs.closeSync(file.descriptor);
+    letGo(file.descriptor);
   }
 
   // --- making --------------------------------------------------------------------------------
@@ -255,11 +258,13 @@ export class NodeFileSystem implements FileSystem {
   createFile(place: Place, mode: number): OpenFile {
     const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     const descriptor = fs.openSync(pathIn(place), flags, 0o600);
-    // The mode of open() is cut by the umask.
-    if (mode !== 0o600) fs.fchmodSync(descriptor, mode);
-    // guard: node-names-of-create-file
-    this.#changed(place.directory);
-    return { descriptor };
+    return orLetGo(descriptor, () => {
+      // The mode of open() is cut by the umask.
+      if (mode !== 0o600) fs.fchmodSync(descriptor, mode);
+      // guard: node-names-of-create-file
+      this.#changed(place.directory);
+      return { descriptor };
+    });
   }
 
   async write(file: OpenFile, piece: Uint8Array): Promise<void> {
@@ -462,13 +467,14 @@ export class NodeFileSystem implements FileSystem {
 
   openRecord(place: Place): OpenFile {
     const descriptor = fs.openSync(pathIn(place), O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
-    if (this.processOwner()?.owner === 0) {
+    return orLetGo(descriptor, () => {
+      if (this.processOwner()?.owner !== 0) return { descriptor };
       const { uid, gid } = inner(place.directory).stat;
       if (fs.fstatSync(descriptor).uid !== Number(uid)) {
         fs.fchownSync(descriptor, Number(uid), Number(gid));
       }
-    }
-    return { descriptor };
+      return { descriptor };
+    });
   }
 
   writeRecord(file: OpenFile, text: string): void {
@@ -477,7 +483,9 @@ export class NodeFileSystem implements FileSystem {
     assert(length === Buffer.byteLength(text), `a record longer than ${String(recordBytes)} bytes`);
     record.write('\n', recordBytes - 1);
     // One call: another process reads the old record or the new one.
-    fs.writeSync(file.descriptor, record, 0, recordBytes, 0);
+    const written = fs.writeSync(file.descriptor, record, 0, recordBytes, 0);
+    if (written === recordBytes) return;
+    throw systemError(osConstants.errno.EIO, 'write', 'the whole record');
   }
 
   readRecord(file: OpenFile): string {

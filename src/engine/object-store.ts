@@ -279,6 +279,11 @@ export class ObjectStore implements Disposable {
     }
   }
 
+  /** Returns the bytes that an object takes on disk, compressed as it is; 0 when it is gone. */
+  sizeOf({ place }: StoredObject): number {
+    return this.#options.files.stat(place)?.size ?? 0;
+  }
+
   /** Tells whether an object was there before this time. */
   isOlder({ place }: StoredObject, beforeMs: number): boolean {
     const stat = this.#options.files.stat(place);

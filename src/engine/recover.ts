@@ -13,7 +13,7 @@ import {
 } from './image.js';
 import { inspect, type Looking, statTree } from './inspect.js';
 import type { ChangeRow, Journal, TransactionRow, TransactionUpdate } from './journal.js';
-import { comparePaths, parentOf, quote, type RelativePath } from './path.js';
+import { comparePaths, isBelow, parentOf, quote, type RelativePath } from './path.js';
 import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, type RootTree } from './root-tree.js';
@@ -638,6 +638,7 @@ class Recovery {
   async #bring(state: PathState, hop: PathHop, source: PathHop | undefined): Promise<boolean> {
     const theirs = this.#context.tree.locate(state.path);
     if (isObstacle(theirs)) {
+      this.#refuseUnsure(state.path);
       // Somebody removed or replaced a directory on the way: what they did stays (I3).
       const why = theirs.obstacle === 'absent' ? 'deleted' : 'type changed';
       state.decision = { do: 'supersede', why, kept: indexOf(source, state.hops) };
@@ -682,6 +683,7 @@ class Recovery {
     if (isWhatItWas && (found.kind !== 'directory' || this.#isEmpty(ours))) return true;
     files.exchange(ours, theirs);
     if (!isWhatItWas) throw raced(path);
+    this.#refuseUnsure(path);
     // A directory that holds somebody else's files stays (I3).
     state.decision = { do: 'supersede', why: 'edited', kept: indexOf(source, state.hops) };
     return false;
@@ -746,9 +748,17 @@ class Recovery {
     } catch (error) {
       const code = systemCode(error);
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+      this.#refuseUnsure(state.path);
       const kept = state.hops.findLastIndex(({ evidence }) => evidence === 'pending');
       state.decision = { do: 'supersede', why: 'edited', kept: kept < 0 ? undefined : kept };
       return false;
+    }
+  }
+
+  /** What is in the way may be ours, if a path above or below could not be looked at or changed. */
+  #refuseUnsure(path: RelativePath): void {
+    for (const { error, path: other } of this.#states.values()) {
+      if (error !== undefined && (isBelow(other, path) || isBelow(path, other))) throw error;
     }
   }
 
@@ -830,6 +840,7 @@ class Recovery {
 /** In the order of the transactions, units of an undone one backwards. */
 function loadMoves(transactions: readonly TransactionRow[], journal: Journal): readonly Move[] {
   return transactions.flatMap((transaction) => {
+    // guard: recovery-chain
     journal.verifyChain(transaction.id);
     const units = toUnits(journal.changes(transaction.id));
     const isUndo = transaction.state === 'undoing';

@@ -28,11 +28,15 @@ async function removeTree({ files, pace }: Looking, place: Place): Promise<void>
 /**
  * As {@link removeTree}, for what nobody needs any more: what cannot be removed now is left to the
  * next sweep, and is no reason for anything else to fail.
+ *
+ * @returns whether nothing is left.
  */
-export async function removeTreeIfPossible(looking: Looking, place: Place): Promise<void> {
+export async function removeTreeIfPossible(looking: Looking, place: Place): Promise<boolean> {
   try {
     await removeTree(looking, place);
+    return true;
   } catch (error) {
     if (systemCode(error) === undefined) throw error;
+    return false;
   }
 }

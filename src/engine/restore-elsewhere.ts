@@ -59,8 +59,7 @@ export async function restoreElsewhere(restoring: RestoringElsewhere): Promise<R
       await files.barrier(parent, Number.POSITIVE_INFINITY);
       looking.pace.refuseStopped();
       moveInto(restoring, draft, place);
-      // guard: restore-elsewhere-name
-      await files.barrier(parent, 0);
+      await flushName(restoring, { parent, draft, place });
       return restorer;
     } catch (error) {
       await removeTreeIfPossible(looking, draft);
@@ -101,6 +100,20 @@ function moveInto({ looking, to }: RestoringElsewhere, draft: Place, place: Plac
     looking.files.moveNew(draft, place);
   } catch (error) {
     throw systemCode(error) === 'EEXIST' ? existsAlready(to) : error;
+  }
+}
+
+/** What is said to have failed has not taken the name. */
+async function flushName(
+  { looking: { files } }: RestoringElsewhere,
+  { parent, draft, place }: { parent: Directory; draft: Place; place: Place },
+): Promise<void> {
+  try {
+    // guard: restore-elsewhere-name
+    await files.barrier(parent, 0);
+  } catch (error) {
+    files.moveNew(place, draft);
+    throw error;
   }
 }
 

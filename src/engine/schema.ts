@@ -72,10 +72,12 @@ export function createSchema(database: SqliteDatabase): void {
  * @throws {EngineError} `SQLITE_UNSUITABLE`.
  */
 export function prepareConnection(database: SqliteDatabase): void {
+  // guard: schema-not-trusted
   database.pragma('trusted_schema = OFF');
   database.pragma('cell_size_check = ON');
   database.pragma('mmap_size = 0');
   const version = String(database.prepare('SELECT sqlite_version()').pluck().get());
+  // guard: sqlite-version [if false]
   if (compareVersions(version, sqliteVersionMin) < 0) {
     throw new EngineError(
       'SQLITE_UNSUITABLE',
@@ -102,6 +104,7 @@ export function requireDurability(database: SqliteDatabase): void {
     database.pragma('checkpoint_fullfsync = ON');
   }
   const synchronous = database.pragma('synchronous', { simple: true });
+  // guard: journal-durable [if true]
   if (mode === 'wal' && synchronous === 2) return;
   throw new EngineError(
     'SQLITE_UNSUITABLE',
@@ -122,6 +125,7 @@ export function requireOurSchema(database: SqliteDatabase, path: string): void {
     throw foreign(path, `application_id is ${String(id)}, expected ${String(applicationId)}`);
   }
   const version = Number(database.pragma('user_version', { simple: true }));
+  // guard: format-newer [if false]
   if (version > formatVersion) {
     throw new EngineError(
       'STORE_FORMAT_NEWER',
@@ -136,6 +140,7 @@ export function requireOurSchema(database: SqliteDatabase, path: string): void {
     .map((row) => normalise(row.sql ?? ''))
     .filter((sql) => sql !== '');
   const expected = tables.map(normalise);
+  // guard: schema-tables [if true]
   if (found.length === expected.length && found.every((sql, i) => sql === expected[i])) return;
   throw foreign(path, 'its tables are not those of a journal');
 }

@@ -214,6 +214,7 @@ function valuesOf(row: SnapshotRow): readonly (string | number | Buffer | null)[
 /** `undefined` for a row that does not match its checksum. */
 function sound(stored: StoredSnapshot): SnapshotRow | undefined {
   const row = toRow(stored);
+  // guard: snapshot-checksum [checksumOf(rowText(row)) === stored.checksum becomes true]
   return row !== undefined && checksumOf(rowText(row)) === stored.checksum ? row : undefined;
 }
 

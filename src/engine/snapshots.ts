@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { type Collected, collectObjects } from './collect-objects.js';
 import type { CommitOptions } from './commit.js';
 import { type CompressionLevel, compressionLevelDefault } from './compression.js';
-import { EngineError, fromSystemErrorOnly } from './errors.js';
+import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
 import type { ContentHash } from './hash.js';
@@ -12,7 +12,9 @@ import { unnamedObjectAgeMs } from './limits.js';
 import { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
+import { planPruning, type PruningPlan } from './prune-snapshots.js';
 import type { Receipt } from './receipt.js';
+import { defaultPolicy, type RetentionPolicy } from './retention.js';
 import { restoreElsewhere } from './restore-elsewhere.js';
 import { carryOut } from './restore-in-place.js';
 import { type NotRestored, planRestore } from './restore-plan.js';
@@ -84,6 +86,11 @@ export interface Restored {
 
 export interface DeletedSnapshot {
   readonly snapshot: Snapshot;
+  readonly collected: Collected;
+}
+
+/** What `snapshots.prune` did, or would do. */
+export interface PrunedSnapshots extends PruningPlan {
   readonly collected: Collected;
 }
 
@@ -182,7 +189,8 @@ export class Snapshots {
   }
 
   /**
-   * Deletes a snapshot, and the contents that no snapshot names for a day or longer.
+   * Deletes a snapshot, and the contents that no snapshot names for a day or longer. That these
+   * could not be removed is told in `collected.blocked`; the next deletion tries again.
    *
    * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_PINNED`.
    */
@@ -190,7 +198,7 @@ export class Snapshots {
     reference: string | number,
     options: Waiting & { readonly force?: boolean; readonly dryRun?: boolean } = {},
   ): Promise<DeletedSnapshot> {
-    const { journal, now } = this.#host;
+    const { journal } = this.#host;
     this.#host.refuseClosed();
     const deleting = (): Promise<DeletedSnapshot> =>
       this.#host.exclusively(options, async (epoch) => {
@@ -199,12 +207,39 @@ export class Snapshots {
         const snapshot = toSnapshot(row);
         if (options.dryRun === true) return { snapshot, collected: { objects: 0, blocked: null } };
         journal.snapshots.remove(row.id, epoch);
-        using objects = this.#openObjects();
-        const pace = new Pace(options.signal);
-        const beforeMs = now() - unnamedObjectAgeMs;
-        return { snapshot, collected: await collectObjects({ journal, objects, pace, beforeMs }) };
+        return { snapshot, collected: await this.#collect(options) };
       });
     return this.#explaining('delete a snapshot of', deleting);
+  }
+
+  /**
+   * Deletes the snapshots that a policy does not keep, then the contents that none names for a day or
+   * longer. Pinned and tagged ones are kept, and the newest.
+   *
+   * @param policy without one: the last 10, a month of all, 8 weeks and 12 months.
+   * @throws {EngineError} `HISTORY_DAMAGED` when a listing cannot be read.
+   */
+  async prune(
+    policy: RetentionPolicy = defaultPolicy,
+    options: Waiting & { readonly dryRun?: boolean } = {},
+  ): Promise<PrunedSnapshots> {
+    const { journal, now } = this.#host;
+    this.#host.refuseClosed();
+    const pruning = (): Promise<PrunedSnapshots> =>
+      this.#host.exclusively(options, async (epoch) => {
+        using objects = this.#openObjects();
+        const pace = new Pace(options.signal);
+        const planning = { objects, pace, policy, now: now() };
+        const plan = await planPruning(journal.snapshots.list(), planning);
+        if (options.dryRun === true) return { ...plan, collected: { objects: 0, blocked: null } };
+        for (const { snapshot, isKept } of plan.snapshots) {
+          if (!isKept && snapshot.id !== null) journal.snapshots.remove(snapshot.id, epoch);
+        }
+        const beforeMs = now() - unnamedObjectAgeMs;
+        const collected = await collectObjects({ journal, objects, pace, beforeMs });
+        return { ...plan, collected };
+      });
+    return this.#explaining('prune the snapshots of', pruning);
   }
 
   /** @internal The listings of the directory as it is now, with the rules of a snapshot. */
@@ -223,6 +258,20 @@ export class Snapshots {
   }
 
   // --- inside --------------------------------------------------------------------------------
+
+  /** The snapshot is deleted by then: what cannot be collected now is no failure of that. */
+  async #collect({ signal }: Waiting): Promise<Collected> {
+    const { directory, journal, now } = this.#host;
+    const beforeMs = now() - unnamedObjectAgeMs;
+    try {
+      using objects = this.#openObjects();
+      return await collectObjects({ journal, objects, pace: new Pace(signal), beforeMs });
+    } catch (error) {
+      const explained = fromSystemErrorOnly(error, 'remove objects of', directory.rootPath);
+      if (!isEngineError(explained)) throw error;
+      return { objects: 0, blocked: explained.message };
+    }
+  }
 
   async #restoreInPlace(
     row: SnapshotRow,

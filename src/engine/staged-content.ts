@@ -71,12 +71,19 @@ export class StagedContents {
     return { directory: this.#directory, name: slotName(this.prefix, name) };
   }
 
-  /** Removes everything that was staged: the transaction is not going to happen. */
-  async removeAll(): Promise<void> {
+  /**
+   * Removes everything that was staged: the transaction is not going to happen.
+   *
+   * @returns whether nothing is left.
+   */
+  async removeAll(): Promise<boolean> {
     const looking = { files: this.#files, pace: new Pace() };
+    let isGone = true;
     for (let n = 1; n <= this.#count; n += 1) {
-      await removeTreeIfPossible(looking, this.place(String(n)));
+      const isRemoved = await removeTreeIfPossible(looking, this.place(String(n)));
+      isGone &&= isRemoved;
     }
+    return isGone;
   }
 
   /** Removes a content that is not wanted any more. */
@@ -131,6 +138,7 @@ export class StagedContents {
   ): Promise<StagedContent> {
     const file = this.#openSource(source, path);
     try {
+      // guard: source-witness
       if (this.#files.statFile(file).inode !== expected.inode) throw sourceChanged(path);
       if (expected.size <= smallContentBytesMax) {
         const bytes = await this.#readAll(file, expected.size);

@@ -29,6 +29,11 @@ export interface OpenStoreDirectoryOptions {
   readonly files: FileSystem;
   readonly rootPath: string;
   readonly acceptsFileSystem: boolean;
+  /**
+   * For who builds the journal anew: it need not be there, and what else is missing is made. Called
+   * with the name of each directory that was.
+   */
+  readonly onMissing?: (name: string) => void;
 }
 
 /**
@@ -46,7 +51,15 @@ export function openStoreDirectory(options: OpenStoreDirectoryOptions): StoreDir
     const store = openOwn(files, { directory: root, name: engineDirectoryName }, options.rootPath);
     opened.push(store);
     requirePrivate(files, root, store);
-    requireJournal(files, store, options.rootPath);
+    if (options.onMissing !== undefined) {
+      requirePlainJournal(files, store);
+      for (const name of ['stage', 'quarantine']) {
+        const place: Place = { directory: store, name };
+        if (files.stat(place) !== undefined) continue;
+        ensureDirectory(files, place);
+        options.onMissing(name);
+      }
+    } else requireJournal(files, store, options.rootPath);
     const stage = openOwn(files, { directory: store, name: 'stage' }, options.rootPath);
     opened.push(stage);
     const quarantine = openOwn(files, { directory: store, name: 'quarantine' }, options.rootPath);
@@ -102,6 +115,18 @@ export interface RootIdentity {
 
 export function rootIdentity({ files, root, store }: StoreDirectory): RootIdentity {
   return identityOf(files.statDirectory(root), store);
+}
+
+/** The error for a journal that came with a copied or cloned directory. */
+export function detached(directory: Pick<StoreDirectory, 'rootPath'>): EngineError {
+  return new EngineError(
+    'STORE_DETACHED',
+    `the journal in ${directory.rootPath}/.skillmeat was made for another directory: this one was copied, cloned or restored`,
+    {
+      path: directory.rootPath,
+      hint: 'If you trust where it came from: skillmeat txn recover --adopt. Else remove .skillmeat.',
+    },
+  );
 }
 
 function identityOf({ inode, bornNs }: Stat, store: Directory): RootIdentity {
@@ -285,6 +310,7 @@ function requirePrivate(files: FileSystem, root: Directory, store: Directory): v
       { hint },
     );
   }
+  // guard: store-private [if false]
   if ((mode & writableByOthers) !== 0) {
     throw new EngineError('STORE_UNSAFE', `${engineDirectoryName} is writable by other users`, {
       hint,
@@ -328,6 +354,7 @@ function requirePlainJournal(files: FileSystem, store: Directory): void {
   }
   for (const name of [journalName, `${journalName}-wal`, `${journalName}-shm`]) {
     const stat = files.stat({ directory: store, name });
+    // guard: journal-plain [if true]
     if (stat === undefined || stat.kind === 'file') continue;
     throw new EngineError('JOURNAL_FOREIGN', `${engineDirectoryName}/${name} is a ${stat.kind}`, {
       path: name,

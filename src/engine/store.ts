@@ -38,6 +38,7 @@ import { formatVersion } from './schema.js';
 import { Snapshots } from './snapshots.js';
 import {
   closeStoreDirectory,
+  detached,
   journalFiles,
   journalPath,
   makeStoreDirectory,
@@ -49,6 +50,7 @@ import {
 } from './store-directory.js';
 import type { Transaction } from './transaction.js';
 import type { UndonePath } from './undo.js';
+import type { Rebuilt } from './repair/rebuild.js';
 import type { Repair, RepairOptions } from './repair/repairing.js';
 import type { Finding, Verified } from './verify/finding.js';
 import type { VerifyOptions } from './verify/verify.js';
@@ -251,6 +253,18 @@ export async function openStore(root: string, options: OpenStoreOptions = {}): P
   await checksumReady;
   const files = options.fileSystem ?? new NodeFileSystem({ native: options.native ?? 'auto' });
   const given = { files, rootPath: resolve(root) };
+  try {
+    return await open(given, options);
+  } catch (error) {
+    files.close();
+    throw fromSystemErrorOnly(error, 'open', given.rootPath);
+  }
+}
+
+async function open(
+  given: { readonly files: FileSystem; readonly rootPath: string },
+  options: OpenStoreOptions,
+): Promise<Store> {
   const acceptsFileSystem = options.acceptFileSystem ?? false;
   if (options.create === true) await create({ ...given, acceptsFileSystem }, options);
   const store = openParts(openStoreDirectory({ ...given, acceptsFileSystem }), options);
@@ -273,6 +287,55 @@ function openParts(directory: StoreDirectory, options: OpenStoreOptions): Store 
     journal?.[Symbol.dispose]();
     closeStoreDirectory(directory);
     throw error;
+  }
+}
+
+/**
+ * Builds the journal of a store anew from what can be believed of it: transactions as far as the hash
+ * chain holds, snapshots, and, when those cannot be read, what their contents tell. The old journal and
+ * what lost transactions displaced go to quarantine; no file of the root is touched. Nobody may have the
+ * store open. The next opening recovers.
+ *
+ * @throws {EngineError} `STORE_NOT_FOUND`, `STORE_UNSAFE`, `STORE_LOCKED`, `STORE_DETACHED` for a journal
+ * that is not known to be of this directory (unless `adopt`), `JOURNAL_FOREIGN` for a
+ * journal that is no plain file, `DISK_FULL`, ….
+ */
+export async function rebuildStore(
+  root: string,
+  { dryRun = false, ...options }: OpenStoreOptions & { readonly dryRun?: boolean } = {},
+): Promise<Rebuilt> {
+  if (typeof root !== 'string' || root === '') throw new TypeError('root must be a path');
+  await checksumReady;
+  const { rebuild } = await import('./repair/rebuild.js');
+  const files = options.fileSystem ?? new NodeFileSystem({ native: options.native ?? 'auto' });
+  const acceptsFileSystem = options.acceptFileSystem ?? false;
+  const rootPath = resolve(root);
+  const made: string[] = [];
+  const onMissing = (name: string): void => {
+    made.push(name);
+  };
+  const directory = openStoreDirectory({ files, rootPath, acceptsFileSystem, onMissing });
+  const { now = Date.now, newId = randomId } = options;
+  const holder = {
+    pid: process.pid,
+    host: hostname(),
+    command: plainText(options.command ?? 'node'),
+  };
+  try {
+    using lock = new WriterLock({ files, directory: directory.store, holder, now });
+    const waitMs = options.lockWaitMs ?? lockWaitMsDefault;
+    await lock.acquire({ waitMs, signal: options.signal });
+    const bootId = files.bootId() ?? `process-${newId()}`;
+    const accepted = { isDryRun: dryRun, adopts: options.adopt ?? false };
+    return await rebuild({ directory, lock, bootId, now, newId, ...accepted });
+  } catch (error) {
+    throw fromSystemErrorOnly(error, 'rebuild the journal of', rootPath);
+  } finally {
+    const { store } = directory;
+    // A dry run leaves everything as it was.
+    if (dryRun) for (const name of made) files.removeDirectory({ directory: store, name });
+    files.close();
+    closeStoreDirectory(directory);
   }
 }
 
@@ -446,19 +509,21 @@ export class Store implements AsyncDisposable {
    */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
     const { redo, undo, signal, lockWaitMs } = options;
-    return this.#exclusively({ signal, lockWaitMs }, async () => {
-      const forced = new Set<number>();
-      for (const [id, state] of [
-        [redo, 'committed'],
-        [undo, 'undoing'],
-      ] as const) {
-        if (id === undefined) continue;
-        const { trouble, reason } = this.#requireTroubled(id);
-        this.#journal.update([{ id, state, trouble, reason }]);
-        forced.add(id);
-      }
-      return this.#writer.recoverAll(forced);
-    });
+    return this.#explaining('recover', () =>
+      this.#exclusively({ signal, lockWaitMs }, async () => {
+        const forced = new Set<number>();
+        for (const [id, state] of [
+          [redo, 'committed'],
+          [undo, 'undoing'],
+        ] as const) {
+          if (id === undefined) continue;
+          const { trouble, reason } = this.#requireTroubled(id);
+          this.#journal.update([{ id, state, trouble, reason }]);
+          forced.add(id);
+        }
+        return this.#writer.recoverAll(forced);
+      }),
+    );
   }
 
   async status(): Promise<StoreStatus> {
@@ -557,15 +622,17 @@ export class Store implements AsyncDisposable {
     const within = paths?.map(parsePath);
     requireMessage(message);
     const { adopt, adoptable } = await import('./adopt.js');
-    return this.#exclusively(options, async (_report, session) => {
-      refuseUnresolved(this.#journal);
-      if (!dryRun) await this.#writer.settle();
-      const drift = await this.#readHistory(options.signal, (reading) =>
-        this.#findDrift(within, reading),
-      );
-      const terms = { message, isDryRun: dryRun };
-      return adopt(adoptable(drift), terms, { committing: this.#committing, session });
-    });
+    return this.#explaining('adopt changes of', () =>
+      this.#exclusively(options, async (_report, session) => {
+        refuseUnresolved(this.#journal);
+        if (!dryRun) await this.#writer.settle();
+        const drift = await this.#readHistory(options.signal, (reading) =>
+          this.#findDrift(within, reading),
+        );
+        const terms = { message, isDryRun: dryRun };
+        return adopt(adoptable(drift), terms, { committing: this.#committing, session });
+      }),
+    );
   }
 
   /**
@@ -665,6 +732,15 @@ export class Store implements AsyncDisposable {
   #headId(): number {
     this.#refuseClosed();
     return this.#journal.head().id;
+  }
+
+  /** What the system refuses comes out as an `EngineError`. */
+  async #explaining<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw fromSystemErrorOnly(error, doing, this.root);
+    }
   }
 
   async #findDrift(
@@ -901,19 +977,13 @@ function identityMeta({ inode, born }: RootIdentity): Readonly<Record<string, st
  */
 function requireSameRoot(directory: StoreDirectory, journal: Journal, adopt: boolean): void {
   const { inode, born } = rootIdentity(directory);
+  // guard: same-root [if true]
   if (journal.meta('root_inode') === inode && journal.meta('root_born') === born) return;
   if (adopt) {
     journal.setMeta(identityMeta({ inode, born }));
     return;
   }
-  throw new EngineError(
-    'STORE_DETACHED',
-    `the journal in ${directory.rootPath}/.skillmeat was made for another directory: this one was copied, cloned or restored`,
-    {
-      path: directory.rootPath,
-      hint: 'If you trust where it came from: skillmeat txn recover --adopt. Else remove .skillmeat.',
-    },
-  );
+  throw detached(directory);
 }
 
 function toWriter(owner: OwnerRecord | undefined): StoreStatus['writer'] {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import { letGo } from './descriptor.js';
 import type { Directory } from './file-system.js';
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
@@ -92,7 +93,7 @@ export class Unsynced {
 
   close(): void {
     for (const descriptor of [...this.#files, ...this.#directories.values()]) {
-      fs.closeSync(descriptor);
+      letGo(descriptor);
     }
     this.#files = [];
     this.#directories.clear();

@@ -181,7 +181,12 @@ export class WriterLock implements Disposable {
     const place = this.#place(lockName);
     this.#refuseForeignLock();
     const file = files.openRecord(place);
-    this.#inode = files.statFile(file).inode;
+    try {
+      this.#inode = files.statFile(file).inode;
+    } catch (error) {
+      files.closeFile(file);
+      throw error;
+    }
     if (files.capabilities.native !== 'off') {
       this.#lockFile = file;
       return;

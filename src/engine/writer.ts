@@ -180,8 +180,9 @@ export class Writer {
   ): Promise<{ readonly report: RecoveryReport | undefined; readonly position: Position }> {
     const { bootId, directory, journal, lock } = this.#options;
     try {
-      const report = await this.#recoverIfNeeded(position !== undefined, leftBehind);
-      this.#isInOrder = true;
+      const recovered = await this.#recoverIfNeeded(position !== undefined, leftBehind);
+      const { isSwept, report } = recovered;
+      this.#isInOrder = isSwept;
       if (!this.#hasCounted) this.#countUnsettled();
       const found = position === undefined || leftBehind.isRetry ? journal.position() : position;
       this.#head = found.head;
@@ -248,6 +249,11 @@ export class Writer {
     }
   }
 
+  /** Something could not be removed from the stage directory: the next holder of the lock sweeps. */
+  leaveForSweep(): void {
+    this.#isInOrder = false;
+  }
+
   /** Makes the store fail from now on, until it is opened again. */
   poisonWith(error: EngineError): void {
     this.#poison ??= error;
@@ -278,7 +284,7 @@ export class Writer {
   /** Finishes or undoes what is unsettled, `forced` ones even at the price of lost bytes. */
   async recoverAll(forced: ReadonlySet<number>): Promise<RecoveryReport> {
     const report = await this.#finish(this.#options.journal.unsettled(), { forced });
-    await sweepStage(this.#checkpointing());
+    if (!(await sweepStage(this.#checkpointing()))) this.leaveForSweep();
     return report;
   }
 
@@ -289,10 +295,18 @@ export class Writer {
       .unsettled()
       .filter(({ state, trouble }) => state === 'committed' && trouble === undefined);
     if (ready.length === 0) return;
-    const lateWrites = await checkpoint(ready, this.#checkpointing());
+    const root = directory.rootPath;
+    let lateWrites;
+    try {
+      lateWrites = await checkpoint(ready, this.#checkpointing());
+    } catch (error) {
+      // I10: nothing may be settled on a barrier that failed, by a later try either.
+      const failure = fromSystemError(error, 'settle', root);
+      this.poisonWith(failure);
+      throw failure;
+    }
     this.#unsettledTransactions = 0;
     this.#unsettledChanges = 0;
-    const root = directory.rootPath;
     publish('skillmeat:checkpoint', { root, settled: ready.length, lateWrites });
   }
 
@@ -339,14 +353,13 @@ export class Writer {
   async #recoverIfNeeded(
     isOrderly: boolean,
     { isRetry, flushedThrough }: LeftBehind,
-  ): Promise<RecoveryReport | undefined> {
-    if (isOrderly && !isRetry) return undefined;
+  ): Promise<{ readonly isSwept: boolean; readonly report: RecoveryReport | undefined }> {
+    const nothing = { isSwept: true, report: undefined };
+    if (isOrderly && !isRetry) return nothing;
     const { journal } = this.#options;
     const unsettled = journal.unsettled();
     const troubled = unsettled.filter(({ trouble }) => trouble !== undefined);
-    if (isOrderly && troubled.length === 0) {
-      return undefined;
-    }
+    if (isOrderly && troubled.length === 0) return nothing;
     // guard: recovery-in-place
     this.#requireInPlace();
     // guard: recovery-lost-transactions
@@ -360,9 +373,9 @@ export class Writer {
     // guard: recovery-flush
     if (newest?.flush === 'with' && newest.id > flushedThrough) await this.#flush(newest);
     const report = await this.#finish(isOrderly ? troubled : unsettled, { flushedThrough });
-    if (!isOrderly) await sweepStage(this.#checkpointing());
+    const isSwept = isOrderly || (await sweepStage(this.#checkpointing()));
     this.#countUnsettled();
-    return unsettled.length === 0 ? undefined : report;
+    return { isSwept, report: unsettled.length === 0 ? undefined : report };
   }
 
   /**
@@ -473,11 +486,9 @@ export class Writer {
     if (!isDue) return;
     try {
       await this.settle();
-    } catch (error) {
-      // The transaction that made it due is durable and has been applied: it did not fail. But
-      // nothing may be settled on a barrier that failed (I10).
-      const cause = fromSystemError(error, 'settle', this.#options.directory.rootPath);
-      this.poisonWith(cause);
+    } catch {
+      // The transaction that made it due is durable and has been applied: it did not fail. The next
+      // one is told.
     }
   }
 

@@ -125,3 +125,33 @@ test.each([
   expect(outcome.exitCode).toBe(exitCode);
   expect(json(outcome)).toMatchObject({ error: { code } });
 });
+
+test('prune says what goes and why, and a rule that makes no sense is refused', async () => {
+  await cli.run(create);
+  cli.write('a', 'two');
+  await cli.run(['snapshot', 'create', 'second']);
+  cli.write('a', 'three');
+  await cli.run(['snapshot', 'create', 'third']);
+  const planned = await cli.run(['snapshot', 'prune', '--keep-last', '1', '--dry-run']);
+  expect(planned.stdout).toMatch(
+    /^keep {3}3 "third" .*\ndelete 2 "second" .* no rule keeps it .*\nkeep {3}1 "first" .* pinned, tagged t, u .*\nWould delete 1 snapshot, which frees \d+ bytes of \d+\.\n$/,
+  );
+  const pruned = await cli.run(['snapshot', 'prune', '--keep-last', '1', '--json']);
+  expect(json(pruned)).toMatchObject({
+    pruning: {
+      isDryRun: false,
+      snapshots: [{ isKept: true }, { isKept: false, reasons: ['no rule keeps it'] }, {}],
+      collected: { objects: 0, blocked: null },
+    },
+  });
+  expect((await cli.run(['snapshot', 'list'])).stdout).not.toContain('second');
+  // The default keeps all that is this young.
+  expect((await cli.run(['snapshot', 'prune'])).stdout).toContain('Deleted 0 snapshots');
+  for (const bad of [
+    ['--keep-last', '-1'],
+    ['--keep-within', '5'],
+    ['--max-size', 'much'],
+  ]) {
+    expect(await cli.run(['snapshot', 'prune', ...bad])).toMatchObject({ exitCode: 2 });
+  }
+});

@@ -22,7 +22,9 @@ describe.each([[[]], [['txn']]])('%j verify', (prefix) => {
     });
     const deep = await cli.run([...prefix, 'verify', '--deep', '--json']);
     expect(deep.exitCode).toBe(0);
-    expect(json(deep)).toEqual({ verification: { isDeep: true, findings: [], verified } });
+    expect(json(deep)).toEqual({
+      verification: { isDeep: true, findings: [], verified, collection: null },
+    });
   });
 
   test('findings: 3, each with its kind and the promise', async () => {
@@ -100,4 +102,29 @@ test('repair says what it would do, does it with --yes, and says what is left', 
     stdout: 'Nothing to repair.\n',
   });
   expect((await cli.run(['repair', '--yes', '-n'])).exitCode).toBe(2);
+});
+
+test.each([
+  [
+    'journal.db',
+    '0 transactions and 1 snapshot kept, 1 of them by their contents alone; transactions 1 to 1 are lost',
+  ],
+  ['stage', '1 transaction and 1 snapshot kept; no transaction is lost'],
+])('repair builds a journal anew, and says what is lost: %s is gone', async (name, said) => {
+  rmSync(cli.at(`.skillmeat/${name}`), { recursive: true });
+  const dry = await cli.run(['repair']);
+  expect(dry.exitCode).toBe(3);
+  expect(dry.stdout).toContain(`Would build the journal anew: ${said}`);
+  const done = await cli.run(['repair', '--yes', '--json']);
+  expect(done.exitCode).toBe(0);
+  expect(json(done)).toMatchObject({
+    repair: {
+      isDryRun: false,
+      repairs: [{ finding: { kind: 'store-unopenable' }, action: 'rebuild', outcome: 'done' }],
+      rebuilt: { snapshots: 1 },
+      findings: [],
+    },
+  });
+  expect(await cli.run(['verify', '--deep'])).toMatchObject({ exitCode: 0 });
+  expect(cli.read('a')).toBe('one');
 });

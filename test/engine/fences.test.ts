@@ -1,4 +1,5 @@
 import { cpSync, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { OpenStoreOptions, Store } from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
@@ -137,22 +138,22 @@ describe.each(modes)('native %s', (mode) => {
   });
 
   test.each([
-    ['the store', '.skillmeat/stage', '.skillmeat'],
-    ['its lock file', '.skillmeat/lock', '.skillmeat/lock'],
-  ])('a call that fails when %s went away is explained by that', async (_what, gone, removed) => {
+    ['the store', '.skillmeat'],
+    ['its lock file', '.skillmeat/lock'],
+  ])('a call that fails when %s went away is explained by that', async (_what, path) => {
     sandbox.seed({ a: 'old a' });
     const faulty = faultyFileSystem(mode);
     const store = await sandbox.open({ fileSystem: faulty.files });
     faulty.fail('EIO', ({ method }) => {
       if (method !== 'createFile') return false;
-      rmSync(sandbox.at(removed), { recursive: true });
+      renameSync(sandbox.at(path), join(sandbox.directory, 'aside'));
       return true;
     });
     await expectError(
       store.transact({}, (tx) => tx.write('a', 'new a')),
       'STORE_REPLACED',
     );
-    expect(existsSync(sandbox.at(gone))).toBe(false);
+    expect(existsSync(sandbox.at(path))).toBe(false);
     expect(sandbox.tree()['a']).toEqual(file('old a'));
     sandbox.breaksStore();
   });

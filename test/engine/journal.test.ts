@@ -11,7 +11,7 @@ import {
   Journal,
   type NewTransaction,
 } from '../../src/engine/journal.js';
-import { parsePath } from '../../src/engine/path.js';
+import { parsePath, type RelativePath } from '../../src/engine/path.js';
 import { breakTableRule } from '../support/broken-journal.js';
 import { whileSqliteFails } from '../support/failing-sqlite.js';
 import { prepareConnection, requireDurability, requireOurSchema } from '../../src/engine/schema.js';
@@ -138,6 +138,36 @@ test('the same commits have the same chain on every machine', () => {
   expect(commit(one, 3)).toEqual(commit(two, 3));
 });
 
+test.each([
+  ['SQLITE_FULL', 'DISK_FULL'],
+  ['SQLITE_IOERR_FSYNC', 'IO_FAILED'],
+] as const)('a new journal whose log cannot be emptied is not made: %s', (code, expected) => {
+  const other = join(directory, 'other.db');
+  let thrown: unknown;
+  whileSqliteFails(code, 'wal_checkpoint(TRUNCATE)', () => {
+    try {
+      Journal.create(other, { epoch: 1, pruned_through: 0, settled_through: 0 });
+    } catch (error) {
+      thrown = error;
+    }
+  });
+  expect(thrown).toMatchObject({ code: expected });
+});
+
+test('a new journal that somebody reads is not made, because its log cannot be emptied', () => {
+  const other = join(directory, 'other.db');
+  const reader = openDatabase(other);
+  try {
+    reader.pragma('journal_mode = WAL');
+    reader.exec('CREATE TABLE t (a); BEGIN; SELECT * FROM t');
+    expect(() => {
+      Journal.create(other, { epoch: 1, pruned_through: 0, settled_through: 0 });
+    }).toThrow('could not be made whole');
+  } finally {
+    reader.close();
+  }
+});
+
 test('settled ones are unsettled no more, in whatever order', () => {
   using journal = Journal.open(path);
   commit(journal, 5);
@@ -206,6 +236,23 @@ test.each([
   using journal = Journal.open(path);
   expect(codeOf(() => journal.verifyChain(id))).toBe('JOURNAL_DAMAGED');
   expect(codeOf(() => journal.verifyChain(1))).toBe('fine');
+});
+
+test.each([
+  ['path', { path: '../x' as RelativePath }],
+  ['slot', { slot: '../x' }],
+])('a %s outside of the store is refused, whatever its checksum says', (_what, outside) => {
+  using journal = Journal.open(path);
+  const rows = rowsOf(1).map((row) => ({ ...row, ...outside }));
+  journal.commit(newTransaction(1), rows, { epoch: journal.epoch(), head: journal.head() });
+  expect(codeOf(() => journal.changes(1))).toBe('JOURNAL_DAMAGED');
+});
+
+test('a flipped row is not given out', () => {
+  using journal = Journal.open(path);
+  commit(journal, 1);
+  change('UPDATE journal_change SET after_size = 9 WHERE sequence = 2');
+  expect(codeOf(() => journal.changes(1))).toBe('JOURNAL_DAMAGED');
 });
 
 test('a writer with a past epoch cannot commit', () => {

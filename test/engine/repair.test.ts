@@ -28,7 +28,7 @@ async function verified(store: Store): Promise<readonly Finding[]> {
 const actionsOf = (repairs: readonly Repair[]): readonly string[] =>
   [...new Set(repairs.map(({ action }) => action))].toSorted();
 
-const isOfStore = ({ answers }: Damage): boolean => !answers.includes('none');
+const isOfStore = ({ answers }: Damage): boolean => !answers.includes('rebuild');
 const repairable = damages.filter(isOfStore);
 
 describe.each(modes)('native %s', (mode) => {

@@ -280,14 +280,14 @@ export const damages: readonly Damage[] = [
         root,
         "UPDATE journal_change SET after_size = 7 WHERE path = 'a' AND transaction_id = 2",
       ),
-    answers: ['none'],
+    answers: ['rebuild'],
     finds: [['record-damaged', 'journal.db']],
   },
   {
     name: 'the message of a transaction was changed',
     inflict: (root) =>
       changeJournal(root, "UPDATE journal_transaction SET message = 'x' WHERE id = 1"),
-    answers: ['none'],
+    answers: ['rebuild'],
     finds: [['record-damaged', 'journal.db']],
   },
   {
@@ -297,7 +297,7 @@ export const damages: readonly Damage[] = [
         root,
         'DELETE FROM journal_transaction WHERE id = 4; DELETE FROM journal_change WHERE transaction_id = 4',
       ),
-    answers: ['adopt', 'none', 'set-aside'],
+    answers: ['adopt', 'rebuild', 'set-aside'],
     finds: [
       ['record-damaged', 'journal.db'],
       ['stage-orphan', 'stage/4-'],
@@ -311,7 +311,7 @@ export const damages: readonly Damage[] = [
         root,
         'DELETE FROM journal_transaction WHERE id = 5; DELETE FROM journal_change WHERE transaction_id = 5',
       ),
-    answers: ['none'],
+    answers: ['rebuild'],
     finds: [
       ['head-lost', 'journal.db'],
       ['recovery-pending', 'owner'],
@@ -321,13 +321,13 @@ export const damages: readonly Damage[] = [
   {
     name: 'a page of the journal is scribbled over',
     inflict: (root) => scribble(root, 'sqlite_autoindex_snapshot_1'),
-    answers: ['none'],
+    answers: ['rebuild'],
     finds: [['journal-damaged', 'journal.db']],
   },
   {
     name: 'the pages of the changes are scribbled over',
     inflict: (root) => scribble(root, 'journal_change'),
-    answers: ['none'],
+    answers: ['rebuild'],
     finds: [
       ['journal-damaged', 'journal.db'],
       ...[5, 4, 3, 2, 1].map(() => ['record-damaged', 'journal.db'] as const),
@@ -336,25 +336,25 @@ export const damages: readonly Damage[] = [
   {
     name: 'the journal is gone',
     inflict: (root) => rmSync(own(root, 'journal.db')),
-    answers: ['none'],
+    answers: ['rebuild'],
     finds: [['store-unopenable', '.']],
   },
   {
     name: 'the journal is cut in the middle',
     inflict: (root) => truncateSync(own(root, 'journal.db'), 8_192),
-    answers: ['none'],
+    answers: ['rebuild'],
     finds: [['store-unopenable', '.']],
   },
   {
     name: 'the journal is another file',
     inflict: (root) => writeFileSync(own(root, 'journal.db'), 'nonsense'.repeat(1_000)),
-    answers: ['none'],
+    answers: ['rebuild'],
     finds: [['store-unopenable', '.']],
   },
   {
     name: 'the stage directory is gone',
     inflict: (root) => rmSync(own(root, 'stage'), { recursive: true }),
-    answers: ['none'],
+    answers: ['rebuild'],
     finds: [['store-unopenable', '.']],
   },
   {

@@ -1,22 +1,29 @@
-import type { Database } from 'better-sqlite3';
+import type { Database, default as Driver } from 'better-sqlite3';
 import { sqliteDriver } from '../../src/engine/sqlite.js';
 
 /**
- * Makes SQLite fail with `code` at `statement`, in every connection of this process, while `act`
+ * Makes SQLite fail with `code` at `statement` or pragma, in every connection of this process, while `act`
  * runs. The statement is not run.
  */
 export function whileSqliteFails(code: string, statement: string, act: () => void): void {
   const { prototype, SqliteError } = sqliteDriver();
-  const exec: unknown = Reflect.get(prototype, 'exec');
+  const { exec, pragma } = prototype as Pick<Database, 'exec' | 'pragma'>;
+  const refuse = (source: string): void => {
+    if (source === statement) throw new SqliteError('simulated', code);
+  };
   Object.assign(prototype, {
     exec(this: Database, source: string): unknown {
-      if (source === statement) throw new SqliteError('simulated', code);
-      return Reflect.apply(exec as Database['exec'], this, [source]);
+      refuse(source);
+      return Reflect.apply(exec, this, [source]);
+    },
+    pragma(this: Database, source: string, options?: Driver.PragmaOptions): unknown {
+      refuse(source);
+      return Reflect.apply(pragma, this, [source, options]);
     },
   });
   try {
     act();
   } finally {
-    Object.assign(prototype, { exec });
+    Object.assign(prototype, { exec, pragma });
   }
 }

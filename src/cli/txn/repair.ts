@@ -1,51 +1,86 @@
-import type { Finding, Repair } from '../../engine/index.js';
+import type { Finding, Rebuilt, Repair } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { describeRepairs } from '../describe-repair.js';
 import { type ExitCode, hasFindings, success } from '../exit-codes.js';
-import { openForVerifying } from '../open-store.js';
+import { openForVerifying, rebuildForCommand } from '../open-store.js';
+import { type CollectionAnswer, repairCollection } from '../verify-collection.js';
 
 export interface RepairFlags {
   readonly deep?: boolean;
   readonly dryRun?: boolean;
   readonly yes?: boolean;
+  readonly adopt?: boolean;
 }
 
-export async function repair(
-  context: Context,
-  { deep = false, yes = false }: RepairFlags,
-): Promise<ExitCode> {
-  const { output } = context;
-  const { repairs, findings } = await answer(context, { deep, isDryRun: !yes });
-  output.answer(
-    { repair: { isDryRun: !yes, repairs, findings } },
-    describeRepairs(repairs, { findings, style: output.style }),
-  );
-  return (findings ?? repairs).length === 0 ? success : hasFindings;
+interface Asked {
+  readonly deep: boolean;
+  /** A directory that was copied, moved or restored is taken over. */
+  readonly adopt: boolean;
+  readonly isDryRun: boolean;
 }
 
 interface Answered {
   readonly repairs: readonly Repair[];
+  /** `null`: the journal was not built anew. */
+  readonly rebuilt: Rebuilt | null;
   /** What is left; `null`: a dry run. */
   readonly findings: readonly Finding[] | null;
 }
 
-async function answer(
+export async function repair(
   context: Context,
-  { deep, isDryRun }: { readonly deep: boolean; readonly isDryRun: boolean },
-): Promise<Answered> {
-  const { signal } = context;
+  { deep = false, yes = false, adopt = false }: RepairFlags,
+): Promise<ExitCode> {
+  const { output } = context;
+  const { repairs, rebuilt, findings } = await answer(context, { deep, adopt, isDryRun: !yes });
+  const collection = await ofCollection(context, !yes);
+  const text = describeRepairs(repairs, { rebuilt, findings, style: output.style });
+  output.answer(
+    {
+      repair: { isDryRun: !yes, repairs, rebuilt, findings, collection: collection?.json ?? null },
+    },
+    [...(collection?.lines ?? []), text].join('\n'),
+  );
+  const left = (findings ?? repairs).length + (collection?.count ?? 0);
+  return left === 0 ? success : hasFindings;
+}
+
+/** Once the store is in order; commands below `txn` know of no collection. */
+async function ofCollection(
+  context: Context,
+  dryRun: boolean,
+): Promise<CollectionAnswer | undefined> {
+  if (!context.options.usesCollection) return undefined;
   const opened = await openForVerifying(context);
+  if ('kind' in opened) return undefined;
+  await using store = opened;
+  return await repairCollection(store, { dryRun, signal: context.signal });
+}
+
+async function answer(context: Context, { deep, adopt, isDryRun }: Asked): Promise<Answered> {
+  const planned = await repairOpened(context, { deep, adopt, isDryRun: true });
+  const ofJournal = planned.filter(({ action }) => action === 'rebuild');
+  const rebuilt =
+    ofJournal.length === 0 ? null : await rebuildForCommand(context, { dryRun: isDryRun, adopt });
+  if (isDryRun) return { repairs: planned, rebuilt, findings: null };
+  const done = ofJournal.map((one): Repair => ({ ...one, outcome: 'done' }));
+  // What hung on the damaged journal is another finding now, or none.
+  const rest = await repairOpened(context, { deep, adopt, isDryRun: false });
+  const findings = (await repairOpened(context, { deep, adopt, isDryRun: true })).map(
+    ({ finding }) => finding,
+  );
+  return { repairs: [...done, ...rest], rebuilt, findings };
+}
+
+async function repairOpened(
+  context: Context,
+  { deep, adopt, isDryRun }: Asked,
+): Promise<readonly Repair[]> {
+  const opened = await openForVerifying(context, { adopt });
   if ('kind' in opened) {
-    const message = 'restore .skillmeat/journal.db* from a backup, if there is one';
-    const repairs: Repair[] = [
-      { finding: opened, action: 'none', message, outcome: 'by-hand', error: null },
-    ];
-    return { repairs, findings: isDryRun ? null : [opened] };
+    const message = 'build the journal anew';
+    return [{ finding: opened, action: 'rebuild', message, outcome: 'by-hand', error: null }];
   }
   await using store = opened;
-  const repairs = await store.repair({ deep, dryRun: isDryRun, signal });
-  if (isDryRun) return { repairs, findings: null };
-  const findings: Finding[] = [];
-  for await (const finding of store.verify({ deep, signal })) findings.push(finding);
-  return { repairs, findings };
+  return await store.repair({ deep, dryRun: isDryRun, signal: context.signal });
 }

@@ -3,6 +3,7 @@ import type { Context } from '../context.js';
 import { describeFindings } from '../describe-finding.js';
 import { type ExitCode, hasFindings, success } from '../exit-codes.js';
 import { openForVerifying } from '../open-store.js';
+import { type CollectionAnswer, verifyCollection } from '../verify-collection.js';
 
 export interface VerifyFlags {
   readonly deep?: boolean;
@@ -10,29 +11,36 @@ export interface VerifyFlags {
 
 export async function verify(context: Context, { deep = false }: VerifyFlags): Promise<ExitCode> {
   const { output } = context;
-  const { findings, verified } = await lookAt(context, deep);
+  const { findings, verified, collection } = await lookAt(context, deep);
+  const text = describeFindings(findings, { verified, style: output.style });
   output.answer(
-    { verification: { isDeep: deep, findings, verified } },
-    describeFindings(findings, { verified, style: output.style }),
+    { verification: { isDeep: deep, findings, verified, collection: collection?.json ?? null } },
+    [...(collection?.lines ?? []), text].join('\n'),
   );
-  return findings.length === 0 ? success : hasFindings;
+  return findings.length + (collection?.count ?? 0) === 0 ? success : hasFindings;
 }
 
 interface Looked {
   readonly findings: readonly Finding[];
   /** `null`: the store could not be opened. */
   readonly verified: Verified | null;
+  /** Of the collection in the root; commands below `txn` know of none. */
+  readonly collection?: CollectionAnswer | undefined;
 }
 
 async function lookAt(context: Context, deep: boolean): Promise<Looked> {
   const opened = await openForVerifying(context);
   if ('kind' in opened) return { findings: [opened], verified: null };
   await using store: Store = opened;
+  const { usesCollection } = context.options;
   const findings: Finding[] = [];
   const verifying = store.verify({ deep, signal: context.signal });
   for (;;) {
     const next = await verifying.next();
-    if (next.done === true) return { findings, verified: next.value };
+    if (next.done === true) {
+      const collection = usesCollection ? await verifyCollection(store.root) : undefined;
+      return { findings, verified: next.value, collection };
+    }
     findings.push(next.value);
   }
 }

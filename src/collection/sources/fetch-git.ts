@@ -28,12 +28,14 @@ export async function fetchGit(
     const mayBeTheCache =
       error instanceof DamagedObject || (error instanceof GitFailure && error.kind === 'other');
     if (!mayBeTheCache) throw explainFailure(error, source);
-    if (error instanceof DamagedObject) await forgetCached(objects);
   }
   try {
     // Nobody else removes or damages these objects.
     const own = makeUniqueDirectory(path.join(directory, 'objects-'));
-    return await fetchThrough(own, source, directory, options);
+    const fetched = await fetchThrough(own, source, directory, options);
+    // So it was the cache: whatever is wrong with it, it goes.
+    await forgetCached(objects);
+    return fetched;
   } catch (error) {
     throw explainFailure(error, source);
   }

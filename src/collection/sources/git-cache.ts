@@ -21,9 +21,14 @@ export function cachedObjects(cache: string, url: string): string {
   return path.join(cache, `${name}-${hash}`);
 }
 
-/** Forgets the repository whose objects are in `directory`. */
+/** Forgets the repository whose objects are in `directory`, as far as nobody adds some meanwhile. */
 export async function forgetCached(directory: string): Promise<void> {
-  await removeTree(directory);
+  try {
+    await removeTree(directory);
+  } catch (error) {
+    // What stays is found damaged again, by whoever reads it.
+    if (!(error instanceof EngineError)) throw error;
+  }
 }
 
 /** Notes that `used` was used, and removes what has not been for the longest, beyond the limits. */

@@ -14,7 +14,7 @@ export type GitFailureKind =
 /** What git writes (in English: `LC_ALL=C`) and what it means; the first that fits counts. */
 const meanings: readonly (readonly [GitFailureKind, RegExp])[] = [
   ['unadvertised', /unadvertised object/i],
-  ['version-not-found', /not our ref|couldn't find remote ref|bad object/i],
+  ['version-not-found', /not our ref|couldn't find remote ref/i],
   [
     'denied',
     /authentication failed|could not read (?:username|password)|permission denied|host key verification failed|dubious ownership|returned error: 40[13]\b|access denied|invalid credentials|transport '[^']*' not allowed/i,
@@ -45,9 +45,13 @@ export class GitFailure extends Error {
   }
 }
 
+const progress = /^remote: (?:Enumerating|Counting|Compressing|Total)\b/;
+
 /** The part of git's standard error that says what is wrong, on one line. */
 export function summarise(errors: string, lengthMax: number): string {
-  const lines = errors.split(/[\r\n]+/).map((line) => line.trim());
+  const all = errors.split(/[\r\n]+/).map((line) => line.trim());
+  // A damaged index is complained about again and again.
+  const lines = [...new Set(all)].filter((line) => !progress.test(line));
   const telling = lines.filter((line) => /^(?:fatal|error|remote|ssh)\b/i.test(line));
   const text = (telling.length > 0 ? telling : lines.filter((line) => line !== '')).join('; ');
   // A credential helper's URL, as git repeats it.

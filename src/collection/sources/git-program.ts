@@ -144,7 +144,12 @@ export async function* streamGit(
       if (receivedBytes(line) > fetchBytesMax) {
         stop(new GitFailure('too-large', `more than ${String(fetchBytesMax)} bytes to receive`));
       }
-      onProgress?.(line.trim());
+      try {
+        onProgress?.(line.trim());
+      } catch (error) {
+        // The caller's own failure: it ends this fetch, not the whole program.
+        stop(error instanceof Error ? error : new Error(String(error)));
+      }
     }
     // Progress is no error, and may go on for long.
     errors = (errors + text.replaceAll(/[^\r\n]*\d+% \([^\r\n]*\r/g, '')).slice(-65_536);

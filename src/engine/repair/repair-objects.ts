@@ -4,10 +4,9 @@ import type { Place } from '../file-system.js';
 import { type ContentHash, parseContentHash } from '../hash.js';
 import { unnamedObjectAgeMs } from '../limits.js';
 import { quote } from '../path.js';
-import type { SnapshotRow } from '../snapshot-table.js';
-import { listingReader, walkListing } from '../snapshot-tree.js';
 import type { Finding } from '../verify/finding.js';
 import { type ContentSource, writeContent } from './content-sources.js';
+import { count } from './find-snapshots.js';
 import type { Proposal, Repairing } from './repairing.js';
 
 /** A content or a listing that a snapshot names, or one that none does. */
@@ -125,7 +124,8 @@ function proposeDrop(sha256: ContentHash, repairing: Repairing): Proposal {
 export async function proposeSnapshot(finding: Finding, repairing: Repairing): Promise<Proposal> {
   const { journal, objects } = repairing;
   const claimed = journal.snapshots.examine().find(({ id }) => id === finding.snapshot)?.claimed;
-  const row = claimed === undefined ? undefined : await recount(claimed, repairing);
+  const counts = claimed === undefined ? undefined : await count(objects, claimed.sha256);
+  const row = claimed === undefined || counts === undefined ? undefined : { ...claimed, ...counts };
   if (row === undefined) {
     const id = finding.snapshot ?? 0;
     return {
@@ -145,24 +145,4 @@ export async function proposeSnapshot(finding: Finding, repairing: Repairing): P
       journal.snapshots.rewrite(row, repairing.epoch);
     },
   };
-}
-
-/** Returns the row with the numbers of what its listing holds; `undefined` if that is not all there. */
-async function recount(row: SnapshotRow, { objects }: Repairing): Promise<SnapshotRow | undefined> {
-  const counts = { files: 0, directories: 0, links: 0, bytes: 0, leftOut: 0 };
-  try {
-    for await (const { entry } of walkListing(listingReader(objects), row.sha256)) {
-      if (entry.kind === 'directory') counts.directories += 1;
-      else if (entry.kind === 'symlink') counts.links += 1;
-      else if (entry.kind === 'left-out') counts.leftOut += 1;
-      else {
-        counts.files += 1;
-        counts.bytes += entry.size;
-      }
-    }
-  } catch (error) {
-    if (isEngineError(error, 'HISTORY_DAMAGED')) return undefined;
-    throw error;
-  }
-  return { ...row, ...counts };
 }

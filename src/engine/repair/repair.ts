@@ -142,7 +142,10 @@ async function propose(finding: Finding, repairing: Repairing): Promise<Proposal
     case 'record-damaged':
     case 'head-lost':
     case 'store-unopenable':
-      return byHand('restore .skillmeat/journal.db* from a backup, if there is one');
+      return byHand(
+        'build the journal anew (rebuildStore); or restore .skillmeat/journal.db* from a backup',
+        'rebuild',
+      );
     case 'directory-read-only':
     case 'owner-damaged':
     case 'recovery-pending':
@@ -152,13 +155,13 @@ async function propose(finding: Finding, repairing: Repairing): Promise<Proposal
   }
 }
 
-function byHand(message: string): Proposal {
-  return { action: 'none', message, act: undefined };
+function byHand(message: string, action: 'none' | 'rebuild' = 'none'): Proposal {
+  return { action, message, act: undefined };
 }
 
 async function carryOut(finding: Finding, proposal: Proposal): Promise<Repair> {
-  const { action, act } = proposal;
-  if (action === 'none' || act === undefined) return ended(finding, proposal, undefined);
+  const { act } = proposal;
+  if (act === undefined) return ended(finding, proposal, undefined);
   return ended(finding, proposal, await failureOf(act));
 }
 
@@ -176,12 +179,17 @@ async function failureOf(act: () => Promise<void>): Promise<string | undefined> 
 }
 
 function planned(finding: Finding, { action, message }: Proposal): Repair {
-  const outcome = action === 'none' ? 'by-hand' : 'planned';
+  const outcome = isByHand(action) ? 'by-hand' : 'planned';
   return { finding, action, message, outcome, error: null };
 }
 
 function ended(finding: Finding, { action, message }: Proposal, error: string | undefined): Repair {
-  if (action === 'none') return { finding, action, message, outcome: 'by-hand', error: null };
+  if (isByHand(action)) return { finding, action, message, outcome: 'by-hand', error: null };
   const outcome = error === undefined ? 'done' : 'failed';
   return { finding, action, message, outcome, error: error ?? null };
+}
+
+/** An open store cannot build its own journal anew. */
+function isByHand(action: Proposal['action']): boolean {
+  return action === 'none' || action === 'rebuild';
 }

@@ -18,6 +18,7 @@ export type RepairAction =
   | 'remove'
   | 'write-note'
   | 'adopt'
+  | 'rebuild'
   | 'none';
 
 /** A finding, and what is done about it. */

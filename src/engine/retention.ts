@@ -1,0 +1,104 @@
+/** Which snapshots to keep; a snapshot that any rule keeps is kept. Names as in `restic forget`. */
+export interface RetentionPolicy {
+  /** The newest ones. */
+  readonly keepLast?: number | undefined;
+  /** Those that are younger, in milliseconds. */
+  readonly keepWithinMs?: number | undefined;
+  /** The newest of each of the last days that have any, and so on. Days and weeks are those of UTC. */
+  readonly keepDaily?: number | undefined;
+  readonly keepWeekly?: number | undefined;
+  readonly keepMonthly?: number | undefined;
+  /** Of those that the rules keep, the oldest go until contents take no more than this. */
+  readonly sizeBytesMax?: number | undefined;
+}
+
+/** What is kept when nothing else is asked for. */
+export const defaultPolicy: RetentionPolicy = {
+  keepLast: 10,
+  keepWithinMs: 30 * 86_400_000,
+  keepWeekly: 8,
+  keepMonthly: 12,
+};
+
+/** A snapshot, as far as a policy looks at it. */
+export interface Retained {
+  readonly id: number;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly isPinned: boolean;
+  readonly tags: readonly string[];
+}
+
+/** What a policy says of a snapshot. */
+export interface Retention {
+  readonly id: number;
+  readonly isKept: boolean;
+  /** Why it is kept; for one that is dropped, that nothing keeps it. */
+  readonly reasons: readonly string[];
+}
+
+/**
+ * Says which snapshots are kept, and why. Pinned and tagged ones are always kept, and the newest one:
+ * nobody prunes to have nothing. Pure; without the limit of size.
+ *
+ * @param snapshots newest first.
+ */
+export function retain(
+  snapshots: readonly Retained[],
+  policy: RetentionPolicy,
+  now: number,
+): readonly Retention[] {
+  const reasons = new Map<number, string[]>(snapshots.map(({ id }) => [id, []]));
+  const keep = (id: number, reason: string): void => {
+    reasons.get(id)?.push(reason);
+  };
+  for (const [at, snapshot] of snapshots.entries()) {
+    const { id, createdAt, isPinned, tags } = snapshot;
+    if (isPinned) keep(id, 'pinned');
+    if (tags.length > 0) keep(id, `tagged ${tags.join(', ')}`);
+    if (at < (policy.keepLast ?? 0)) keep(id, `one of the last ${String(policy.keepLast)}`);
+    else if (at === 0) keep(id, 'the newest');
+    if (policy.keepWithinMs !== undefined && now - createdAt <= policy.keepWithinMs) {
+      keep(id, 'younger than asked for');
+    }
+  }
+  const calendar = [
+    ['daily', policy.keepDaily, dayOf],
+    ['weekly', policy.keepWeekly, weekOf],
+    ['monthly', policy.keepMonthly, monthOf],
+  ] as const;
+  for (const [name, count = 0, periodOf] of calendar) {
+    for (const id of newestOfEach(snapshots, count, periodOf)) keep(id, name);
+  }
+  return snapshots.map(({ id }) => {
+    const why = reasons.get(id) ?? [];
+    return { id, isKept: why.length > 0, reasons: why.length > 0 ? why : ['no rule keeps it'] };
+  });
+}
+
+function newestOfEach(
+  snapshots: readonly Retained[],
+  count: number,
+  periodOf: (date: Date) => string,
+): readonly number[] {
+  const newest = new Map<string, number>();
+  for (const { id, createdAt } of snapshots) {
+    const period = periodOf(new Date(createdAt));
+    if (!newest.has(period) && newest.size < count) newest.set(period, id);
+  }
+  return [...newest.values()];
+}
+
+function dayOf(date: Date): string {
+  return date.toISOString().slice(0, 10);
+}
+
+/** The Monday that it begins with. */
+function weekOf(date: Date): string {
+  const daysSinceMonday = (date.getUTCDay() + 6) % 7;
+  return dayOf(new Date(date.getTime() - daysSinceMonday * 86_400_000));
+}
+
+function monthOf(date: Date): string {
+  return date.toISOString().slice(0, 7);
+}

@@ -1,0 +1,154 @@
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { Store } from '../../src/engine/index.js';
+import { recordCrashes } from '../support/crash.js';
+import { faultyFileSystem, type FaultyFileSystem, names } from '../support/faults.js';
+import { expectError, listOwn, modes, useSandbox } from '../support/store.js';
+import { file, readTree } from '../support/tree.js';
+
+/* What test/crash/errors-at-every-call.test.ts found, one example each. */
+
+describe.each(modes)('native %s', (mode) => {
+  const sandbox = useSandbox(mode);
+
+  async function openFaulty(): Promise<[Store, FaultyFileSystem]> {
+    const faulty = faultyFileSystem(mode);
+    return [await sandbox.open({ fileSystem: faulty.files }), faulty];
+  }
+
+  test('a path that cannot be read while it is undone is not taken for another program’s', async () => {
+    sandbox.seed({ a: 'old a', b: 'old b' });
+    const before = sandbox.tree();
+    const [store, faulty] = await openFaulty();
+    let isFlushed = false;
+    faulty.fail('EACCES', (call) => {
+      isFlushed ||= call.method === 'barrier';
+      const isApplied = call.method === 'exchange' && names(call, 'b');
+      const isLookedAt = call.method === 'openForReading' && names(call, 'x');
+      return isFlushed && (isApplied || isLookedAt);
+    });
+    await expectError(
+      store.transact({}, async (tx) => {
+        await tx.remove('a');
+        await tx.write('a/x', 'new x');
+        await tx.write('b', 'new b');
+      }),
+      'BLOCKED',
+    );
+    faulty.heal();
+    await store.close();
+    const again = await sandbox.open();
+    expect(sandbox.tree()).toEqual(before);
+    expect(await again.show(1)).toMatchObject({ state: 'rolled-back', superseded: [] });
+  });
+
+  test('a checkpoint that failed stops the store, whoever asked for it', async () => {
+    sandbox.seed({ a: 'old' });
+    const [store, faulty] = await openFaulty();
+    await store.transact({}, (tx) => tx.write('a', 'new'));
+    writeFileSync(sandbox.at('a'), 'edited');
+    faulty.fail('EIO', ({ method }) => method === 'barrier', 1);
+    await expectError(store.adopt(), 'IO_FAILED');
+    faulty.heal();
+    await expectError(store.adopt(), 'STORE_POISONED');
+    await store.close();
+    await sandbox.open();
+  });
+
+  test('a flush of what a dead writer left that failed is not tried again', async () => {
+    sandbox.seed({ a: 'old' });
+    const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
+    const dead = await sandbox.open({ fileSystem: recorder.files });
+    recorder.start();
+    await dead.transact({}, (tx) => tx.write('a', 'new'));
+    recorder.stop();
+    const point = recorder.points.find(({ label }) => label.includes('exchange'));
+    const root = point?.root ?? '';
+    const faulty = faultyFileSystem(mode);
+    const options = { recover: 'never', adopt: true, fileSystem: faulty.files } as const;
+    const store = await sandbox.openAt(root, options);
+    faulty.fail('EIO', ({ method }) => method === 'barrier', 1);
+    await expectError(
+      store.transact({}, (tx) => tx.write('b', 'b')),
+      'IO_FAILED',
+    );
+    faulty.heal();
+    await expectError(
+      store.transact({}, (tx) => tx.write('b', 'b')),
+      'STORE_POISONED',
+    );
+    await store.close();
+    await sandbox.openAt(root);
+    expect(readTree(root)['a']).toEqual(file('new'));
+  });
+
+  test('staged contents that cannot be removed are swept by the next transaction', async () => {
+    const [store, faulty] = await openFaulty();
+    faulty.fail('EIO', ({ method }) => method === 'removeFile');
+    await expect(
+      store.transact({}, async (tx) => {
+        await tx.write('a', 'a');
+        throw new Error('not this time');
+      }),
+    ).rejects.toThrow('not this time');
+    expect(listOwn(sandbox.root, 'stage')).toHaveLength(1);
+    faulty.heal();
+    await store.transact({}, (tx) => tx.write('b', 'b'));
+    expect(listOwn(sandbox.root, 'stage')).toEqual([]);
+  });
+
+  test('a snapshot is deleted also when its objects cannot be looked at', async () => {
+    sandbox.seed({ a: 'a' });
+    const [store, faulty] = await openFaulty();
+    await store.snapshots.create({ name: 'one' });
+    faulty.fail('EIO', ({ method }) => method === 'list');
+    const { collected } = await store.snapshots.delete('one');
+    faulty.heal();
+    expect(collected).toMatchObject({ objects: 0, blocked: expect.stringContaining('EIO') });
+    expect(await store.snapshots.list()).toEqual([]);
+  });
+
+  test('a restore elsewhere whose last sync fails does not take the name', async () => {
+    sandbox.seed({ a: 'a' });
+    const [store, faulty] = await openFaulty();
+    await store.snapshots.create({ name: 'one' });
+    const to = join(sandbox.directory, 'elsewhere');
+    let barriers = 0;
+    faulty.fail('EIO', ({ method }) => {
+      barriers += method === 'barrier' ? 1 : 0;
+      return method === 'barrier' && barriers === 2;
+    });
+    await expectError(store.snapshots.restore('one', { to }), 'IO_FAILED');
+    expect(faulty.failures).toBe(1);
+    faulty.heal();
+    expect(existsSync(to)).toBe(false);
+    expect(readdirSync(sandbox.directory)).toEqual(['root']);
+    await store.snapshots.restore('one', { to });
+    expect(existsSync(join(to, 'a'))).toBe(true);
+  });
+
+  test.each(['typeOf', 'statDirectory', 'pathOf', 'bootId', 'readRecord'] as const)(
+    'a store that cannot be opened because of %s says so, and keeps nothing open',
+    async (method) => {
+      sandbox.seed({ a: 'a' });
+      await (await sandbox.open()).transact({}, (tx) => tx.write('a', 'new'));
+      const faulty = faultyFileSystem(mode);
+      faulty.fail('EIO', (call) => call.method === method);
+      // The sandbox looks for descriptors that were not closed.
+      await expectError(sandbox.open({ create: false, fileSystem: faulty.files }), 'IO_FAILED');
+      expect(sandbox.tree()['a']).toEqual(file('new'));
+    },
+  );
+
+  test('a lock file that cannot be looked at is closed again', async () => {
+    const [store, faulty] = await openFaulty();
+    faulty.fail('EIO', ({ method }) => method === 'statFile');
+    await expectError(
+      store.transact({}, (tx) => tx.write('a', 'a')),
+      'IO_FAILED',
+    );
+    faulty.heal();
+    await store.transact({}, (tx) => tx.write('a', 'a'));
+  });
+});
