@@ -18,7 +18,7 @@ const engineRows: readonly (readonly string[])[] = [
     'retention',
   ],
   ['file-system', 'descriptor'],
-  ['native', 'sqlite', 'file-system-types', 'unsynced'],
+  ['native', 'sqlite', 'file-system-types', 'mount-points', 'unsynced'],
   ['extended-attributes', 'emulated-exchange'],
   ['node-file-system', 'inspect', 'remove-tree', 'root-tree'],
   ['file-lock'],

@@ -293,6 +293,6 @@ function lostTransactions(head: number, evidence: number): EngineError {
 
 function lostWrites(found: string): EngineError {
   return new EngineError('JOURNAL_DAMAGED', found, {
-    hint: 'Nothing is written until this is resolved; your files are as they were left. Restore .skillmeat as a whole from a backup, or move it away and run: skillmeat txn init',
+    hint: 'Nothing is written until this is resolved; your files are as they were left. See: skillmeat verify, skillmeat repair; or restore .skillmeat as a whole from a backup',
   });
 }

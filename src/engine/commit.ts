@@ -8,7 +8,7 @@ import { type Journal, stagePrefix, type TransactionRow } from './journal.js';
 import { messageLengthMax } from './limits.js';
 import { Pace } from './pace.js';
 import { isBelow, quote, type RelativePath } from './path.js';
-import { buildPlan, type Plan } from './plan.js';
+import { buildPlan, type Plan, refuseMounts } from './plan.js';
 import type { Expectation } from './plan-document.js';
 import { type Change, type Receipt, toChanges, toRecord } from './receipt.js';
 import type { LookingAtRoot } from './removal-size.js';
@@ -176,6 +176,7 @@ class Attempt {
     pace.refuseStopped();
     this.#phase = 'plan';
     const plan = await buildPlan(view, { looking, tree, now });
+    refuseMounts(plan, files.mountsBelow(directory.root));
     const members = plan.units.flatMap((unit) => unit.members);
     const changes = toChanges(members);
     await requireRules(options.rules, readableView(view), changes);

@@ -134,7 +134,7 @@ const systemErrorMeanings: Readonly<Record<string, SystemErrorMeaning>> = {
   ETXTBSY: { code: 'PATH_BUSY', hint: 'Close the program that uses the path and try again.' },
   EXDEV: {
     code: 'PATH_ON_OTHER_MOUNT',
-    hint: 'The path is on another mount; make a store of its own there.',
+    hint: 'The path is on another mount, or in a lower layer of an overlay: make a store of its own there, or put a copy in its place first.',
   },
   ENAMETOOLONG: { code: 'PATH_TOO_LONG', hint: 'Use a shorter name.' },
   ELOOP: { code: 'PATH_IS_LINK', hint: 'Name the place that the link leads to, or remove it.' },

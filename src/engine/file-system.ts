@@ -121,6 +121,11 @@ export interface FileSystem {
   /** A fresh look at an open directory itself. */
   statDirectory(directory: Directory): Stat;
   readLink(place: Place): string;
+  /**
+   * Returns where something is mounted below an open directory, files too, relative to it. A bind
+   * mount has the same device as what is around it.
+   */
+  mountsBelow(directory: Directory): readonly string[];
   /** Never blocks on a FIFO and never follows a link: the caller checks what it got. */
   openForReading(place: Place): OpenFile;
   /** Returns how many bytes it read, 0 at the end. */

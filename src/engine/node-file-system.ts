@@ -27,6 +27,7 @@ import {
 import { emulateExchange, emulateMoveNew, type PlainCalls } from './emulated-exchange.js';
 import { fileSystemTypeOf } from './file-system-types.js';
 import { smallContentBytesMax } from './limits.js';
+import { mountPointsBelow } from './mount-points.js';
 import { loadNative, type Native } from './native.js';
 import { Unsynced } from './unsynced.js';
 
@@ -448,6 +449,12 @@ export class NodeFileSystem implements FileSystem {
       return { name: 'overlay (volatile)', support: 'unknown' };
     }
     return known;
+  }
+
+  mountsBelow(directory: Directory): readonly string[] {
+    if (!isLinux) return [];
+    const mountInfo = fs.readFileSync('/proc/self/mountinfo', 'utf8');
+    return mountPointsBelow(mountInfo, this.pathOf({ directory, name: '.' }));
   }
 
   freeBytes(directory: Directory): number {

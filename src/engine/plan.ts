@@ -73,6 +73,23 @@ export async function buildPlan(view: StagedView, planning: Planning): Promise<P
   return { units: orderUnits(units), ...measure(units) };
 }
 
+/**
+ * A rename would take a mount along, or find it in the way; and what is seen through it is not what
+ * is there.
+ *
+ * @throws {EngineError} `PATH_ON_OTHER_MOUNT`.
+ */
+export function refuseMounts({ units }: Plan, mounts: readonly string[]): void {
+  for (const mount of mounts) {
+    const unit = units.find(({ path }) => mount === path || mount.startsWith(`${path}/`));
+    if (unit === undefined) continue;
+    throw new EngineError('PATH_ON_OTHER_MOUNT', `something is mounted at ${quote(mount)}`, {
+      path: unit.path,
+      hint: 'Unmount it first, or leave this path out.',
+    });
+  }
+}
+
 interface Witnessed extends FoundAt {
   /** Milliseconds since 1970. */
   readonly witnessedAt: number;

@@ -146,6 +146,7 @@ export class StagedView {
       if (ifPresent) return;
       throw notFoundError(path);
     }
+    this.#refuseCollision(path);
     this.#clear(path);
     this.#set(path, absentNode);
   }
@@ -158,6 +159,8 @@ export class StagedView {
     const seen = this.#look(from);
     if (seen.kind === 'absent') throw notFoundError(from);
     if (from === to) return;
+    this.#refuseCollision(from);
+    this.#refuseCollision(to);
     if (isBelow(to, from)) {
       throw new EngineError('PLAN_CONTRADICTS', `cannot rename ${quote(from)} into itself`, {
         path: to,
@@ -172,7 +175,6 @@ export class StagedView {
       const at = path === from ? to : childOf(to, pathBelow(path, from));
       moved.push([at, await this.#takeAlong(path, member)]);
     }
-    this.#refuseCollision(to);
     this.#detach(from);
     this.#set(from, absentNode);
     this.#prepareParents(to);
@@ -182,12 +184,12 @@ export class StagedView {
 
   makeDirectory(path: RelativePath, mode: number | undefined): void {
     const seen = this.#look(path);
+    this.#refuseCollision(path);
     if (seen.kind === 'directory') return;
     if (seen.kind === 'symlink') throw linkError(path);
     if (seen.kind !== 'absent') throw existsError(path, 'Remove it first.');
     if (mode !== undefined) requireUsableMode(path, mode, 0o700);
     this.#prepareParents(path);
-    this.#refuseCollision(path);
     this.#setNewDirectory(path, mode);
   }
 
@@ -201,6 +203,7 @@ export class StagedView {
   /** As {@link setMode}, for a mode that the path has had before. */
   restoreMode(path: RelativePath, mode: number): void {
     const seen = this.#look(path);
+    this.#refuseCollision(path);
     switch (seen.kind) {
       case 'absent':
         throw notFoundError(path);
@@ -546,12 +549,13 @@ export class StagedView {
     });
   }
 
-  /** For a path that is about to be made, with what is missing of its parents. */
+  /**
+   * For a path that is about to change: the journal knows each by one spelling, that of the disk,
+   * and the disk would find it by any (I1).
+   */
   #refuseCollision(path: RelativePath): void {
     if (!this.#options.foldsNames) return;
-    for (const ancestor of ancestorsOf(path)) {
-      if (this.#look(ancestor).kind === 'absent') this.#refuseOtherSpelling(ancestor);
-    }
+    for (const ancestor of ancestorsOf(path)) this.#refuseOtherSpelling(ancestor);
     this.#refuseOtherSpelling(path);
   }
 

@@ -10,7 +10,14 @@ import {
 } from './commit.js';
 import type { DiffChange, Moment, Reading } from './diff.js';
 import { type DriftedPath, findDrift } from './drift.js';
-import { assert, EngineError, fromSystemError, fromSystemErrorOnly } from './errors.js';
+import {
+  assert,
+  EngineError,
+  fromSystemError,
+  fromSystemErrorOnly,
+  isEngineError,
+  systemCode,
+} from './errors.js';
 import { publish } from './events.js';
 import type { Capabilities, FileSystem } from './file-system.js';
 import { checksumReady, randomId } from './hash.js';
@@ -285,9 +292,26 @@ function openParts(directory: StoreDirectory, options: OpenStoreOptions): Store 
     return new Store(directory, journal, options);
   } catch (error) {
     journal?.[Symbol.dispose]();
+    const failure = explainUnopened(error, directory);
     closeStoreDirectory(directory);
-    throw error;
+    throw failure;
   }
+}
+
+/** SQLite says only that it cannot open the journal: to read it, it makes a file beside it. */
+function explainUnopened(error: unknown, { files, store, rootPath }: StoreDirectory): unknown {
+  if (!isEngineError(error, 'PERMISSION_DENIED')) return error;
+  try {
+    files.closeFile(files.openRecord({ directory: store, name: 'owner' }));
+  } catch (cause) {
+    if (systemCode(cause) !== 'EROFS') return error;
+    return new EngineError('READ_ONLY', `${rootPath} is mounted read-only: ${error.message}`, {
+      path: rootPath,
+      cause: error,
+      hint: 'Remount it for writing; or copy the directory to where you may write, and adopt the copy.',
+    });
+  }
+  return error;
 }
 
 /**

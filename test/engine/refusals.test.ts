@@ -379,6 +379,53 @@ describe.each(modes)('native %s', (mode) => {
       );
     });
 
+    test('that folds names knows a path by one spelling', async () => {
+      sandbox.seed({ 'd/f': 'f', g: 'g' });
+      const lower = (place: Place): Place => ({ ...place, name: place.name.toLowerCase() });
+      const files = watchedFileSystem(mode, ({ method, values }, real) => {
+        const [place] = values as [Place | undefined];
+        if (place === undefined || !/[DG]|SKILL/.test(place.name)) return undefined;
+        if (method === 'stat') return () => real.stat(lower(place));
+        if (method === 'openDirectory') return () => real.openDirectory(lower(place));
+        return undefined;
+      });
+      const store = await sandbox.open({ fileSystem: files });
+      for (const operation of [
+        (tx: Transaction) => tx.write('D/f', 'x'),
+        (tx: Transaction) => tx.write('D/new', 'x'),
+        (tx: Transaction) => tx.mkdir('D'),
+        (tx: Transaction) => tx.remove('D'),
+        (tx: Transaction) => tx.remove('G'),
+        (tx: Transaction) => tx.chmod('G', 0o600),
+        (tx: Transaction) => tx.rename('G', 'h'),
+        (tx: Transaction) => tx.rename('g', 'G', { replace: true }),
+      ]) {
+        await expectRefused(sandbox.root, () => store.transact({}, operation), 'PATH_COLLISION');
+      }
+    });
+
+    test('that is mounted over a file below the root is not touched', async () => {
+      sandbox.seed({ 'd/f': 'f', 'd/g': 'g' });
+      const files = watchedFileSystem(mode, ({ method }) =>
+        method === 'mountsBelow' ? () => ['other', 'd/f'] : undefined,
+      );
+      const store = await sandbox.open({ fileSystem: files });
+      for (const operation of [
+        (tx: Transaction) => tx.write('d/f', 'x'),
+        (tx: Transaction) => tx.chmod('d/f', 0o600),
+        (tx: Transaction) => tx.remove('d'),
+        (tx: Transaction) => tx.rename('d', 'e'),
+      ]) {
+        await expectRefused(
+          sandbox.root,
+          () => store.transact({}, operation),
+          'PATH_ON_OTHER_MOUNT',
+        );
+      }
+      await store.transact({}, (tx) => tx.write('d/g', 'x'));
+      expect(sandbox.tree()['d/g']).toEqual(file('x'));
+    });
+
     test('that is mounted below the root is not crossed', async () => {
       sandbox.seed({ 'd/mount/f': 'f' });
       const files = watchedFileSystem(mode, ({ method, values }) => {
@@ -606,14 +653,17 @@ describe.each(modes)('native %s', (mode) => {
         () => store.lastChanges(),
         () => store.drift(),
         () => store.adopt(),
+        () => store.verify().next(),
+        () => store.repair(),
       ];
       for (const method of methods) await expectError(method, 'STORE_CLOSED');
       const own = Object.getOwnPropertyNames(Object.getPrototypeOf(store));
       const tested = ['transact', 'apply', 'recover', 'status', 'log', 'show', 'diagnose'];
       const ofHistory = ['undo', 'redo', 'diff', 'read', 'lastChanges', 'drift', 'adopt'];
+      const ofPromises = ['verify', 'repair'];
       const rest = ['constructor', 'root', 'recoveryOnOpen', 'close', 'recoverOnOpen'];
       expect(own.toSorted(), 'a new method needs a line here').toEqual(
-        [...tested, ...ofHistory, ...rest].toSorted(),
+        [...tested, ...ofHistory, ...ofPromises, ...rest].toSorted(),
       );
     });
 

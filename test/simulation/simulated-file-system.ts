@@ -328,6 +328,10 @@ export class SimulatedFileSystem implements FileSystem {
     return Number.MAX_SAFE_INTEGER;
   }
 
+  mountsBelow(): readonly string[] {
+    return [];
+  }
+
   bootId(): string {
     return `boot ${String(this.#machine.boot)}`;
   }

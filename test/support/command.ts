@@ -52,13 +52,15 @@ export function useCommandLine(): CommandLine {
     for (const child of running) child.kill('SIGKILL');
     running.clear();
     rmSync(directory, { recursive: true, force: true });
+    rmSync(`${directory}-home`, { recursive: true, force: true });
   });
   const at = (path: string): string => join(directory, path);
   const read = (path: string): string => readFileSync(at(path), 'utf8');
   const start: CommandLine['start'] = (args, { input = '', cwd = '.', env } = {}) => {
     const child = spawn(process.execPath, [main, ...args], {
       cwd: at(cwd),
-      env: { ...plainEnvironment(), ...env },
+      // Nobody's own collections: a home that is not there.
+      env: { ...plainEnvironment(), SKILLMEAT_HOME: `${directory}-home`, ...env },
     });
     running.add(child);
     // A command that refuses its plan does not read it to the end.

@@ -1,4 +1,4 @@
-import { resolveArtifact } from '../../collection/index.js';
+import { isCollectionError, resolveArtifact } from '../../collection/index.js';
 import { readCollection } from '../collection-root.js';
 import type { Context } from '../context.js';
 import { type ExitCode, success } from '../exit-codes.js';
@@ -24,7 +24,14 @@ export async function diffArtifact(
       'Leave out TO and --path, or give the number of a transaction first.',
     );
   }
-  const reader = await readCollection(context);
+  const reader = await readCollection(context).catch((error: unknown) => {
+    // Whoever knows of no collection means a moment.
+    if (!isCollectionError(error, 'COLLECTION_NOT_FOUND')) throw error;
+    throw new UsageError(
+      `"${address}" is no moment: expected the number of a transaction, or "now"`,
+      'An artifact is compared in its collection: skillmeat -C DIR, or --collection.',
+    );
+  });
   await using fetcher = await openFetcherForCommand(context);
   const key = resolveArtifact((await reader.files()).manifest, address);
   const changes = await reader.diff(key, {

@@ -132,8 +132,9 @@ describe('a fetch that is stopped', () => {
     await expect(fetching.fetch(source, { signal: stop.signal })).rejects.toMatchObject({
       code: 'ABORTED',
     });
-    // Only when git has ended, with its helper.
+    // Only when git has ended, with its helper; and not because it stalled.
     await hungUp;
+    expect(fetching.progress.filter((line) => line.startsWith('wait'))).toEqual([]);
     expect(readdirSync(fetching.workspace.path)).toEqual(['lock']);
   });
 
@@ -231,6 +232,22 @@ test('a server cannot send git to another kind of place', async () => {
       code: expect.stringMatching(/^(?:FETCH_FAILED|SOURCE_DENIED)$/) as unknown,
     });
   }
+});
+
+test('a setting of the person cannot send git over what is not encrypted', async () => {
+  const { source, server } = await serveSkill();
+  await using fetching = await Fetching.open();
+  const settings = path.join(fetching.home, 'gitconfig');
+  const target = source.replace(/\/\/a$/, '');
+  plant(fetching.home, {
+    gitconfig: `[url "${target}"]\n\tinsteadOf = https://github.com/owner/repo.git\n`,
+  });
+  const environment = { ...gitEnvironment, GIT_CONFIG_GLOBAL: settings };
+  await expect(fetching.fetch('owner/repo/a', { environment })).rejects.toMatchObject({
+    code: 'SOURCE_DENIED',
+    message: expect.stringContaining("transport 'http' not allowed") as unknown,
+  });
+  expect(server.requests).toEqual([]);
 });
 
 describe('what git says is understood', () => {

@@ -151,6 +151,7 @@ test('what is too deep or too large is refused before it is copied', async () =>
     code: 'ARTIFACT_REFUSED',
     conflicts: [{ path: '.', why: 'it has more than 1073741824 bytes' }],
   });
+  expect(fetching.progress.filter((line) => line.startsWith('copy'))).toEqual([]);
   truncateSync(path.join(directory, 'SKILL.md'), 0);
   const deep = Array.from({ length: 65 }, () => 'd').join('/');
   mkdirSync(path.join(directory, deep), { recursive: true });

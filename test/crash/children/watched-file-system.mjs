@@ -49,6 +49,7 @@ export const lookingCalls = /** @type {const} */ ([
   'tryLock',
   'unlock',
   'pathOf',
+  'mountsBelow',
   'mustReachDisk',
 ]);
 
