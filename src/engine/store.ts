@@ -674,7 +674,7 @@ export class Store implements AsyncDisposable {
    * Returns a file as it was at a moment, from wherever its bytes still are.
    *
    * @throws {EngineError} `PATH_NOT_FOUND`, `PATH_IS_DIRECTORY`, …, `HISTORY_PRUNED`,
-   * `TRANSACTION_NOT_FOUND`.
+   * `HISTORY_DAMAGED`, `TRANSACTION_NOT_FOUND`.
    */
   async read(path: string, at: Moment = { kind: 'now' }): Promise<HistoricFile> {
     const parsed = parsePath(path);
