@@ -55,7 +55,7 @@ export interface UndoRequest extends UndoTerms {
   readonly words: UndoWords;
 }
 
-export interface UndoWords {
+interface UndoWords {
   /** As in `transaction 5 cannot be undone`. */
   readonly refusal: string;
   /** Of what lies in a directory that should go: `which the transaction did not put there`. */
