@@ -49,9 +49,11 @@ export function describeTransaction(transaction: TransactionRecord, style: Style
     `Committed: ${committedAt ?? ''}`,
     `UUID:      ${uuid ?? ''}`,
   ];
-  const { by, undoes, adopts } = annotations;
+  const { by, undoes, adopts, restores, rollsBackTo } = annotations;
   if (by !== undefined) lines.push(`By:        ${printable(by)}`);
   if (undoes !== undefined) lines.push(`Undoes:    transaction ${String(undoes)}`);
+  if (rollsBackTo !== undefined) lines.push(`Rolls back: to ${printable(String(rollsBackTo))}`);
+  if (restores !== undefined) lines.push(`Restores:  snapshot ${printable(restores)}`);
   if (adopts === true) lines.push('Adopts what other programs did');
   if (reason !== null) lines.push(style.alarming(`Reason:    ${printable(reason)}`));
   if (message !== '') lines.push('', indent(printableLines(message)));

@@ -19,7 +19,7 @@ export function describeUndo(
     id === null
       ? `Would undo transaction ${number}: ${counts}.`
       : `Undone transaction ${number} by transaction ${String(id)}: ${counts}.`;
-  const remarks = (['merged', 'overwritten', 'unchanged'] as const).flatMap((outcome) => {
+  const remarks = (['merged', 'overwritten', 'kept', 'unchanged'] as const).flatMap((outcome) => {
     const count = paths.filter((path) => path.outcome === outcome).length;
     return count === 0 ? [] : [`${counted(count, 'path')} ${outcome}`];
   });

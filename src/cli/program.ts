@@ -8,6 +8,7 @@ import { addSnapshotCommands } from './snapshot-commands.js';
 import type { ApplyFlags } from './txn/apply.js';
 import type { RecoverFlags } from './txn/recover.js';
 import type { StatusFlags } from './txn/status.js';
+import { rollbackCommands } from './rollback-commands.js';
 import { verifyCommands } from './verify-commands.js';
 import { programVersion } from './version.js';
 
@@ -44,12 +45,17 @@ export function buildProgram({ writeOut, writeErr, runCommand }: ProgramOptions)
   addGlobalOptions(txn);
   addWritingCommands(txn, runCommand);
   addReadingCommands(txn, runCommand);
-  for (const add of [...topLevelCommands, ...historyCommands, ...verifyCommands]) {
+  for (const add of [
+    ...topLevelCommands,
+    ...rollbackCommands,
+    ...historyCommands,
+    ...verifyCommands,
+  ]) {
     add(txn, runCommand);
   }
   addSnapshotCommands(txn, runCommand);
   for (const command of txn.commands) addGlobalOptions(command);
-  for (const add of [...topLevelCommands, ...verifyCommands]) {
+  for (const add of [...topLevelCommands, ...rollbackCommands, ...verifyCommands]) {
     addGlobalOptions(add(program, runCommand));
   }
   addSnapshotCommands(program, runCommand);

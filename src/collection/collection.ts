@@ -4,6 +4,8 @@ import {
   openStore,
   type OpenStoreOptions,
   type Receipt,
+  type RollbackOptions,
+  type RollbackReceipt,
   type Store,
   type Transaction,
   type TransactOptions,
@@ -37,6 +39,7 @@ import { compareTrees } from './merge/compare-trees.js';
 import { readTree } from './merge/tree.js';
 import { type CollectionRepair, repairDraft } from './repair-collection.js';
 import { resolveArtifact } from './resolve-artifact.js';
+import { rollbackRule } from './rollback-rule.js';
 import {
   applyUpdate,
   type PreparedUpdate,
@@ -436,6 +439,17 @@ export class Collection implements AsyncDisposable {
       await draft.save(makes);
     });
     return { receipt, artifacts };
+  }
+
+  /**
+   * Rolls the collection back, as `Store.rollback` does, keeping the rules C1–C5: a part of it that
+   * would tear manifest, lock and files apart is refused.
+   *
+   * @throws {EngineError} `RULE_VIOLATED`, and what `Store.rollback` throws.
+   */
+  async rollback(options: RollbackOptions): Promise<RollbackReceipt> {
+    const rules = [...(options.rules ?? []), rollbackRule(this.root)];
+    return this.store.rollback({ ...options, rules });
   }
 
   async close(): Promise<void> {

@@ -3,13 +3,14 @@ import { displacedSuffix, type Place } from './file-system.js';
 import { displacedRows } from './history.js';
 import { isSameImage } from './image.js';
 import { type FoundAt, inspectTree, type Looking, statTree } from './inspect.js';
-import type { Journal, TransactionRow } from './journal.js';
+import type { Journal, Position, TransactionRow } from './journal.js';
 import { historyBytesMax, historyTransactionsMax } from './limits.js';
 import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, RootTree } from './root-tree.js';
 import type { StoreDirectory } from './store-directory.js';
 import { slotName, toUnits, transactionOf } from './units.js';
+import type { HighWaterMark } from './writer-lock.js';
 
 /*
  * Settles what was applied, some time after it was acknowledged:
@@ -258,13 +259,40 @@ export function keepsStage(
   }
 }
 
+/**
+ * I2: `owner` is written when the journal is on disk. SQLite takes a damaged log for one that ends
+ * early, and says nothing.
+ *
+ * @throws {EngineError} `JOURNAL_DAMAGED` when the journal has less than it had, or something else.
+ */
+export function refuseLostWrites(
+  { head, writes }: HighWaterMark,
+  position: Position,
+  journal: Journal,
+): void {
+  if (head.id > position.head.id) throw lostTransactions(position.head.id, head.id);
+  const known = head.id === position.head.id ? position.head : journal.transaction(head.id);
+  if (head.id > 0 && known?.chain !== head.chain) {
+    throw lostWrites(
+      `transaction ${String(head.id)} of the journal is not the one that was applied`,
+    );
+  }
+  if (writes > position.writes) {
+    throw lostWrites(
+      `the journal was written to ${String(writes)} times, and only ${String(position.writes)} are left`,
+    );
+  }
+}
+
 /** The journal ends before a transaction that there is evidence of. */
-export function lostTransactions(head: number, evidence: number): EngineError {
-  return new EngineError(
-    'JOURNAL_DAMAGED',
+function lostTransactions(head: number, evidence: number): EngineError {
+  return lostWrites(
     `the journal ends at transaction ${String(head)}, but there are traces of transaction ${String(evidence)}`,
-    {
-      hint: 'Nothing is written until this is resolved. Restore .skillmeat/journal.db* from a backup.',
-    },
   );
+}
+
+function lostWrites(found: string): EngineError {
+  return new EngineError('JOURNAL_DAMAGED', found, {
+    hint: 'Nothing is written until this is resolved; your files are as they were left. See: skillmeat verify, skillmeat repair; or restore .skillmeat as a whole from a backup',
+  });
 }

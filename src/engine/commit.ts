@@ -33,7 +33,8 @@ import type { Session, Writer } from './writer.js';
  * 5. Flush: one barrier puts contents and record on disk. From here on recovery finishes it (I1,
  *    I2). A record that got there without its contents was flushed by nobody: see `unflushed.ts`.
  *    Plain Node syncs the contents, then the record.
- * 6. Apply: one rename per unit; each displaced file is looked at (I3).
+ * 6. Say in `owner` that the journal has it. Apply: one rename per unit; each displaced file is
+ *    looked at (I3).
  * 7. Acknowledge. The displaced files stay in the stage directory: they are the history.
  *
  * A failure before 4 removes the stage directory. One in 5 takes the record back. One in 6 undoes
@@ -246,6 +247,8 @@ class Attempt {
     writer.noteCommit(head, rows.length);
     // guard: commit-flush-with-record
     if (isOneFlush) await this.#flushRecord(head.id);
+    // guard: owner-names-flushed
+    writer.noteFlushed();
     this.#publish('committed', head.id, plan);
     await this.#apply(units, head.id, plan);
     this.#publish('applied', head.id, plan);

@@ -81,7 +81,7 @@ export async function* compareMoments(
  * Returns a file as it was at a moment.
  *
  * @throws {EngineError} `PATH_NOT_FOUND`, `PATH_IS_DIRECTORY`, `PATH_IS_LINK`, `PATH_SPECIAL`,
- * `HISTORY_PRUNED`, `TRANSACTION_NOT_FOUND`.
+ * `HISTORY_PRUNED`, `HISTORY_DAMAGED`, `TRANSACTION_NOT_FOUND`.
  */
 export async function readFileOf(
   path: RelativePath,
@@ -93,6 +93,13 @@ export async function readFileOf(
   if (image.kind !== 'file') throw notAFile(path, image);
   const bytes = await contentOf(path, image, reading);
   if (bytes !== undefined) return { image, bytes };
+  if (placesOf(image.sha256, path, reading.journal).next().done !== true) {
+    throw new EngineError(
+      'HISTORY_DAMAGED',
+      `the content that ${quote(path)} had then (sha256:${image.sha256}) is not in history, or no longer what it was`,
+      { path, hint: 'A snapshot or a backup may still have it.' },
+    );
+  }
   throw new EngineError(
     'HISTORY_PRUNED',
     `the content that ${quote(path)} had then (sha256:${image.sha256}) is no longer kept`,

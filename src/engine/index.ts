@@ -63,6 +63,7 @@ export {
   type ApplyOptions,
   type DiffRequest,
   type HistoricFile,
+  type HistoryEntry,
   type LastChange,
   type LogOptions,
   openStore,
@@ -71,6 +72,8 @@ export {
   type OpenStoreOptions,
   type PathsRequest,
   type RecoverOptions,
+  type RollbackOptions,
+  type RollbackReceipt,
   Store,
   type StoreDiagnosis,
   type StoreStatus,
@@ -91,5 +94,6 @@ export {
   type Verified,
 } from './verify/finding.js';
 export type { VerifyOptions } from './verify/verify.js';
+export type { TransactionKind } from './transaction-kind.js';
 export type { UndonePath } from './undo.js';
 export type { ModeOption, PathEntry, PathStat, ReadableView, Transaction } from './transaction.js';

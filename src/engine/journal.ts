@@ -85,6 +85,8 @@ export interface Head {
 export interface Position {
   readonly head: Head;
   readonly epoch: number;
+  /** How often the journal was written to, ever: what it must not fall behind again. */
+  readonly writes: number;
   /** Whether a transaction is blocked or damaged. */
   readonly isTroubled: boolean;
 }
@@ -108,6 +110,7 @@ export class Journal implements Disposable {
   readonly #database: SqliteDatabase;
   readonly #path: string;
   readonly #statements: Statements;
+  #writes = 0;
   readonly snapshots: SnapshotTable;
 
   private constructor(database: SqliteDatabase, path: string) {
@@ -143,7 +146,7 @@ export class Journal implements Disposable {
       database.exec('BEGIN IMMEDIATE');
       createSchema(database);
       const insert = database.prepare('INSERT INTO meta (key, value) VALUES (?, ?)');
-      for (const [key, value] of Object.entries(meta)) insert.run(key, value);
+      for (const [key, value] of Object.entries({ ...meta, writes: 0 })) insert.run(key, value);
       database.exec('COMMIT');
       // I10: closing would do this too, but tell nobody that it failed; and the file is going to be
       // renamed without its log.
@@ -272,8 +275,15 @@ export class Journal implements Disposable {
         row.id === null || row.chain === null
           ? { id: 0, chain: emptyChain }
           : { id: row.id, chain: toHex(row.chain) as ChainHash };
-      return { head, epoch: row.epoch, isTroubled: row.isTroubled === 1 };
+      this.#writes = row.writes;
+      const { epoch, writes } = row;
+      return { head, epoch, writes, isTroubled: row.isTroubled === 1 };
     });
+  }
+
+  /** As {@link Position.writes}, when this journal was last asked for it or wrote. */
+  get writes(): number {
+    return this.#writes;
   }
 
   /** Takes the next epoch, so that a writer who lost its lock file unawares cannot go on (I4). */
@@ -313,8 +323,10 @@ export class Journal implements Disposable {
   #commit(transaction: NewTransaction, rows: readonly ChangeRow[], terms: CommitTerms): Head {
     const id = terms.head.id + 1;
     let chain: ChainHash;
+    let writes: number;
     try {
       this.#database.exec('BEGIN IMMEDIATE');
+      writes = this.#countWrite();
       // guard: commit-epoch
       this.#advanceEpoch(terms.epoch);
       chain = this.#insert(id, transaction, rows, terms.head.chain);
@@ -339,6 +351,7 @@ export class Journal implements Disposable {
         },
       );
     }
+    this.#writes = writes;
     return { id, chain };
   }
 
@@ -536,6 +549,13 @@ export class Journal implements Disposable {
     });
   }
 
+  /** A damaged log loses its newest writes without a word from SQLite: who can count, sees it. */
+  #countWrite(): number {
+    const row = this.#statements.countWrite.get();
+    assert(row !== undefined, 'counting returns the count');
+    return row.value;
+  }
+
   #rollBack(): void {
     if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
   }
@@ -551,8 +571,10 @@ export class Journal implements Disposable {
   #writing(write: () => void): void {
     try {
       this.#database.exec('BEGIN IMMEDIATE');
+      const writes = this.#countWrite();
       write();
       this.#database.exec('COMMIT');
+      this.#writes = writes;
     } catch (error) {
       this.#rollBack();
       throw writeFailure(error, this.#path);
@@ -795,9 +817,16 @@ interface Statements {
   readonly meta: Statement<[string], { value: MetaValue }>;
   readonly setMeta: Statement<[string, MetaValue]>;
   readonly bumpEpoch: Statement<[number]>;
+  readonly countWrite: Statement<[], { value: number }>;
   readonly position: Statement<
     [],
-    { epoch: number; id: number | null; chain: Buffer | null; isTroubled: 0 | 1 }
+    {
+      epoch: number;
+      writes: number;
+      id: number | null;
+      chain: Buffer | null;
+      isTroubled: 0 | 1;
+    }
   >;
   readonly insertTransaction: Statement;
   readonly insertChange: Statement;
@@ -829,8 +858,13 @@ function prepareStatements(database: SqliteDatabase): Statements {
     bumpEpoch: database.prepare(
       "UPDATE meta SET value = value + 1 WHERE key = 'epoch' AND value = ?",
     ),
+    countWrite: database.prepare(
+      `INSERT INTO meta (key, value) VALUES ('writes', 1)
+       ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`,
+    ),
     position: database.prepare(
       `SELECT meta.value AS epoch, newest.id, newest.chain,
+         coalesce((SELECT value FROM meta WHERE key = 'writes'), 0) AS writes,
          EXISTS (SELECT 1 FROM journal_transaction WHERE trouble IS NOT NULL) AS isTroubled FROM meta
        LEFT JOIN (SELECT id, chain FROM journal_transaction ORDER BY id DESC LIMIT 1) AS newest
        WHERE meta.key = 'epoch'`,

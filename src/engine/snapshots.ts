@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type Collected, collectObjects } from './collect-objects.js';
-import type { CommitOptions } from './commit.js';
+import type { Collect, CommitOptions } from './commit.js';
 import { type CompressionLevel, compressionLevelDefault } from './compression.js';
 import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
@@ -39,7 +39,6 @@ import {
   takeSnapshot,
   type TakingSnapshot,
 } from './take-snapshot.js';
-import type { TransactionCalls } from './transaction.js';
 
 interface Waiting {
   readonly signal?: AbortSignal;
@@ -110,7 +109,7 @@ export interface SnapshotHost {
   readonly commit: (
     options: Waiting & { readonly message: string; readonly dryRun: boolean },
     expectations: CommitOptions['expectations'],
-    collect: (tx: TransactionCalls) => Promise<void>,
+    collect: Collect,
   ) => Promise<Receipt>;
 }
 
@@ -278,7 +277,8 @@ export class Snapshots {
     selection: PathSelection,
     options: RestoreOptions,
   ): Promise<Restored> {
-    const { message = `Restore snapshot ${row.name ?? String(row.id)}`, dryRun = false } = options;
+    const name = row.name ?? String(row.id);
+    const { message = `Restore snapshot ${name}`, dryRun = false } = options;
     const notRestored: NotRestored[] = [];
     using objects = this.#openObjects();
     const receipt = await this.#explaining('restore', () =>
@@ -295,6 +295,7 @@ export class Snapshots {
           selection,
         });
         notRestored.push(...plan.notRestored, ...(await carryOut(plan.steps, tx, objects)));
+        return { annotations: { restores: name } };
       }),
     );
     const snapshot = toSnapshot(row);

@@ -365,7 +365,7 @@ function requirePlainJournal(files: FileSystem, store: Directory): void {
 
 /** No journal beside traces of committed transactions: somebody removed it. */
 function refuseLostJournal(files: FileSystem, store: Directory, rootPath: string): void {
-  const head = readOwner(files, store)?.head.id ?? 0;
+  const head = readOwner(files, store)?.mark.head.id ?? 0;
   if (head === 0) return;
   throw new EngineError(
     'JOURNAL_DAMAGED',

@@ -16,11 +16,13 @@ import {
   fromSystemError,
   fromSystemErrorOnly,
   isEngineError,
+  type PathConflict,
   systemCode,
 } from './errors.js';
 import { publish } from './events.js';
 import type { Capabilities, FileSystem } from './file-system.js';
 import { checksumReady, randomId } from './hash.js';
+import type { HistoryReading } from './history.js';
 import type { FileImage, Image } from './image.js';
 import { Journal, notFound, type TransactionRow } from './journal.js';
 import { readKnownPaths } from './known-path.js';
@@ -56,7 +58,8 @@ import {
   type StoreDirectory,
 } from './store-directory.js';
 import type { Transaction } from './transaction.js';
-import type { UndonePath } from './undo.js';
+import type { Passage, TransactionKind } from './transaction-kind.js';
+import type { Undone, UndonePath, UndoRequest } from './undo.js';
 import type { Rebuilt } from './repair/rebuild.js';
 import type { Repair, RepairOptions } from './repair/repairing.js';
 import type { Finding, Verified } from './verify/finding.js';
@@ -152,6 +155,34 @@ export interface UndoReceipt extends Receipt {
   readonly paths: readonly UndonePath[];
 }
 
+/** What to roll back to, and how. */
+export interface RollbackOptions extends TransactOptions {
+  readonly to: {
+    /** Number of a transaction: as it was after that one. 0 is before the first. */
+    readonly transaction: number;
+  };
+  /** Only these paths and what is below them. Default: all that transactions have changed since. */
+  readonly paths?: readonly string[];
+  /**
+   * Keep what other programs changed since the newest transaction: merge it, line by line, with
+   * what was there then. Otherwise it gives way, and stays in history. Default: false.
+   */
+  readonly keepLocal?: boolean;
+  /**
+   * Overwrite also what cannot be merged or was never in a transaction, and remove as much as it
+   * takes. Default: false.
+   */
+  readonly force?: boolean;
+}
+
+/** The answer to `rollback`. */
+export interface RollbackReceipt extends Receipt {
+  /** What became of each path that transactions have changed since. */
+  readonly paths: readonly UndonePath[];
+  /** What is in the way. Only a dry run tells it: then nothing else is planned. */
+  readonly conflicts: readonly PathConflict[];
+}
+
 export interface RecoverOptions {
   /** Number of a blocked or damaged transaction to finish, whatever may be lost of it. */
   readonly redo?: number;
@@ -203,6 +234,11 @@ export interface LogOptions {
   readonly limit?: number;
   /** Only transactions with a smaller number. */
   readonly before?: number;
+}
+
+/** A transaction, and what it was for. */
+export interface HistoryEntry extends TransactionSummary, Passage {
+  readonly kind: TransactionKind;
 }
 
 /** A file as it was at some moment. */
@@ -527,6 +563,33 @@ export class Store implements AsyncDisposable {
   }
 
   /**
+   * Brings all that transactions have changed since back to what it was after one of them, as a
+   * transaction of its own. What no transaction has touched since stays as it is.
+   *
+   * @throws {EngineError} `UNDO_CONFLICT` (`conflicts` names each path and why; a dry run returns
+   * them instead), `TRANSACTION_NOT_FOUND`, `PATH_NOT_FOUND`, `HISTORY_PRUNED`, `HISTORY_DAMAGED`,
+   * `REMOVAL_TOO_LARGE`, and what {@link transact} throws.
+   */
+  async rollback(options: RollbackOptions): Promise<RollbackReceipt> {
+    const { requestRollback } = await import('./rollback.js');
+    const { keepLocal = false, force = false, dryRun = false, message, to } = options;
+    if (!Number.isSafeInteger(to.transaction) || to.transaction < 0) {
+      throw new TypeError('to.transaction must be the number of a transaction, or 0');
+    }
+    const terms = {
+      to: to.transaction,
+      paths: options.paths?.map(parsePath),
+      keepsLocal: keepLocal,
+      forces: force,
+      isDryRun: dryRun,
+      message,
+    };
+    return this.#undoRequested(options, ({ looking }) =>
+      requestRollback(this.#journal, terms, looking.pace),
+    );
+  }
+
+  /**
    * Finishes or undoes what is unsettled, also what was blocked before, and tells what it found.
    *
    * @throws {EngineError} `TRANSACTION_NOT_FOUND`, `STORE_LOCKED`, `JOURNAL_DAMAGED`.
@@ -565,13 +628,20 @@ export class Store implements AsyncDisposable {
 
   /** Returns transactions, newest first. */
   async log(options: LogOptions = {}): Promise<readonly TransactionSummary[]> {
-    this.#refuseClosed();
-    const { limit = 100, before = Number.MAX_SAFE_INTEGER, path } = options;
-    const rows =
-      path === undefined
-        ? this.#journal.log(limit, before)
-        : this.#journal.logOf(parsePath(path), limit, before);
-    return rows.map(toSummary);
+    return this.#log(options).map(toSummary);
+  }
+
+  /** As {@link log}, with what each transaction was for: a change, an undo, a rollback, …. */
+  async history(options: LogOptions = {}): Promise<readonly HistoryEntry[]> {
+    const { lookUpIn, toUndoneOrNot } = await import('./undo-choice.js');
+    const { passageOf, transactionKind } = await import('./transaction-kind.js');
+    const rows = this.#log(options);
+    const lookUp = lookUpIn(this.#journal);
+    return rows.map((row) => {
+      const summary = toSummary(row);
+      const kind = transactionKind(toUndoneOrNot(row), lookUp);
+      return { ...summary, kind, ...passageOf(row.id, summary.annotations) };
+    });
   }
 
   /** Returns one transaction with its changes. @throws {EngineError} `TRANSACTION_NOT_FOUND`. */
@@ -604,7 +674,7 @@ export class Store implements AsyncDisposable {
    * Returns a file as it was at a moment, from wherever its bytes still are.
    *
    * @throws {EngineError} `PATH_NOT_FOUND`, `PATH_IS_DIRECTORY`, …, `HISTORY_PRUNED`,
-   * `TRANSACTION_NOT_FOUND`.
+   * `HISTORY_DAMAGED`, `TRANSACTION_NOT_FOUND`.
    */
   async read(path: string, at: Moment = { kind: 'now' }): Promise<HistoricFile> {
     const parsed = parsePath(path);
@@ -753,6 +823,17 @@ export class Store implements AsyncDisposable {
     });
   }
 
+  #log({
+    limit = 100,
+    before = Number.MAX_SAFE_INTEGER,
+    path,
+  }: LogOptions): readonly TransactionRow[] {
+    this.#refuseClosed();
+    return path === undefined
+      ? this.#journal.log(limit, before)
+      : this.#journal.logOf(parsePath(path), limit, before);
+  }
+
   #headId(): number {
     this.#refuseClosed();
     return this.#journal.head().id;
@@ -812,21 +893,33 @@ export class Store implements AsyncDisposable {
     options: UndoOptions,
     choose: (journal: Journal, id: number | undefined) => TransactionRow,
   ): Promise<UndoReceipt> {
-    const { collectUndo, stageUndo } = await import('./undo.js');
-    const { merge = false, force = false } = options;
+    const { requestUndo } = await import('./undo-transaction.js');
+    const { merge = false, force = false, message } = options;
     const paths = options.paths?.map(parsePath);
-    const journal = this.#journal;
-    let undone: Pick<UndoReceipt, 'undone' | 'paths'> | undefined;
-    const receipt = await this.#commit(options, new Map(), async (tx) => {
-      const transaction = choose(journal, options.transaction);
-      const request = { transaction, paths, merges: merge, forces: force };
-      const outcomes = await tx.act((view, reading) =>
-        stageUndo(request, view, { journal, reading }),
-      );
-      undone = { undone: transaction.id, paths: outcomes };
-      const { message, ...collected } = collectUndo(request, outcomes);
-      return { ...collected, message: options.message ?? message };
+    let undone = 0;
+    const receipt = await this.#undoRequested(options, async () => {
+      const transaction = choose(this.#journal, options.transaction);
+      undone = transaction.id;
+      const terms = { paths, message, merges: merge, forces: force };
+      return requestUndo(this.#journal, transaction, terms);
     });
+    return { transaction: receipt.transaction, undone, paths: receipt.paths };
+  }
+
+  async #undoRequested(
+    options: TransactOptions,
+    request: (reading: HistoryReading) => Promise<UndoRequest>,
+  ): Promise<Receipt & Undone> {
+    const { collectUndo, stageUndo } = await import('./undo.js');
+    const journal = this.#journal;
+    let undone: Undone | undefined;
+    const receipt = await this.#commit(options, new Map(), (tx) =>
+      tx.act(async (view, reading) => {
+        const requested = await request(reading);
+        undone = await stageUndo(requested, view, { journal, reading });
+        return collectUndo(requested, undone);
+      }),
+    );
     assert(undone !== undefined, 'a receipt comes after the operations');
     return { ...receipt, ...undone };
   }

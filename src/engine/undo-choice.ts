@@ -1,7 +1,14 @@
 import { parseAnnotations } from './annotations.js';
 import { EngineError } from './errors.js';
 import { type Journal, notFound, type TransactionRow } from './journal.js';
-import { kindOf, nextToRedo, nextToUndo, type UndoneOrNot, undoOf } from './undo-order.js';
+import {
+  kindOf,
+  type LookUp,
+  nextToRedo,
+  nextToUndo,
+  type UndoneOrNot,
+  undoOf,
+} from './undo-order.js';
 
 /** Rows of the log that are read at a time. */
 const pageRows = 64;
@@ -79,14 +86,15 @@ function* newestFirst(journal: Journal): Generator<UndoneOrNot, void> {
   }
 }
 
-function lookUpIn(journal: Journal): (id: number) => UndoneOrNot | undefined {
+/** Returns what looks transactions up by their number. */
+export function lookUpIn(journal: Journal): LookUp {
   return (id) => {
     const row = journal.transaction(id);
     return row === undefined ? undefined : toUndoneOrNot(row);
   };
 }
 
-function toUndoneOrNot({ id, state, trouble, annotations }: TransactionRow): UndoneOrNot {
+export function toUndoneOrNot({ id, state, trouble, annotations }: TransactionRow): UndoneOrNot {
   return {
     id,
     isDone: trouble === undefined && (state === 'committed' || state === 'settled'),

@@ -7,11 +7,11 @@ import {
   isSameImage,
 } from './image.js';
 
-/** One path of a transaction that is being undone. */
+/** One path that is being undone. */
 export interface UndoneState {
-  /** What the transaction left. */
+  /** What the transaction, or the newest of several, left. */
   readonly witness: Image;
-  /** What was there before it. */
+  /** What was there before it, or before the first of several. */
   readonly target: Image;
   /** What is there now. */
   readonly found: FoundImage;
@@ -67,6 +67,7 @@ function reach(
 /** Mode and content each by themselves: whoever alone changed it wins. */
 function merge(state: UndoneState): UndoDecision {
   const { witness: base, target: theirs, found: ours } = state;
+  if (isSameImage(base, theirs)) return { do: 'nothing' };
   if (base.kind === 'directory' && theirs.kind === 'directory' && ours.kind === 'directory') {
     const mode = mergeMode(base.mode, ours.mode, theirs.mode);
     return mode === undefined ? conflict(state) : reach({ ...theirs, mode }, ours, 'merged');

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { EngineError, systemCode } from './errors.js';
 import type { Directory, FileSystem, OpenFile, Place } from './file-system.js';
+import { checksumOf } from './hash.js';
 import { lockPollMsMax } from './limits.js';
 import { openDatabase, type SqliteDatabase } from './sqlite.js';
 import { utcText } from './utc-text.js';
@@ -13,9 +14,10 @@ import { utcText } from './utc-text.js';
  *    on the very bytes that SQLite locks for `BEGIN EXCLUSIVE`. Without the native part SQLite
  *    itself takes it there, so that both kinds of process exclude each other. The kernel releases
  *    it when the holder dies; nothing is ever judged by age.
- * 3. The file `owner` says for people who holds it. It is also the high-water mark: a holder that
- *    lets go in order leaves `released` and the newest transaction in it. A record that is missing,
- *    from another boot, or without `released` means that the holder died: recover.
+ * 3. The file `owner` says for people who holds it. It is also the high-water mark: it names each
+ *    transaction before it is applied, and how often the journal had been written to. A holder that
+ *    lets go in order leaves `released` in it. A record that is missing, damaged, from another boot,
+ *    or without `released` means that the holder died: recover.
  */
 
 const lockName = 'lock';
@@ -35,8 +37,15 @@ export interface OwnerRecord extends Holder {
   /** ISO 8601. */
   readonly since: string;
   readonly isReleased: boolean;
-  /** The newest transaction when the record was written. */
+  readonly mark: HighWaterMark;
+}
+
+/** How far the journal had got, and all of it on disk, when an owner record was written. */
+export interface HighWaterMark {
+  /** The newest transaction. */
   readonly head: { readonly id: number; readonly chain: string };
+  /** How often the journal had been written to. */
+  readonly writes: number;
 }
 
 export interface WriterLockOptions {
@@ -104,14 +113,14 @@ export class WriterLock implements Disposable {
     }
   }
 
-  /** Says in `owner` who holds the lock now; `head` is the newest transaction. */
-  recordHeld(bootId: string, head: OwnerRecord['head']): void {
-    this.#writeOwner(bootId, head, false);
+  /** Says in `owner` who holds the lock now, and what the journal must never lose again. */
+  recordHeld(bootId: string, mark: HighWaterMark): void {
+    this.#writeOwner(bootId, mark, false);
   }
 
-  /** Says in `owner` that everything up to `head` was applied, so that nobody need recover. */
-  recordReleased(bootId: string, head: OwnerRecord['head']): void {
-    this.#writeOwner(bootId, head, true);
+  /** As {@link recordHeld}, and that everything was applied, so that nobody need recover. */
+  recordReleased(bootId: string, mark: HighWaterMark): void {
+    this.#writeOwner(bootId, mark, true);
   }
 
   release(): void {
@@ -239,11 +248,12 @@ export class WriterLock implements Disposable {
     return parseOwner(this.#options.files.readRecord(this.#ownerRecord()));
   }
 
-  #writeOwner(bootId: string, head: OwnerRecord['head'], isReleased: boolean): void {
+  #writeOwner(bootId: string, mark: HighWaterMark, isReleased: boolean): void {
     const { files, holder, now } = this.#options;
     const since = utcText(now());
-    const record: OwnerRecord = { ...holder, bootId, since, isReleased, head };
-    files.writeRecord(this.#ownerRecord(), JSON.stringify(record));
+    const { pid, host, command } = holder;
+    const record = { pid, host, command, bootId, since, isReleased, mark };
+    files.writeRecord(this.#ownerRecord(), formatOwner(record));
   }
 
   #ownerRecord(): OpenFile {
@@ -287,6 +297,11 @@ export function readOwnerText(files: FileSystem, directory: Directory): string |
   }
 }
 
+/** The text of an owner record, its checksum last. */
+export function formatOwner(record: OwnerRecord): string {
+  return JSON.stringify({ ...record, checksum: checksumText(record) });
+}
+
 function parseOwner(text: string): OwnerRecord | undefined {
   let value: unknown;
   try {
@@ -298,18 +313,28 @@ function parseOwner(text: string): OwnerRecord | undefined {
   return isOwner(value) ? value : undefined;
 }
 
+/** I10: a record with a flipped bit could vouch for what nobody applied, or accuse the journal. */
 function isOwner(value: unknown): value is OwnerRecord {
   if (typeof value !== 'object' || value === null) return false;
-  const { pid, host, command, bootId, since, isReleased, head } = value as Partial<OwnerRecord>;
+  const { checksum, ...record } = value as OwnerRecord & { readonly checksum?: unknown };
+  if (checksum !== checksumText(record)) return false;
+  const { pid, host, command, bootId, since, isReleased, mark } = record as Partial<OwnerRecord>;
   return (
-    [host, command, bootId, since].every((text) => typeof text === 'string') &&
+    [host, command, bootId, since].every((part) => typeof part === 'string') &&
     typeof pid === 'number' &&
     typeof isReleased === 'boolean' &&
-    typeof head === 'object' &&
-    head !== null &&
-    typeof head.id === 'number' &&
-    typeof head.chain === 'string'
+    typeof mark === 'object' &&
+    mark !== null &&
+    typeof mark.writes === 'number' &&
+    typeof mark.head === 'object' &&
+    mark.head !== null &&
+    typeof mark.head.id === 'number' &&
+    typeof mark.head.chain === 'string'
   );
+}
+
+function checksumText(record: object): string {
+  return BigInt.asUintN(64, checksumOf(JSON.stringify(record))).toString(16);
 }
 
 // --- the queue of this process -----------------------------------------------------------------

@@ -2,7 +2,7 @@ import {
   checkpoint,
   coverByBarrier,
   coverStagedByBarrier,
-  lostTransactions,
+  refuseLostWrites,
   refuseLostTransactions,
   setAsideForeign,
   sweepStage,
@@ -14,6 +14,7 @@ import {
   fromSystemError,
   fromSystemErrorOnly,
   isEngineError,
+  systemCode,
 } from './errors.js';
 import { publish } from './events.js';
 import {
@@ -123,10 +124,10 @@ export class Writer {
       this.#refusePoisoned();
       this.#isInOrder = false;
       const position = journal.position();
-      const isOrderly = this.#isOrderly(owner, position.head);
+      const isOrderly = this.#isOrderly(owner, position);
       const { report, position: found } = await this.#begin(isOrderly ? position : undefined, {
         isRetry: options.isRetry === true,
-        flushedThrough: owner?.head.id ?? 0,
+        flushedThrough: owner?.mark.head.id ?? 0,
       });
       const result = await work(this.#session(found), report);
       await this.#settleIfDue();
@@ -186,7 +187,7 @@ export class Writer {
       const found = position === undefined || leftBehind.isRetry ? journal.position() : position;
       this.#head = found.head;
       this.#epoch = found.epoch;
-      lock.recordHeld(bootId, found.head);
+      lock.recordHeld(bootId, { head: found.head, writes: found.writes });
       return { report, position: found };
     } catch (error) {
       throw fromSystemErrorOnly(error, 'recover', directory.rootPath);
@@ -205,7 +206,7 @@ export class Writer {
       if (head !== undefined && journal.epoch() === this.#epoch) {
         // guard: release-lock-in-place
         lock.requireInPlace();
-        lock.recordReleased(bootId, head);
+        lock.recordReleased(bootId, { head, writes: journal.writes });
       }
     } catch {
       // The work is done or failed by itself; without this record the next one recovers.
@@ -219,8 +220,9 @@ export class Writer {
     const { directory, journal } = this.#options;
     // A first transaction may have died, and the power have taken what `owner` said of it.
     const hasStaged = (): boolean => directory.files.list(directory.stage).length > 0;
-    const isEmpty = owner === undefined && journal.head().id === 0 && !hasStaged();
-    return (isEmpty || this.#isOrderly(owner, journal.head())) && journal.troubled().length === 0;
+    const position = journal.position();
+    const isEmpty = owner === undefined && position.head.id === 0 && !hasStaged();
+    return (isEmpty || this.#isOrderly(owner, position)) && journal.troubled().length === 0;
   }
 
   /** Counts a commit of this process towards the next checkpoint. */
@@ -229,6 +231,22 @@ export class Writer {
     this.#unsettledTransactions += 1;
     this.#unsettledChanges += changes;
     this.#epoch += 1;
+  }
+
+  /**
+   * I2: says in `owner`, before anything is applied, that the newest transaction is on disk. A
+   * journal that lost it afterwards is then found out, and not taken for one that never had it.
+   */
+  noteFlushed(): void {
+    const { bootId, journal, lock } = this.#options;
+    const head = this.#head;
+    assert(head !== undefined, 'a writer at work knows the newest transaction');
+    try {
+      lock.recordHeld(bootId, { head, writes: journal.writes });
+    } catch (error) {
+      // The transaction is committed all the same; only the evidence of it is missing.
+      if (systemCode(error) === undefined) throw error;
+    }
   }
 
   /** Something could not be removed from the stage directory: the next holder of the lock sweeps. */
@@ -253,6 +271,8 @@ export class Writer {
     // I4: a writer that lost its lock may find the work of the next one here, and must not undo it.
     journal.update([{ id, state: 'undoing', reason }], this.#epoch);
     this.#epoch += 1;
+    // guard: owner-names-undoing
+    this.noteFlushed();
     const row = journal.transaction(id);
     assert(row !== undefined, 'the transaction was just committed');
     const { unresolved } = await this.#finish([row]);
@@ -319,12 +339,11 @@ export class Writer {
     lock.requireInPlace();
   }
 
-  #isOrderly(owner: OwnerRecord | undefined, head: Head): boolean {
+  #isOrderly(owner: OwnerRecord | undefined, position: Position): boolean {
     if (owner === undefined) return false;
-    // I2: the record is written after the commit; a journal that ends earlier has lost some.
     // guard: owner-ahead-of-journal
-    if (owner.head.id > head.id) throw lostTransactions(head.id, owner.head.id);
-    const isSame = owner.head.id === head.id && owner.head.chain === head.chain;
+    refuseLostWrites(owner.mark, position, this.#options.journal);
+    const isSame = owner.mark.head.id === position.head.id;
     // guard: owner-released [owner.isReleased becomes true]
     // guard: owner-same-boot [owner.bootId === this.#options.bootId becomes true]
     // guard: owner-same-head [isSame becomes true]

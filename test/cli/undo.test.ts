@@ -142,7 +142,7 @@ describe('undo and redo', () => {
     [['undo', '1', '2'], 'too many arguments'],
     [['undo', '--path'], 'argument missing'],
     [['redo', '-1'], "'-1' is invalid"],
-    [['diff', 'yesterday'], 'or "now"'],
+    [['txn', 'diff', 'yesterday'], 'or "now"'],
     [['diff', '--names', '--patch'], 'cannot be used with'],
     [['txn', 'cat'], "missing required argument 'PATH'"],
     [['txn', 'cat', 'a', '--at', '-3'], 'or "now"'],

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { faultyFileSystem, names } from '../support/faults.js';
-import { expectError, modes, readOwnerFile, useSandbox } from '../support/store.js';
+import { changeOwner, expectError, modes, readOwnerFile, useSandbox } from '../support/store.js';
 
 const channels = [
   'skillmeat:transaction',
@@ -94,10 +94,8 @@ describe.each(modes)('native %s', (mode) => {
     await store.transact({}, (tx) => tx.write('a', 'a'));
     await store.close();
     writeFileSync(sandbox.at('a'), 'foreign');
-    const owner = sandbox.at('.skillmeat/owner');
     expect(readOwnerFile(sandbox.root)?.isReleased).toBe(true);
-    const text = readFileSync(owner, 'utf8');
-    writeFileSync(owner, text.replace('"isReleased":true', '"isReleased":false'));
+    changeOwner(sandbox.root, { isReleased: false });
     const events = await eventsOf(() => sandbox.open());
     expect(events.filter(([name]) => name === 'skillmeat:recovery')).toEqual([
       [

@@ -20,6 +20,7 @@ import { recordCrashes } from '../support/crash.js';
 import { plantSource } from '../support/sources.js';
 import {
   changeJournal,
+  changeOwner,
   dumpJournal,
   expectError,
   expectRefused,
@@ -449,8 +450,7 @@ describe.each(modes)('native %s', (mode) => {
       const staged = stage.findLast((name) => name.startsWith('2-')) ?? '';
       writeFileSync(join(root, '.skillmeat/stage', staged), 'torn!');
       // It had been acknowledged: only the renames were lost with the power.
-      const acknowledged = { ...readOwnerFile(sandbox.root), bootId: 'another' };
-      writeFileSync(join(root, '.skillmeat/owner'), JSON.stringify(acknowledged));
+      changeOwner(sandbox.root, { bootId: 'another' }, root);
       return root;
     }
 

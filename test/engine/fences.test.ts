@@ -9,7 +9,14 @@ import {
   names,
   watchedFileSystem,
 } from '../support/faults.js';
-import { changeJournal, expectError, modes, readOwnerFile, useSandbox } from '../support/store.js';
+import {
+  changeJournal,
+  changeOwner,
+  expectError,
+  modes,
+  readOwnerFile,
+  useSandbox,
+} from '../support/store.js';
 import { file } from '../support/tree.js';
 
 /*
@@ -251,14 +258,15 @@ describe.each(modes)('native %s', (mode) => {
     await first.transact({}, (tx) => tx.write('a', 'new a'));
     await first.close();
     const owner = readOwnerFile(sandbox.root);
+    if (owner === undefined) throw new Error('there is a record');
+    const { writes, head } = owner.mark;
     const lies = [
       { isReleased: false },
       { bootId: 'another' },
-      { head: { id: 0, chain: owner?.head.chain } },
-      { head: { id: 1, chain: 'another' } },
+      { mark: { writes, head: { id: 0, chain: head.chain } } },
     ];
     for (const lie of lies) {
-      writeFileSync(sandbox.at('.skillmeat/owner'), JSON.stringify({ ...owner, ...lie }));
+      changeOwner(sandbox.root, lie);
       const before = epoch();
       const store = await sandbox.open();
       await store.close();
@@ -267,5 +275,10 @@ describe.each(modes)('native %s', (mode) => {
     const before = epoch();
     await (await sandbox.open()).close();
     expect(epoch()).toBe(before);
+    // Of the same number and another content: that is no older journal, it is another one.
+    changeOwner(sandbox.root, { mark: { writes, head: { id: 1, chain: 'another' } } });
+    await expectError(sandbox.open(), 'JOURNAL_DAMAGED', { message: /is not the one/ });
+    expect(epoch()).toBe(before);
+    sandbox.breaksStore();
   });
 });

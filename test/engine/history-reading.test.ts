@@ -58,7 +58,7 @@ describe.each(modes)('native %s', (mode) => {
       if (!name.startsWith('1-')) continue;
       writeFileSync(join(sandbox.root, '.skillmeat/stage', name), 'XX\n');
     }
-    await expectError(store.read('d/a', after(0)), 'HISTORY_PRUNED');
+    await expectError(store.read('d/a', after(0)), 'HISTORY_DAMAGED', { path: 'd/a' });
     expect(await read(store, 'd/a', after(1))).toBe('a1\n');
   });
 

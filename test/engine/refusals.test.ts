@@ -26,6 +26,7 @@ import { watchedFileSystem } from '../support/faults.js';
 import { mkfifoSync, plantSource } from '../support/sources.js';
 import {
   changeJournal,
+  changeOwner,
   expectError,
   expectRefused,
   modes,
@@ -896,7 +897,7 @@ describe.each(modes)('native %s', (mode) => {
         sandbox.root,
         'DELETE FROM journal_change WHERE transaction_id = 3; DELETE FROM journal_transaction WHERE id = 3',
       );
-      expect(readOwnerFile(sandbox.root)?.head.id).toBe(3);
+      expect(readOwnerFile(sandbox.root)?.mark.head.id).toBe(3);
       sandbox.breaksStore();
       await expectError(openStore(sandbox.root, { native: mode }), 'JOURNAL_DAMAGED', {
         message: /ends at transaction 2.*transaction 3/,
@@ -922,13 +923,7 @@ describe.each(modes)('native %s', (mode) => {
       );
       writeFileSync(sandbox.at('victim'), 'precious');
       // The last holder died: everything unsettled is looked at again.
-      writeFileSync(
-        sandbox.at('.skillmeat/owner'),
-        readFileSync(sandbox.at('.skillmeat/owner'), 'utf8').replace(
-          '"isReleased":true',
-          '"isReleased":false',
-        ),
-      );
+      changeOwner(sandbox.root, { isReleased: false });
       sandbox.breaksStore();
       await expectError(openStore(sandbox.root, { native: mode }), 'JOURNAL_DAMAGED', {
         message: /transaction 2/,

@@ -33,6 +33,12 @@ async function change(tx: Transaction): Promise<void> {
   await tx.write('made/one', '1');
 }
 
+const acts = {
+  undo: (store: Store) => store.undo(),
+  redo: (store: Store) => store.redo(),
+  rollback: (store: Store) => store.rollback({ to: { transaction: 0 } }),
+};
+
 /** Runs `act` recorded, and returns every place where it could have been killed. */
 async function killedWhile(
   sandbox: Sandbox,
@@ -56,16 +62,19 @@ async function killedWhile(
 describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
 
-  test.each(['undo', 'redo'] as const)(
+  test.each(['undo', 'redo', 'rollback'] as const)(
     'a kill at any step of %s leaves before or after, from where it goes on',
     async (kind) => {
       sandbox.seed(seed);
       const first = await sandbox.open();
       await first.transact({}, change);
       if (kind === 'redo') await first.undo();
+      if (kind === 'rollback') {
+        await first.transact({}, (tx) => tx.rename('made', 'tree/made'));
+      }
       const head = (await first.status()).head;
       await first.close();
-      const { before, after, points } = await killedWhile(sandbox, (store) => store[kind]());
+      const { before, after, points } = await killedWhile(sandbox, (store) => acts[kind](store));
       expect(after).not.toEqual(before);
 
       const outcomes = new Set<boolean>();
@@ -79,7 +88,7 @@ describe.each(modes)('native %s', (mode) => {
         if (JSON.stringify(found) !== JSON.stringify(expected)) violations.push(label);
         // Whichever it is, the other one is a step away.
         const back = kind === 'undo' ? 'redo' : 'undo';
-        await store[isCommitted ? back : kind]();
+        await acts[isCommitted ? back : kind](store);
         const other = isCommitted ? before : after;
         const isThere = JSON.stringify(readTree(root)) === JSON.stringify(other);
         if (!isThere) violations.push(`${label}, then on`);

@@ -116,7 +116,7 @@ describe.each(modes)('recovered with native %s', (mode) => {
   }
 
   /** A root as it is when the transaction's record is written and nothing is renamed yet. */
-  async function killedInFlush(): Promise<string> {
+  async function killedInFlush({ isNamed = false } = {}): Promise<string> {
     sandbox.seed({ a: 'old a', 'tree/x': 'old x', gone: 'gone', mode: 'mode', shared: '' });
     sandbox.seed({ '../source/x': 'the new x', '../source/n/m': 'the new m' });
     // Only the native part writes a record before its contents are flushed; either may recover it.
@@ -127,8 +127,11 @@ describe.each(modes)('recovered with native %s', (mode) => {
     await store.transact({}, change);
     recorder.stop();
     await store.close();
-    const point = recorder.points.find(({ label }) => /(?:exchange|moveNew)\([^:]*$/.test(label));
-    return point?.root ?? '';
+    const { points } = recorder;
+    const rename = points.findIndex(({ label }) => /(?:exchange|moveNew)\([^:]*$/.test(label));
+    // From when `owner` names it, everybody may know that the flush is over.
+    const named = points.slice(0, rename).findLastIndex(({ label }) => /writeRecord/.test(label));
+    return points[isNamed ? rename : named]?.root ?? '';
   }
 
   async function openRecovered(root: string): Promise<Store> {
@@ -163,6 +166,18 @@ describe.each(modes)('recovered with native %s', (mode) => {
       await store.close();
       requireHealthy(root);
     }
+  });
+
+  test('a content that is missing after owner named its transaction is damage', async () => {
+    const root = await killedInFlush({ isNamed: true });
+    const stage = join(root, '.skillmeat/stage');
+    for (const name of readdirSync(stage)) {
+      if (name.startsWith('2-')) rmSync(join(stage, name), { recursive: true });
+    }
+    const untouched = readTree(root);
+    const store = await openRecovered(root);
+    expect((await store.show(2)).state).toBe('damaged');
+    expect(readTree(root)).toEqual(untouched);
   });
 
   test('the rename of an earlier transaction is repeated although the newest is taken back', async () => {

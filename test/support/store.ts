@@ -24,6 +24,7 @@ import {
 } from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
+import { formatOwner, type OwnerRecord } from '../../src/engine/writer-lock.js';
 import { expectedChanges, readTree, type Tree } from './tree.js';
 
 /** Everything that touches the disk is tested with the native part and without. */
@@ -187,13 +188,17 @@ export function requireHealthy(root: string): void {
   expect(owner === undefined || owner.isReleased, 'the lock was released in order').toBe(true);
 }
 
-export function readOwnerFile(
-  root: string,
-): { isReleased: boolean; pid: number; head: { id: number; chain: string } } | undefined {
+export function readOwnerFile(root: string): OwnerRecord | undefined {
   const path = join(root, '.skillmeat/owner');
   if (!existsSync(path)) return undefined;
   const text = readFileSync(path, 'utf8');
-  return text === '' ? undefined : (JSON.parse(text) as ReturnType<typeof readOwnerFile>);
+  return text === '' ? undefined : (JSON.parse(text) as OwnerRecord);
+}
+
+/** Makes the owner record of a store, of `at` if that is not where it is now, say something else. */
+export function changeOwner(root: string, changes: Partial<OwnerRecord>, at = root): void {
+  const { checksum: _, ...record } = readOwnerFile(root) as OwnerRecord & { checksum: string };
+  writeFileSync(join(at, '.skillmeat/owner'), formatOwner({ ...record, ...changes }));
 }
 
 /** Runs `statement` in the journal through a connection of its own. */
@@ -206,7 +211,7 @@ export function changeJournal(root: string, statement: string): void {
   }
 }
 
-/** Everything that the journal says, but for the epoch: taking the lock over may advance it. */
+/** Everything that the journal says, but for what counts writes: taking the lock over may be one. */
 export function dumpJournal(root: string): unknown {
   const database = openDatabase(join(root, '.skillmeat/journal.db'), { readonly: true });
   try {
@@ -214,7 +219,7 @@ export function dumpJournal(root: string): unknown {
       database
         .prepare<[], { key?: string }>(`SELECT * FROM ${table}`)
         .all()
-        .filter(({ key }) => key !== 'epoch'),
+        .filter(({ key }) => key !== 'epoch' && key !== 'writes'),
     );
   } finally {
     database.close();

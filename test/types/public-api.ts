@@ -50,6 +50,8 @@ export async function useEverything(): Promise<void> {
   receipt.transaction = null;
   const undo = await store.undo({ transaction: 1, paths: ['a'], merge: true, force: false });
   undo.paths.every(({ outcome }) => outcome === 'restored') satisfies boolean;
+  const rollback = await store.rollback({ to: { transaction: 0 }, keepLocal: true, dryRun: true });
+  rollback.conflicts.every(({ why }) => why !== '') satisfies boolean;
   (await store.redo()).transaction?.annotations satisfies Annotations | undefined;
   // @ts-expect-error a moment has a kind
   await store.diff({ from: 1 });

@@ -72,8 +72,8 @@ export async function rebuild(rebuilding: Rebuilding): Promise<Rebuilt> {
   await files.barrier(root, Number.POSITIVE_INFINITY);
   files.moveNew(at(rebuiltName), at('journal.db'));
   using journal = Journal.open(files.pathOf(at('journal.db')));
-  const head = journal.head();
-  rebuilding.lock.recordHeld(rebuilding.bootId, head);
+  const { head, writes } = journal.position();
+  rebuilding.lock.recordHeld(rebuilding.bootId, { head, writes });
   await files.barrier(root, Number.POSITIVE_INFINITY);
   const snapshots = journal.snapshots.list().length;
   return { ...kept, transactions: head.id, traces: Math.max(traces, head.id), snapshots, setAside };
@@ -148,7 +148,7 @@ function metaOf(
 function newestTrace({ files, store, stage }: StoreDirectory): number {
   const owner: OwnerRecord | undefined = readOwner(files, store);
   const staged = files.list(stage).map(({ name }) => (transactionOf(name)?.id ?? 1) - 1);
-  return Math.max(0, owner?.head.id ?? 0, ...staged);
+  return Math.max(0, owner?.mark.head.id ?? 0, ...staged);
 }
 
 /** @returns how much was set aside. */

@@ -48,17 +48,20 @@ export const verifyRecords: Part = async function* (verifying, wants) {
 /** A truncated chain is a good chain: what lies beside the journal tells that there was more. */
 function* verifyHead({ journal, directory }: Parameters<Part>[0]): Generator<Suspicion, void> {
   const { files, store, stage } = directory;
-  const head = journal.head();
-  const owner = readOwner(files, store);
+  const mark = readOwner(files, store)?.mark;
+  const { head, writes } = journal.position();
   const staged = files.list(stage).map(({ name }) => transactionOf(name)?.id ?? 0);
   const rows = journal.lastChangedTransaction();
-  const evidence = Math.max(owner?.head.id ?? 0, rows, ...staged.map((id) => id - 1));
+  const evidence = Math.max(mark?.head.id ?? 0, rows, ...staged.map((id) => id - 1));
   const details = { transaction: evidence, place: 'journal.db' };
   if (evidence > head.id) {
     const message = `the journal ends at transaction ${String(head.id)}, but there are traces of transaction ${String(evidence)}`;
     yield { unit: 'head', finding: toFinding('head-lost', message, details) };
-  } else if (owner?.head.id === head.id && owner.head.chain !== head.chain) {
+  } else if (mark?.head.id === head.id && mark.head.chain !== head.chain) {
     const message = `transaction ${String(head.id)} is not the one that the owner record names`;
+    yield { unit: 'head', finding: toFinding('head-lost', message, details) };
+  } else if ((mark?.writes ?? 0) > writes) {
+    const message = `the journal was written to ${String(mark?.writes)} times, and only ${String(writes)} are left`;
     yield { unit: 'head', finding: toFinding('head-lost', message, details) };
   }
 }

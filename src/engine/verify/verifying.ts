@@ -45,7 +45,8 @@ export function isAtRest({ journal, directory, bootId }: Verifying): boolean {
 
 function isReleasedAt(owner: OwnerRecord | undefined, head: Head, bootId: string): boolean {
   if (owner === undefined) return head.id === 0;
-  const { isReleased, bootId: boot, head: known } = owner;
+  const { isReleased, bootId: boot, mark } = owner;
+  const known = mark.head;
   return isReleased && boot === bootId && known.id === head.id && known.chain === head.chain;
 }
 

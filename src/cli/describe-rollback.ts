@@ -1,0 +1,58 @@
+import type { RollbackReceipt, UndonePath } from '../engine/index.js';
+import { describeCounts, listChanges } from './describe-change.js';
+import { listedMax } from './describe-receipt.js';
+import { counted, printable } from './printable.js';
+import type { Style } from './style.js';
+
+const remarks: Readonly<Record<UndonePath['outcome'], string | undefined>> = {
+  restored: undefined,
+  merged: 'merged with what was changed since',
+  overwritten: 'changed by other programs give way (undo brings them back)',
+  kept: 'kept as they are',
+  unchanged: 'are already as they were then',
+  conflict: 'in conflict',
+};
+
+/** What `rollback` tells people. */
+export function describeRollback(
+  { transaction, paths, conflicts }: RollbackReceipt,
+  {
+    to,
+    isDryRun,
+    isQuiet,
+    style,
+  }: {
+    readonly to: number;
+    readonly isDryRun: boolean;
+    readonly isQuiet: boolean;
+    readonly style: Style;
+  },
+): string {
+  const counts = transaction === null ? '' : describeCounts(transaction.changes);
+  const result =
+    conflicts.length > 0
+      ? style.alarming(`Would be refused: ${counted(conflicts.length, 'path')} in conflict.`)
+      : transaction === null
+        ? `Nothing to change: what was changed since transaction ${String(to)} is as it was then.`
+        : isDryRun
+          ? `Would roll back to transaction ${String(to)}: ${counts}.`
+          : `Rolled back to transaction ${String(to)} by transaction ${String(transaction.id)}: ${counts}.`;
+  if (isQuiet) return style.strong(result);
+  const shown = conflicts
+    .slice(0, listedMax)
+    .map(({ path, why }) => `C ${printable(path)}  ${printable(why)}`);
+  return [
+    style.strong(result),
+    ...shown,
+    ...listChanges(transaction?.changes ?? [], listedMax),
+    ...describeOutcomes(paths),
+  ].join('\n');
+}
+
+function describeOutcomes(paths: readonly UndonePath[]): readonly string[] {
+  return (Object.keys(remarks) as UndonePath['outcome'][]).flatMap((outcome) => {
+    const count = paths.filter((path) => path.outcome === outcome).length;
+    const remark = remarks[outcome];
+    return count === 0 || remark === undefined ? [] : [`${counted(count, 'path')} ${remark}`];
+  });
+}

@@ -1,0 +1,65 @@
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
+import { parsePositive } from './global-options.js';
+import type { AddCommand } from './history-commands.js';
+import type { RunCommand } from './program.js';
+import type { HistoryFlags } from './txn/history.js';
+import type { RollbackFlags } from './txn/rollback.js';
+
+/** Commands that are there with and without `txn` before them. */
+export const rollbackCommands: readonly AddCommand[] = [addRollback, addHistory];
+
+function addRollback(parent: Command, runCommand: RunCommand): Command {
+  return parent
+    .command('rollback')
+    .addArgument(
+      new Argument(
+        '<TO>',
+        'number of a transaction: as it was after that one (0: before the first)',
+      ).argParser(parseTransaction),
+    )
+    .description('bring back what all later transactions changed, by a transaction of its own')
+    .addOption(
+      new Option(
+        '--only <path>',
+        'only this path and what is below it; may be given again',
+      ).argParser(collect),
+    )
+    .option('--keep-local', 'keep what other programs changed, merged line by line')
+    .option('--analyze', 'print what would change, be kept or conflict; write nothing')
+    .option('-n, --dry-run', 'the same as --analyze')
+    .option('-m, --message <text>', 'why, for the log')
+    .option('--force', 'overwrite also what cannot be merged, remove as much as it takes')
+    .action(async (to: number, flags: RollbackFlags, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/rollback.js')).rollback(context, to, flags),
+      ),
+    );
+}
+
+function collect(path: string, paths: readonly string[] = []): readonly string[] {
+  return [...paths, path];
+}
+
+function addHistory(parent: Command, runCommand: RunCommand): Command {
+  return parent
+    .command('history')
+    .argument('[PATH]', 'only what changed this path or something below it')
+    .description('list what was done, newest first: undos and rollbacks as such, who and why')
+    .addOption(
+      new Option('-n, --limit <count>', 'how many at most').default(20).argParser(parsePositive),
+    )
+    .addOption(
+      new Option('--before <id>', 'only transactions before this one').argParser(parsePositive),
+    )
+    .action(async (path: string | undefined, flags: HistoryFlags, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/history.js')).history(context, path, flags),
+      ),
+    );
+}
+
+function parseTransaction(text: string): number {
+  const id = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(id)) return id;
+  throw new InvalidArgumentError('Expected the number of a transaction: skillmeat history');
+}

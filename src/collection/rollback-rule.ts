@@ -1,0 +1,43 @@
+import type { Rule } from '../engine/index.js';
+import type { ArtifactKey } from './artifact.js';
+import { type CollectionFiles, readFiles } from './collection-files.js';
+import { commitRule } from './commit-rule.js';
+import { isCollectionError } from './errors.js';
+import { LiveView } from './live-view.js';
+import { lockName } from './lock-file.js';
+import { manifestName } from './manifest.js';
+
+/**
+ * C1–C5 as a rule of a transaction that knows nothing of artifacts, such as a rollback: it may not
+ * tear manifest, lock and files apart. What is no collection, or is none any more, breaks no rule.
+ */
+export function rollbackRule(root: string): Rule {
+  return async (view, changes) => {
+    const before = new LiveView(root);
+    const isCollection = (await view.stat(manifestName)) !== undefined;
+    if (!isCollection) {
+      const was = (await before.stat(manifestName)) !== undefined;
+      if (!was || (await view.stat(lockName)) === undefined) return [];
+    }
+    const filesBefore = await readableFiles(before, root);
+    const mayDiffer = new Set<ArtifactKey>();
+    if (filesBefore === undefined && isCollection) {
+      // Nobody can tell any more which artifacts had been edited by hand.
+      for (const key of (await readableFiles(view, root))?.manifest.keys ?? []) mayDiffer.add(key);
+    }
+    const rule = commitRule(() => ({ root, before, filesBefore, keys: undefined, mayDiffer }));
+    return rule(view, changes);
+  };
+}
+
+async function readableFiles(
+  view: Parameters<typeof readFiles>[0],
+  root: string,
+): Promise<CollectionFiles | undefined> {
+  try {
+    return await readFiles(view, root);
+  } catch (error) {
+    if (isCollectionError(error, 'TOML_INVALID', 'COLLECTION_NOT_FOUND')) return undefined;
+    throw error;
+  }
+}

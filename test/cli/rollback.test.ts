@@ -1,0 +1,94 @@
+import { hostname, userInfo } from 'node:os';
+import { describe, expect, test } from 'vitest';
+import { json, planOf, useCommandLine, writing } from '../support/command.js';
+
+const cli = useCommandLine();
+const by = `${userInfo().username}@${hostname()}`;
+
+async function apply(content: string): Promise<void> {
+  const input = planOf(writing('a.md', content));
+  const outcome = await cli.run(['txn', 'apply', '-m', `write ${content.trim()}`], { input });
+  expect(outcome).toMatchObject({ exitCode: 0 });
+}
+
+describe('rollback and history', () => {
+  test('say what they do, before and after', async () => {
+    cli.write('other', 'other');
+    await cli.run(['txn', 'init']);
+    for (const content of ['one\n', 'two\n', 'three\n']) await apply(content);
+    expect(await cli.run(['rollback', '1', '--analyze'])).toMatchObject({
+      exitCode: 0,
+      stdout: 'Would roll back to transaction 1: 1 changed (1 replaced).\nM a.md\n',
+    });
+    expect(cli.read('a.md')).toBe('three\n');
+    expect(await cli.run(['txn', 'rollback', '1', '-m', 'two was wrong'])).toMatchObject({
+      exitCode: 0,
+      stdout: 'Rolled back to transaction 1 by transaction 4: 1 changed (1 replaced).\nM a.md\n',
+      stderr: '',
+    });
+    expect(cli.read('a.md')).toBe('one\n');
+    await cli.run(['undo']);
+    expect(cli.read('a.md')).toBe('three\n');
+    const { stdout } = await cli.run(['history', '-n', '3']);
+    const lines = stdout.split('\n');
+    expect(lines[0]).toMatch(/^5 {2}\S+ {2}undo of 4 {7}1 change {2}by /);
+    expect(lines[1]).toBe('   undo 4: two was wrong');
+    expect(lines[2]).toMatch(/^4 {2}\S+ {2}rollback 3 → 1 {2}1 change {2}by /);
+    expect(lines[3]).toBe('   two was wrong');
+    expect(lines.at(-2)).toBe('Older ones: skillmeat history --before 3');
+  });
+
+  test('have every key in --json', async () => {
+    cli.write('other', 'other');
+    await cli.run(['txn', 'init']);
+    await apply('one\n');
+    await apply('two\n');
+    const done = json(await cli.run(['rollback', '0', '--only', 'a.md', '--json']));
+    expect(done).toEqual({
+      transaction: expect.objectContaining({
+        id: 3,
+        annotations: { rollsBackTo: 0, paths: ['a.md'], by },
+      }) as object,
+      to: 0,
+      paths: [{ path: 'a.md', outcome: 'restored' }],
+      conflicts: [],
+    });
+    const { history } = json(await cli.run(['history', '--json'])) as { history: object[] };
+    expect(history[0]).toEqual({
+      id: 3,
+      uuid: expect.any(String) as string,
+      state: 'committed',
+      message: 'roll back to 0',
+      committedAt: expect.any(String) as string,
+      changeCount: 1,
+      reason: null,
+      annotations: { rollsBackTo: 0, paths: ['a.md'], by },
+      kind: 'rollback',
+      from: 2,
+      to: 0,
+    });
+    expect(history[1]).toMatchObject({ id: 2, kind: 'change', from: null, to: null });
+  });
+
+  test('name what was edited by hand: 3 when asked, 5 when done', async () => {
+    cli.write('other', 'other');
+    await cli.run(['txn', 'init']);
+    await apply('one\n');
+    await apply('two\n');
+    cli.write('a.md', 'by hand\n');
+    const analysis = await cli.run(['rollback', '1', '--keep-local', '--analyze']);
+    expect(analysis.exitCode).toBe(3);
+    expect(analysis.stdout).toMatch(
+      /^Would be refused: 1 path in conflict\.\nC a\.md {2}it cannot/,
+    );
+    expect(await cli.run(['rollback', '1', '--keep-local'])).toMatchObject({
+      exitCode: 5,
+      stderr: expect.stringContaining('[UNDO_CONFLICT]') as string,
+    });
+    expect(cli.read('a.md')).toBe('by hand\n');
+    const { stdout } = await cli.run(['rollback', '1']);
+    expect(stdout).toContain('1 path changed by other programs give way');
+    expect(cli.read('a.md')).toBe('one\n');
+    expect((await cli.run(['rollback', 'yesterday'])).exitCode).toBe(2);
+  });
+});
