@@ -13,14 +13,25 @@ export interface CollectionFiles {
 /** How often the two files are read again because somebody changes them. */
 const readsMax = 20;
 
-/** @throws {CollectionError} `COLLECTION_NOT_FOUND`, `TOML_INVALID`. */
-export async function readFiles(view: ReadableView, root: string): Promise<CollectionFiles> {
-  const manifest = await view.read(manifestName);
-  if (manifest === undefined) throw notFound(root);
-  const lock = await view.read(lockName);
+/**
+ * Reads both files. Taking a large one apart is what a change of it costs, so one whose text is that
+ * of `known` is not taken apart again.
+ *
+ * @throws {CollectionError} `COLLECTION_NOT_FOUND`, `TOML_INVALID`.
+ */
+export async function readFiles(
+  view: ReadableView,
+  root: string,
+  known?: CollectionFiles,
+): Promise<CollectionFiles> {
+  const manifestBytes = await view.read(manifestName);
+  if (manifestBytes === undefined) throw notFound(root);
+  const lockBytes = await view.read(lockName);
+  const manifest = decodeToml(manifestBytes, manifestName);
+  const lock = lockBytes === undefined ? '' : decodeToml(lockBytes, lockName);
   return {
-    manifest: new Manifest(decodeToml(manifest, manifestName)),
-    lock: new LockFile(lock === undefined ? '' : decodeToml(lock, lockName)),
+    manifest: known?.manifest.text === manifest ? known.manifest : new Manifest(manifest),
+    lock: known?.lock.text === lock ? known.lock : new LockFile(lock),
   };
 }
 

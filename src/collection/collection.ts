@@ -365,14 +365,14 @@ export class Collection implements AsyncDisposable {
     const files = await this.reader.files();
     const prepared: PreparedUpdate[] = [];
     for (const update of updates) {
-      const { state } = await this.reader.artifactStatus(update.key);
-      const needsBase = strategy === 'merge' && state === 'modified';
+      const needsBase =
+        strategy === 'merge' && (await this.reader.artifactStatus(update.key)).state === 'modified';
       const base = needsBase ? await fetchBase(files, update.key, fetcher) : undefined;
       prepared.push({ ...update, base });
     }
     const message = `update ${updates.map(({ artifact }) => artifact.name).join(', ')}`;
     let updated: readonly UpdatedArtifact[] = [];
-    const change = await this.#change({ message, ...options }, {}, async (draft) => {
+    const change = await this.#change({ message, ...options }, { known: files }, async (draft) => {
       const done: UpdatedArtifact[] = [];
       for (const update of prepared) {
         done.push(await applyUpdate(draft, update, { choice: { strategy, onConflict }, fetcher }));
@@ -413,7 +413,11 @@ export class Collection implements AsyncDisposable {
 
   async #change(
     options: ChangeOptions,
-    { isNew = false, name }: { readonly isNew?: boolean; readonly name?: string },
+    {
+      isNew = false,
+      name,
+      known,
+    }: { readonly isNew?: boolean; readonly name?: string; readonly known?: CollectionFiles },
     callback: (draft: Draft) => Promise<readonly ArtifactKey[]> | readonly ArtifactKey[],
   ): Promise<CollectionChange> {
     const time = timeText(this.#now());
@@ -425,6 +429,8 @@ export class Collection implements AsyncDisposable {
         root: this.root,
         before: new LiveView(this.root),
         filesBefore,
+        filesMeant:
+          draft === undefined ? undefined : { manifest: draft.manifest, lock: draft.lock },
         keys: draft?.keys,
         mayDiffer: draft?.mayDiffer ?? new Set(),
       })),
@@ -433,7 +439,7 @@ export class Collection implements AsyncDisposable {
       const isThere = (await tx.stat(manifestName)) !== undefined;
       if (isNew && isThere) throw collectionExists(this.root);
       const makes = name !== undefined && !isThere;
-      filesBefore = makes ? undefined : await readFiles(tx, this.root);
+      filesBefore = makes ? undefined : await readFiles(tx, this.root, known);
       draft = new Draft(tx, filesBefore ?? (await emptyFiles(tx, name ?? '', time)), time);
       artifacts = await callback(draft);
       await draft.save(makes);

@@ -12,6 +12,8 @@ export interface Committing {
   readonly before: ReadableView;
   /** What the transaction found; `undefined` when it makes the collection. */
   readonly filesBefore: CollectionFiles | undefined;
+  /** What the transaction means to write; what it does write is read all the same. */
+  readonly filesMeant: CollectionFiles | undefined;
   /** Artifacts that the transaction means to touch; `undefined` when nobody knows. */
   readonly keys: ReadonlySet<ArtifactKey> | undefined;
   /** Artifacts that may differ from their lock afterwards: somebody decided so. */
@@ -25,10 +27,10 @@ export interface Committing {
  */
 export function commitRule(committing: () => Committing): Rule {
   return async (view, changes) => {
-    const { root, before, filesBefore, keys, mayDiffer } = committing();
+    const { root, before, filesBefore, filesMeant, keys, mayDiffer } = committing();
     let files;
     try {
-      files = await readFiles(view, root);
+      files = await readFiles(view, root, filesMeant);
     } catch (error) {
       if (!isCollectionError(error, 'TOML_INVALID', 'COLLECTION_NOT_FOUND')) throw error;
       return [{ rule: 'C1', message: error.message, path: manifestName }];
