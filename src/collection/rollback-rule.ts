@@ -25,7 +25,14 @@ export function rollbackRule(root: string): Rule {
       // Nobody can tell any more which artifacts had been edited by hand.
       for (const key of (await readableFiles(view, root))?.manifest.keys ?? []) mayDiffer.add(key);
     }
-    const rule = commitRule(() => ({ root, before, filesBefore, keys: undefined, mayDiffer }));
+    const rule = commitRule(() => ({
+      root,
+      before,
+      filesBefore,
+      filesMeant: undefined,
+      keys: undefined,
+      mayDiffer,
+    }));
     return rule(view, changes);
   };
 }
