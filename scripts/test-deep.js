@@ -16,11 +16,14 @@ process.env['SKILLMEAT_LOCK_DEEDS'] ??= '400';
 process.env['SKILLMEAT_POWER_CUTS'] ??= '4000';
 process.env['SKILLMEAT_SNAPSHOT_CUTS'] ??= '2000';
 process.env['SKILLMEAT_SNAPSHOT_RUNS'] ??= '3000';
+process.env['SKILLMEAT_READER_UPDATES'] ??= '1000';
+process.env['SKILLMEAT_COLLECTION_KILLS'] ??= '100';
 const suites = [
   runVitest('vitest.config.ts', [
     'test/property',
     'test/crash',
     'test/engine/snapshots-model',
+    'test/collection/readers',
     'test/collection/sources',
   ]),
 ];

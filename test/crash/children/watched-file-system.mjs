@@ -60,7 +60,7 @@ const mutating = new Set(mutatingCalls);
  * Puts `around` each call that changes something.
  *
  * @param {FileSystem} files
- * @param {(name: string, call: () => unknown) => unknown} around
+ * @param {(name: string, call: () => unknown, values: readonly unknown[]) => unknown} around
  * @returns {FileSystem}
  */
 export function watchFileSystem(files, around) {
@@ -71,7 +71,8 @@ export function watchFileSystem(files, around) {
       /** @type {(...values: unknown[]) => unknown} */
       const method = value.bind(target);
       if (!mutating.has(key)) return method;
-      return (/** @type {unknown[]} */ ...values) => around(String(key), () => method(...values));
+      return (/** @type {unknown[]} */ ...values) =>
+        around(String(key), () => method(...values), values);
     },
   });
 }
