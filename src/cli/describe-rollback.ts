@@ -1,4 +1,4 @@
-import type { RollbackReceipt, UndonePath } from '../engine/index.js';
+import type { RollbackOptions, RollbackReceipt, UndonePath } from '../engine/index.js';
 import { describeCounts, listChanges } from './describe-change.js';
 import { listedMax } from './describe-receipt.js';
 import { counted, printable } from './printable.js';
@@ -22,21 +22,25 @@ export function describeRollback(
     isQuiet,
     style,
   }: {
-    readonly to: number;
+    readonly to: RollbackOptions['to'];
     readonly isDryRun: boolean;
     readonly isQuiet: boolean;
     readonly style: Style;
   },
 ): string {
+  const target =
+    'snapshot' in to
+      ? `snapshot ${printable(String(to.snapshot))}`
+      : `transaction ${String(to.transaction)}`;
   const counts = transaction === null ? '' : describeCounts(transaction.changes);
   const result =
     conflicts.length > 0
       ? style.alarming(`Would be refused: ${counted(conflicts.length, 'path')} in conflict.`)
       : transaction === null
-        ? `Nothing to change: what was changed since transaction ${String(to)} is as it was then.`
+        ? `Nothing to change: it is as it was at ${target}.`
         : isDryRun
-          ? `Would roll back to transaction ${String(to)}: ${counts}.`
-          : `Rolled back to transaction ${String(to)} by transaction ${String(transaction.id)}: ${counts}.`;
+          ? `Would roll back to ${target}: ${counts}.`
+          : `Rolled back to ${target} by transaction ${String(transaction.id)}: ${counts}.`;
   if (isQuiet) return style.strong(result);
   const shown = conflicts
     .slice(0, listedMax)

@@ -3,7 +3,7 @@ import { parsePositive } from './global-options.js';
 import type { AddCommand } from './history-commands.js';
 import type { RunCommand } from './program.js';
 import type { HistoryFlags } from './txn/history.js';
-import type { RollbackFlags } from './txn/rollback.js';
+import type { RollbackFlags, RollbackTarget } from './txn/rollback.js';
 
 /** Commands that are there with and without `txn` before them. */
 export const rollbackCommands: readonly AddCommand[] = [addRollback, addHistory];
@@ -14,8 +14,8 @@ function addRollback(parent: Command, runCommand: RunCommand): Command {
     .addArgument(
       new Argument(
         '<TO>',
-        'number of a transaction: as it was after that one (0: before the first)',
-      ).argParser(parseTransaction),
+        'number of a transaction: as it was after that one (0: before the first); or a snapshot',
+      ).argParser(parseTarget),
     )
     .description('bring back what all later transactions changed, by a transaction of its own')
     .addOption(
@@ -29,7 +29,7 @@ function addRollback(parent: Command, runCommand: RunCommand): Command {
     .option('-n, --dry-run', 'the same as --analyze')
     .option('-m, --message <text>', 'why, for the log')
     .option('--force', 'overwrite also what cannot be merged, remove as much as it takes')
-    .action(async (to: number, flags: RollbackFlags, command: Command) =>
+    .action(async (to: RollbackTarget, flags: RollbackFlags, command: Command) =>
       runCommand(command, async (context) =>
         (await import('./txn/rollback.js')).rollback(context, to, flags),
       ),
@@ -58,8 +58,13 @@ function addHistory(parent: Command, runCommand: RunCommand): Command {
     );
 }
 
-function parseTransaction(text: string): number {
-  const id = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(id)) return id;
-  throw new InvalidArgumentError('Expected the number of a transaction: skillmeat history');
+/** Parses `5`, the number of a transaction, or `before-update` or `snapshot:5`, a snapshot. */
+function parseTarget(text: string): RollbackTarget {
+  if (/^\d+$/.test(text)) {
+    const transaction = Number(text);
+    if (Number.isSafeInteger(transaction)) return { transaction };
+  }
+  const snapshot = text.replace(/^snapshot:/, '');
+  if (snapshot !== '' && !text.startsWith('-')) return { snapshot };
+  throw new InvalidArgumentError('Expected the number of a transaction, or a snapshot.');
 }

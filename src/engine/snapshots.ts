@@ -13,7 +13,9 @@ import { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
 import { planPruning, type PruningPlan } from './prune-snapshots.js';
+import type { RelativePath } from './path.js';
 import type { Receipt } from './receipt.js';
+import { refuseLargeRemoval } from './removal-size.js';
 import { defaultPolicy, type RetentionPolicy } from './retention.js';
 import { restoreElsewhere } from './restore-elsewhere.js';
 import { carryOut } from './restore-in-place.js';
@@ -30,7 +32,9 @@ import {
 } from './snapshot-record.js';
 import type { SnapshotRow } from './snapshot-table.js';
 import { findEntry, listingReader, type ReadListing, walkListing } from './snapshot-tree.js';
+import type { Rule } from './rules.js';
 import type { StoreDirectory } from './store-directory.js';
+import type { Transaction } from './transaction.js';
 import {
   lookForSnapshot,
   readIgnoreFile,
@@ -70,6 +74,18 @@ export interface RestoreOptions extends Waiting {
   readonly dryRun?: boolean;
 }
 
+/** @internal How to roll back to a snapshot. */
+export interface SnapshotRollback extends Waiting {
+  readonly paths: readonly string[] | undefined;
+  /** Paths to leave alone: what other programs changed. */
+  readonly kept: ReadonlySet<string>;
+  /** Remove as much as it takes. */
+  readonly forces: boolean;
+  readonly message: string | undefined;
+  readonly dryRun: boolean;
+  readonly rules: readonly Rule[];
+}
+
 /** What `snapshots.restore` did. */
 export interface Restored {
   readonly snapshot: Snapshot;
@@ -107,7 +123,11 @@ export interface SnapshotHost {
   readonly during: <T>(work: () => Promise<T>) => Promise<T>;
   readonly exclusively: <T>(waiting: Waiting, work: (epoch: number) => Promise<T>) => Promise<T>;
   readonly commit: (
-    options: Waiting & { readonly message: string; readonly dryRun: boolean },
+    options: Waiting & {
+      readonly message: string;
+      readonly dryRun: boolean;
+      readonly rules?: readonly Rule[];
+    },
     expectations: CommitOptions['expectations'],
     collect: Collect,
   ) => Promise<Receipt>;
@@ -185,6 +205,35 @@ export class Snapshots {
     return options.to === undefined
       ? this.#restoreInPlace(row, selection, options)
       : this.#restoreElsewhere(row, selection, { ...options, to: resolve(options.to) });
+  }
+
+  /** @internal As {@link restore} in place, but whole or not at all, and standing in the log as a rollback. */
+  async rollBack(
+    reference: string | number,
+    options: SnapshotRollback,
+  ): Promise<{ readonly receipt: Receipt; readonly conflicts: readonly NotRestored[] }> {
+    const row = this.#rowOf(reference);
+    const name = row.name ?? String(row.id);
+    const { paths, kept, forces, dryRun, message = `roll back to snapshot ${name}` } = options;
+    const chosen = selectPaths(paths);
+    const selection = {
+      ...chosen,
+      has: (path: RelativePath) => chosen.has(path) && !kept.has(path),
+    };
+    let conflicts: readonly NotRestored[] = [];
+    const receipt = await this.#explaining('roll back', () =>
+      this.#host.commit({ ...options, message }, new Map(), async (tx) => {
+        conflicts = await this.#stageRestore(tx, row, selection, options.signal);
+        if (conflicts.length > 0 && !dryRun) throw notWhole(name, conflicts);
+        return {
+          annotations: { rollsBackTo: name, ...(paths !== undefined && { paths }) },
+          review: async (changes, looking) => {
+            if (!forces) await refuseLargeRemoval(changes, looking);
+          },
+        };
+      }),
+    );
+    return { receipt, conflicts };
   }
 
   /**
@@ -279,27 +328,33 @@ export class Snapshots {
   ): Promise<Restored> {
     const name = row.name ?? String(row.id);
     const { message = `Restore snapshot ${name}`, dryRun = false } = options;
-    const notRestored: NotRestored[] = [];
-    using objects = this.#openObjects();
+    let notRestored: readonly NotRestored[] = [];
     const receipt = await this.#explaining('restore', () =>
       this.#host.commit({ ...options, message, dryRun }, new Map(), async (tx) => {
-        const looking = this.#looking(options.signal, 'scan');
-        const taking = this.#taking(looking, row.patterns, row);
-        const scanned = await scanCurrent(taking, objects);
-        const read = listingReader(objects);
-        const current = { sha256: scanned.sha256, read: listingReader(objects, scanned.listings) };
-        await requireSelected(selection, [current, { sha256: row.sha256, read }]);
-        const plan = await planRestore({
-          current,
-          target: { sha256: row.sha256, read },
-          selection,
-        });
-        notRestored.push(...plan.notRestored, ...(await carryOut(plan.steps, tx, objects)));
+        notRestored = await this.#stageRestore(tx, row, selection, options.signal);
         return { annotations: { restores: name } };
       }),
     );
     const snapshot = toSnapshot(row);
     return { snapshot, transaction: receipt.transaction, to: null, written: 0, notRestored };
+  }
+
+  /** Stages what leads from what is there to the snapshot. @returns what cannot be restored. */
+  async #stageRestore(
+    tx: Transaction,
+    row: SnapshotRow,
+    selection: PathSelection,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly NotRestored[]> {
+    using objects = this.#openObjects();
+    const taking = this.#taking(this.#looking(signal, 'scan'), row.patterns, row);
+    const scanned = await scanCurrent(taking, objects);
+    const read = listingReader(objects);
+    const current = { sha256: scanned.sha256, read: listingReader(objects, scanned.listings) };
+    await requireSelected(selection, [current, { sha256: row.sha256, read }]);
+    const target = { sha256: row.sha256, read };
+    const plan = await planRestore({ current, target, selection });
+    return [...plan.notRestored, ...(await carryOut(plan.steps, tx, objects))];
   }
 
   async #restoreElsewhere(
@@ -418,6 +473,18 @@ async function requireSelected(
     }
     if (!isThere) throw notInSnapshot(path);
   }
+}
+
+function notWhole(name: string, conflicts: readonly NotRestored[]): EngineError {
+  const [first = { path: '.', why: '' }] = conflicts;
+  const { path, why } = first;
+  const others = conflicts.length - 1;
+  const rest = others === 0 ? '' : ` (and ${String(others)} more)`;
+  return new EngineError(
+    'UNDO_CONFLICT',
+    `the directory cannot be rolled back to snapshot ${name}: ${path}: ${why}${rest}`,
+    { path, conflicts, hint: `Bring back what can be: skillmeat restore ${name}` },
+  );
 }
 
 function pinned({ id, name }: SnapshotRow): EngineError {

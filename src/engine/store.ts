@@ -157,15 +157,21 @@ export interface UndoReceipt extends Receipt {
 
 /** What to roll back to, and how. */
 export interface RollbackOptions extends TransactOptions {
-  readonly to: {
-    /** Number of a transaction: as it was after that one. 0 is before the first. */
-    readonly transaction: number;
-  };
+  readonly to:
+    | {
+        /** Number of a transaction: as it was after that one. 0 is before the first. */
+        readonly transaction: number;
+      }
+    | {
+        /** Name or number of a snapshot, or `latest`: all that it holds, edits by hand included. */
+        readonly snapshot: string | number;
+      };
   /** Only these paths and what is below them. Default: all that transactions have changed since. */
   readonly paths?: readonly string[];
   /**
    * Keep what other programs changed since the newest transaction: merge it, line by line, with
-   * what was there then. Otherwise it gives way, and stays in history. Default: false.
+   * what was there then; of a snapshot: leave the files that transactions know and others changed
+   * as they are. Otherwise it gives way, and stays in history. Default: false.
    */
   readonly keepLocal?: boolean;
   /**
@@ -179,7 +185,7 @@ export interface RollbackOptions extends TransactOptions {
 export interface RollbackReceipt extends Receipt {
   /** What became of each path that transactions have changed since. */
   readonly paths: readonly UndonePath[];
-  /** What is in the way. Only a dry run tells it: then nothing else is planned. */
+  /** What is in the way. Only a dry run tells it; to a transaction, nothing else is planned then. */
   readonly conflicts: readonly PathConflict[];
 }
 
@@ -571,8 +577,10 @@ export class Store implements AsyncDisposable {
    * `REMOVAL_TOO_LARGE`, and what {@link transact} throws.
    */
   async rollback(options: RollbackOptions): Promise<RollbackReceipt> {
+    if ('snapshot' in options.to) return this.#rollBackToSnapshot(options.to.snapshot, options);
     const { requestRollback } = await import('./rollback.js');
-    const { keepLocal = false, force = false, dryRun = false, message, to } = options;
+    const { keepLocal = false, force = false, dryRun = false, message } = options;
+    const { to } = options;
     if (!Number.isSafeInteger(to.transaction) || to.transaction < 0) {
       throw new TypeError('to.transaction must be the number of a transaction, or 0');
     }
@@ -904,6 +912,29 @@ export class Store implements AsyncDisposable {
       return requestUndo(this.#journal, transaction, terms);
     });
     return { transaction: receipt.transaction, undone, paths: receipt.paths };
+  }
+
+  async #rollBackToSnapshot(
+    reference: string | number,
+    { keepLocal = false, force = false, dryRun = false, message, ...options }: RollbackOptions,
+  ): Promise<RollbackReceipt> {
+    const drift = keepLocal ? await this.drift(options.signal && { signal: options.signal }) : [];
+    const { receipt, conflicts } = await this.snapshots.rollBack(reference, {
+      ...options,
+      paths: options.paths,
+      rules: options.rules ?? [],
+      kept: new Set(drift.map(({ path }) => path)),
+      forces: force,
+      dryRun,
+      message,
+    });
+    const changed = receipt.transaction?.changes ?? [];
+    const paths: readonly UndonePath[] = [
+      ...changed.map(({ path }) => ({ path, outcome: 'restored' as const })),
+      ...drift.map(({ path }) => ({ path, outcome: 'kept' as const })),
+      ...conflicts.map(({ path }) => ({ path, outcome: 'conflict' as const })),
+    ];
+    return { ...receipt, paths: paths.toSorted((a, b) => comparePaths(a.path, b.path)), conflicts };
   }
 
   async #undoRequested(

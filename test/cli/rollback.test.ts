@@ -89,6 +89,16 @@ describe('rollback and history', () => {
     const { stdout } = await cli.run(['rollback', '1']);
     expect(stdout).toContain('1 path changed by other programs give way');
     expect(cli.read('a.md')).toBe('one\n');
-    expect((await cli.run(['rollback', 'yesterday'])).exitCode).toBe(2);
+    await cli.run(['snapshot', 'create', 'then']);
+    await apply('four\n');
+    expect((await cli.run(['rollback', 'snapshot:then'])).stdout).toMatch(
+      /^Rolled back to snapshot then by transaction 5: 1 changed/,
+    );
+    expect(cli.read('a.md')).toBe('one\n');
+    expect(await cli.run(['rollback', 'yesterday'])).toMatchObject({
+      exitCode: 4,
+      stderr: expect.stringContaining('[SNAPSHOT_NOT_FOUND]') as string,
+    });
+    expect((await cli.run(['rollback', 'snapshot:'])).exitCode).toBe(2);
   });
 });

@@ -366,6 +366,93 @@ describe.each(modes)('native %s', (mode) => {
     });
   });
 
+  describe('to a snapshot', () => {
+    test('gives all that it holds, stands in the history as such, and can be undone', async () => {
+      // A link that leads out is what a snapshot cannot bring back.
+      sandbox.seed({ ...seed, 'skill/link': { link: '../other' } });
+      const store = await sandbox.open();
+      await store.snapshots.create({ name: 'then' });
+      const then = sandbox.tree();
+      for (const act of acts) await store.transact({}, act);
+      writeFileSync(sandbox.at('other'), 'by hand');
+      const before = sandbox.tree();
+      const dry = await store.rollback({ to: { snapshot: 'then' }, dryRun: true });
+      expect(dry.transaction).toMatchObject({ id: null, state: 'planned' });
+      expect(sandbox.tree()).toEqual(before);
+      const paths = ['other'];
+      await store.rollback({ to: { snapshot: 1 }, paths });
+      expect(sandbox.tree()).toEqual({ ...before, other: then['other'] });
+      await store.undo();
+      await store.rollback({ to: { snapshot: 'latest' }, message: 'why' });
+      expect(sandbox.tree()).toMatchObject({
+        other: then['other'],
+        'skill/run.sh': then['skill/run.sh'],
+      });
+      const [newest, , partial] = await store.history();
+      expect(newest).toMatchObject({ kind: 'rollback', from: 6, to: 'then', message: 'why' });
+      expect(partial).toMatchObject({ annotations: { rollsBackTo: 'then', paths } });
+      await store.undo();
+      expect(sandbox.tree()).toEqual(before);
+    });
+
+    test('keepLocal leaves alone what other programs changed since', async () => {
+      sandbox.seed({ a: 'old', b: 'old', other: 'other' });
+      const store = await sandbox.open();
+      await store.snapshots.create();
+      await write(store, 'a', 'new');
+      await write(store, 'b', 'new');
+      writeFileSync(sandbox.at('a'), 'by hand');
+      const to = { snapshot: 'latest' };
+      const { paths } = await store.rollback({ to, keepLocal: true });
+      expect(paths).toEqual([
+        { path: 'a', outcome: 'kept' },
+        { path: 'b', outcome: 'restored' },
+      ]);
+      expect(sandbox.tree()).toMatchObject({ a: file('by hand'), b: file('old') });
+      await store.rollback({ to });
+      expect(sandbox.tree()).toMatchObject({ a: file('old'), b: file('old') });
+    });
+
+    test('is whole or not at all', async () => {
+      sandbox.seed({ a: 'old', d: 'a file', other: 'other' });
+      const store = await sandbox.open();
+      await store.snapshots.create();
+      await store.transact({}, async (tx) => {
+        await tx.write('a', 'new');
+        await tx.remove('d');
+        await tx.write('d/x', 'x');
+      });
+      writeFileSync(sandbox.at('d/x'), 'by hand');
+      const options = { to: { snapshot: 'latest' }, keepLocal: true };
+      const { conflicts } = await expectRefused(
+        sandbox.root,
+        () => store.rollback(options),
+        'UNDO_CONFLICT',
+        { path: 'd' },
+      );
+      expect((await store.rollback({ ...options, dryRun: true })).conflicts).toEqual(conflicts);
+    });
+
+    test('that removes more than half of the files asks for force, and keeps to rules', async () => {
+      sandbox.seed({ other: 'other' });
+      const store = await sandbox.open();
+      await store.snapshots.create();
+      await store.transact({}, async (tx) => {
+        for (let at = 0; at < 30; at += 1) await tx.write(`f${String(at)}`, 'x');
+      });
+      const to = { snapshot: 'latest' };
+      await expectRefused(sandbox.root, () => store.rollback({ to }), 'REMOVAL_TOO_LARGE');
+      const rules = [async () => [{ rule: 'never', message: 'no' }]];
+      await expectRefused(
+        sandbox.root,
+        () => store.rollback({ to, rules, force: true }),
+        'RULE_VIOLATED',
+      );
+      await store.rollback({ to, force: true });
+      expect(sandbox.tree()).toEqual({ other: file('other') });
+    });
+  });
+
   test('modes that only another program can set come back by a rollback', async () => {
     sandbox.seed({ tool: { content: 'x', mode: 0o4755 }, 'd/x': 'x', other: 'other' });
     chmodSync(sandbox.at('d'), 0o2755);

@@ -66,6 +66,7 @@ describe.each(modes)('native %s', (mode) => {
     'a kill at any step of %s leaves before or after, from where it goes on',
     async (kind) => {
       sandbox.seed(seed);
+      const original = sandbox.tree();
       const first = await sandbox.open();
       await first.transact({}, change);
       if (kind === 'redo') await first.undo();
@@ -76,6 +77,7 @@ describe.each(modes)('native %s', (mode) => {
       await first.close();
       const { before, after, points } = await killedWhile(sandbox, (store) => acts[kind](store));
       expect(after).not.toEqual(before);
+      expect(kind === 'redo' ? before : after).toEqual(original);
 
       const outcomes = new Set<boolean>();
       const violations: string[] = [];

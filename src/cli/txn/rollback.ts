@@ -7,6 +7,8 @@ import { toJsonReceipt } from '../json-shapes.js';
 import { openForCommand } from '../open-store.js';
 import { warnOfSuperseded } from '../superseded.js';
 
+export type RollbackTarget = RollbackOptions['to'];
+
 export interface RollbackFlags {
   readonly only?: readonly string[];
   readonly keepLocal?: boolean;
@@ -19,13 +21,13 @@ export interface RollbackFlags {
 /** Exits with 3 when an analysis found conflicts. */
 export async function rollback(
   context: Context,
-  to: number,
+  to: RollbackTarget,
   { only, message, keepLocal = false, force = false, ...flags }: RollbackFlags,
 ): Promise<ExitCode> {
   const { output, signal } = context;
   const isDryRun = (flags.analyze ?? false) || (flags.dryRun ?? false);
   const options: RollbackOptions = {
-    to: { transaction: to },
+    to,
     keepLocal,
     force,
     dryRun: isDryRun,
@@ -40,7 +42,12 @@ export async function rollback(
   const { paths, conflicts } = receipt;
   const { style, isQuiet } = output;
   output.answer(
-    { ...toJsonReceipt(receipt), to, paths, conflicts },
+    {
+      ...toJsonReceipt(receipt),
+      to: 'snapshot' in to ? to.snapshot : to.transaction,
+      paths,
+      conflicts,
+    },
     describeRollback(receipt, { to, isDryRun, isQuiet, style }),
   );
   return conflicts.length === 0 ? success : hasFindings;
