@@ -103,16 +103,28 @@ function moveInto({ looking, to }: RestoringElsewhere, draft: Place, place: Plac
   }
 }
 
-/** What is said to have failed has not taken the name. */
+/** What is said to have failed has not taken the name; where it keeps the name, that is said. */
 async function flushName(
-  { looking: { files } }: RestoringElsewhere,
+  { to, looking: { files } }: RestoringElsewhere,
   { parent, draft, place }: { parent: Directory; draft: Place; place: Place },
 ): Promise<void> {
   try {
     // guard: restore-elsewhere-name
     await files.barrier(parent, 0);
   } catch (error) {
-    files.moveNew(place, draft);
+    try {
+      files.moveNew(place, draft);
+    } catch {
+      throw new EngineError(
+        'COMMIT_UNKNOWN',
+        `${to} is there and whole, but the disk did not confirm its name, and it cannot be taken back`,
+        {
+          path: to,
+          cause: error,
+          hint: 'Check the disk; then look at the directory, or remove it and restore again.',
+        },
+      );
+    }
     throw error;
   }
 }

@@ -26,7 +26,7 @@ import { stampedNames, versionIn } from './children/stamped.mjs';
 
 afterEach(cleanUp);
 
-const kills = Number(process.env['SKILLMEAT_COLLECTION_KILLS'] ?? 40);
+const kills = Number(process.env['SKILLMEAT_COLLECTION_KILLS'] ?? 16);
 /** Enough to be sure that it breaks. */
 const predecessorKills = Math.ceil(kills / 2);
 /** A process is killed within its first, second, third or fourth update, in turn. */

@@ -16,7 +16,7 @@ import { judge, type Verdict } from './verdict.js';
  */
 
 /** Damages of each store that `npm test` tries; all of them when it is exhaustive. */
-const damagesEach = 75;
+const damagesEach = 40;
 
 afterEach(cleanUp);
 

@@ -151,4 +151,20 @@ describe.each(modes)('native %s', (mode) => {
     faulty.heal();
     await store.transact({}, (tx) => tx.write('a', 'a'));
   });
+
+  test('a restore elsewhere whose name the disk did not confirm says so when it cannot be taken back', async () => {
+    sandbox.seed({ a: 'a' });
+    const [store, faulty] = await openFaulty();
+    await store.snapshots.create({ name: 'base' });
+    const to = join(sandbox.directory, 'elsewhere');
+    let isNamed = false;
+    faulty.fail('EDQUOT', ({ method }) => {
+      const fails = isNamed && (method === 'barrier' || method === 'moveNew');
+      isNamed ||= method === 'moveNew';
+      return fails;
+    });
+    await expectError(store.snapshots.restore('base', { to }), 'COMMIT_UNKNOWN');
+    faulty.heal();
+    expect(readTree(to)).toEqual(sandbox.tree());
+  });
 });

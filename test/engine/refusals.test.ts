@@ -653,6 +653,8 @@ describe.each(modes)('native %s', (mode) => {
         () => store.lastChanges(),
         () => store.drift(),
         () => store.adopt(),
+        () => store.rollback({ to: { transaction: 0 } }),
+        () => store.history(),
         () => store.verify().next(),
         () => store.repair(),
       ];
@@ -660,7 +662,7 @@ describe.each(modes)('native %s', (mode) => {
       const own = Object.getOwnPropertyNames(Object.getPrototypeOf(store));
       const tested = ['transact', 'apply', 'recover', 'status', 'log', 'show', 'diagnose'];
       const ofHistory = ['undo', 'redo', 'diff', 'read', 'lastChanges', 'drift', 'adopt'];
-      const ofPromises = ['verify', 'repair'];
+      const ofPromises = ['rollback', 'history', 'verify', 'repair'];
       const rest = ['constructor', 'root', 'recoveryOnOpen', 'close', 'recoverOnOpen'];
       expect(own.toSorted(), 'a new method needs a line here').toEqual(
         [...tested, ...ofHistory, ...ofPromises, ...rest].toSorted(),

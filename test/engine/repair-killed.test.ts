@@ -23,7 +23,7 @@ const inflicted: ReadonlySet<string> = new Set([
 ]);
 
 /** Each point costs a copy of the root and a repair: one in so many, but for the deep run. */
-const strides = process.env['SKILLMEAT_EXHAUSTIVE'] === undefined ? 4 : 1;
+const strides = process.env['SKILLMEAT_EXHAUSTIVE'] === undefined ? 8 : 1;
 
 function bytesInQuarantine(root: string): readonly string[] {
   const at = join(root, '.skillmeat/quarantine');
