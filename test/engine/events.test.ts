@@ -44,7 +44,9 @@ describe.each(modes)('native %s', (mode) => {
       }),
     );
     const told = { root: sandbox.root, message: 'why', changes: 3 };
-    expect(events).toEqual([
+    // How far it is tells a machine so slow that the work takes more than one slice of time.
+    const steps = events.filter(([name]) => name !== 'skillmeat:progress');
+    expect(steps).toEqual([
       ['skillmeat:transaction', { ...told, phase: 'staged', id: undefined }],
       ['skillmeat:transaction', { ...told, phase: 'committed', id: 2 }],
       ['skillmeat:transaction', { ...told, phase: 'applied', id: 2 }],
