@@ -1,24 +1,27 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve, sep } from 'node:path';
 import type { PathEntry, PathStat, ReadableView } from '../engine/index.js';
 import { CollectionError } from './errors.js';
 
-/** The directory as it is right now, read without the lock and without following links. */
+/**
+ * The directory as it is right now, read without the lock and without following links. What a path
+ * that leads out of it names is not there.
+ */
 export class LiveView implements ReadableView {
   readonly #root: string;
 
   /** @param root absolute. */
   constructor(root: string) {
-    this.#root = root;
+    this.#root = resolve(root);
   }
 
   async read(path: string): Promise<Uint8Array | undefined> {
-    return orNothing(() => readFileSync(join(this.#root, path)));
+    return orNothing(() => readFileSync(this.#locate(path)));
   }
 
   async stat(path: string): Promise<PathStat | undefined> {
-    const at = join(this.#root, path);
     return orNothing(() => {
+      const at = this.#locate(path);
       const stats = lstatSync(at);
       const kind = kindOf(stats);
       const isFile = kind === 'file';
@@ -33,10 +36,17 @@ export class LiveView implements ReadableView {
 
   async list(path = '.'): Promise<readonly PathEntry[] | undefined> {
     return orNothing(() =>
-      readdirSync(join(this.#root, path), { withFileTypes: true })
+      readdirSync(this.#locate(path), { withFileTypes: true })
         .map((entry) => ({ name: entry.name, kind: kindOf(entry) }))
         .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     );
+  }
+
+  /** @throws `ENOENT` for a path that leads out. */
+  #locate(path: string): string {
+    const at = join(this.#root, path);
+    if (at === this.#root || at.startsWith(this.#root + sep)) return at;
+    throw Object.assign(new Error(`${path} leads out of the directory`), { code: 'ENOENT' });
   }
 }
 

@@ -94,3 +94,14 @@ test('any directory has the hash of the definition', async () => {
     { numRuns: 60 },
   );
 });
+
+test('what lies outside of the directory is not there', async () => {
+  plant({ 'inside/a': 'a', outside: 'secret' });
+  const view = new LiveView(join(root, 'inside'));
+  for (const path of ['../outside', 'a/../../outside', '..', '../inside2']) {
+    expect(await view.read(path)).toBeUndefined();
+    expect(await view.stat(path)).toBeUndefined();
+    expect(await view.list(path)).toBeUndefined();
+  }
+  expect(await view.list()).toEqual([{ name: 'a', kind: 'file' }]);
+});
