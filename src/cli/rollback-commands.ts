@@ -2,11 +2,12 @@ import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { parsePositive } from './global-options.js';
 import type { AddCommand } from './history-commands.js';
 import type { RunCommand } from './program.js';
+import type { MetricsFlags } from './txn/metrics.js';
 import type { HistoryFlags } from './txn/history.js';
 import type { RollbackFlags, RollbackTarget } from './txn/rollback.js';
 
 /** Commands that are there with and without `txn` before them. */
-export const rollbackCommands: readonly AddCommand[] = [addRollback, addHistory];
+export const rollbackCommands: readonly AddCommand[] = [addRollback, addHistory, addMetrics];
 
 function addRollback(parent: Command, runCommand: RunCommand): Command {
   return parent
@@ -32,6 +33,18 @@ function addRollback(parent: Command, runCommand: RunCommand): Command {
     .action(async (to: RollbackTarget, flags: RollbackFlags, command: Command) =>
       runCommand(command, async (context) =>
         (await import('./txn/rollback.js')).rollback(context, to, flags),
+      ),
+    );
+}
+
+function addMetrics(parent: Command, runCommand: RunCommand): Command {
+  return parent
+    .command('metrics')
+    .description('count what the log holds: what was done, and what failed and was rolled back')
+    .option('--prometheus', 'print the counts in the text format of Prometheus')
+    .action(async (flags: MetricsFlags, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/metrics.js')).metrics(context, flags),
       ),
     );
 }

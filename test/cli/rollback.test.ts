@@ -102,3 +102,29 @@ describe('rollback and history', () => {
     expect((await cli.run(['rollback', 'snapshot:'])).exitCode).toBe(2);
   });
 });
+
+test('metrics count what was done', async () => {
+  cli.write('other', 'other');
+  await cli.run(['txn', 'init']);
+  await apply('one\n');
+  await apply('two\n');
+  await cli.run(['undo']);
+  await cli.run(['snapshot', 'create']);
+  const { metrics } = json(await cli.run(['metrics', '--json'])) as { metrics: object };
+  expect(metrics).toEqual({
+    root: cli.directory,
+    transactions: 3,
+    changes: 3,
+    kinds: { change: 2, undo: 1, redo: 0, rollback: 0, restore: 0, adopt: 0 },
+    rolledBack: 0,
+    blocked: 0,
+    damaged: 0,
+    unsettled: 3,
+    quarantined: 0,
+    snapshots: 1,
+    lastFailure: null,
+  });
+  const text = await cli.run(['txn', 'metrics', '--prometheus']);
+  expect(text.stdout).toContain('skillmeat_transactions_total 3\nskillmeat_changes_total 3\n');
+  expect(text.stdout).toContain('skillmeat_kind_total{kind="undo"} 1\n');
+});
