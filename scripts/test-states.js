@@ -4,7 +4,7 @@ import { describeTotals, runVitest } from './run-vitest.js';
 import { ensureInstalled } from './setup.js';
 
 ensureInstalled();
-process.env['SKILLMEAT_STATES'] ??= '500000';
+process.env['SKILLMEAT_STATES'] ??= '250000';
 process.env['SKILLMEAT_UNDO_RUNS'] ??= '300';
 process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
 const totals = runVitest('vitest.config.ts', ['test/property']);
