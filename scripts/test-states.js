@@ -1,11 +1,11 @@
-// `npm run test:states`: ten times as many simulated crash states as `npm test` explores.
+// `npm run test:states`: five times as many simulated crash states as `npm test` explores.
 import os from 'node:os';
 import { describeTotals, runVitest } from './run-vitest.js';
 import { ensureInstalled } from './setup.js';
 
 ensureInstalled();
 process.env['SKILLMEAT_STATES'] ??= '250000';
-process.env['SKILLMEAT_UNDO_RUNS'] ??= '300';
+process.env['SKILLMEAT_UNDO_RUNS'] ??= '100';
 process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
 const totals = runVitest('vitest.config.ts', ['test/property']);
 console.log(describeTotals(totals));
