@@ -3,7 +3,7 @@ import type { AddFlags } from './collection/add.js';
 import type { EditFlags, ImportFlags, RemoveFlags, TagFlags } from './collection/edit.js';
 import type { ListFlags } from './collection/list.js';
 import type { UpdateFlags } from './collection/update.js';
-import { addGlobalOptions } from './global-options.js';
+import { addGlobalOptions, collect } from './global-options.js';
 import type { RunCommand } from './program.js';
 
 /** Adds the commands that work on a collection to `skillmeat`. */
@@ -209,7 +209,3 @@ function addEditOptions(command: Command): Command {
 }
 
 const artifactHelp = 'name of an artifact, or TYPE/NAME';
-
-function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value];
-}

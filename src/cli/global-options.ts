@@ -108,6 +108,11 @@ export function parseMomentOrArtifact(text: string): Moment | string {
   return text === 'now' || /^\d+$/.test(text) ? parseMoment(text) : text;
 }
 
+/** Gathers the values of an option that may be given again. */
+export function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
 function parseDirectory(text: string): string {
   if (text !== '') return text;
   throw new InvalidArgumentError('Expected a directory.');

@@ -1,6 +1,6 @@
 import { Argument, type Command, Option } from 'commander';
 import { UsageError } from './failure.js';
-import { parseMoment, parseMomentOrArtifact, parsePositive } from './global-options.js';
+import { collect, parseMoment, parseMomentOrArtifact, parsePositive } from './global-options.js';
 import type { RunCommand } from './program.js';
 import type { AdoptFlags } from './txn/adopt.js';
 import type { CatFlags } from './txn/cat.js';
@@ -156,10 +156,6 @@ function addAdopt(parent: Command, runCommand: RunCommand): Command {
 }
 
 function addPathOption(command: Command): Command {
-  const collect = (path: string, paths: readonly string[] = []): readonly string[] => [
-    ...paths,
-    path,
-  ];
   return command.addOption(
     new Option(
       '--path <path>',

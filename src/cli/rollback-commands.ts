@@ -1,5 +1,5 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
-import { parsePositive } from './global-options.js';
+import { collect, parsePositive } from './global-options.js';
 import type { AddCommand } from './history-commands.js';
 import type { RunCommand } from './program.js';
 import type { MetricsFlags } from './txn/metrics.js';
@@ -47,10 +47,6 @@ function addMetrics(parent: Command, runCommand: RunCommand): Command {
         (await import('./txn/metrics.js')).metrics(context, flags),
       ),
     );
-}
-
-function collect(path: string, paths: readonly string[] = []): readonly string[] {
-  return [...paths, path];
 }
 
 function addHistory(parent: Command, runCommand: RunCommand): Command {

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { addGlobalOptions } from './global-options.js';
+import { addGlobalOptions, collect } from './global-options.js';
 import type { RunCommand } from './program.js';
 import type { PruneFlags } from './txn/prune.js';
 import type { CreateFlags, DeleteFlags } from './txn/snapshot.js';
@@ -124,10 +124,6 @@ function addPrune(snapshot: Command, runCommand: RunCommand): void {
 }
 
 const snapshotHelp = 'name or number of a snapshot, or: latest';
-
-function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value];
-}
 
 const bytesPer: Readonly<Record<string, number>> = {
   '': 1,

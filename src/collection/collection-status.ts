@@ -34,33 +34,30 @@ export async function statusOf(
     if (same === undefined) byKey.set(finding.artifact, [finding]);
     else same.push(finding);
   }
-  const artifacts = files.manifest.all().map((artifact) => ({
+  const known = files.manifest.all();
+  const artifacts = known.map((artifact) => ({
     artifact,
-    state: stateOf(artifact, byKey.get(keyOf(artifact)) ?? []),
+    state: stateOf(byKey.get(keyOf(artifact)) ?? []),
   }));
   return {
     artifacts,
     findings: all.filter(({ rule }) => rule !== 'C5'),
-    untracked: await untrackedIn(files, view),
+    untracked: await untrackedIn(known, view),
   };
 }
 
 /** What an artifact's findings come to. */
-export function stateOf(
-  { name, type, path }: Artifact,
-  findings: readonly CollectionFinding[],
-): ArtifactState {
+export function stateOf(findings: readonly CollectionFinding[]): ArtifactState {
   if (findings.length === 0) return 'unchanged';
-  const isMissing = `${type} ${name} is missing: there is no ${path}`;
-  if (findings.some(({ message }) => message === isMissing)) return 'missing';
+  if (findings.some(({ isMissing }) => isMissing)) return 'missing';
   return findings.every(({ rule }) => rule === 'C5') ? 'modified' : 'broken';
 }
 
 async function untrackedIn(
-  { manifest }: CollectionFiles,
+  artifacts: readonly Artifact[],
   view: ReadableView,
 ): Promise<readonly string[]> {
-  const known = manifest.all().map(({ path }) => path);
+  const known = artifacts.map(({ path }) => path);
   const tracked = new Set<string>(known);
   const parents = new Set(known.flatMap(ancestorsOf));
   const found: string[] = [];

@@ -115,7 +115,7 @@ export class CollectionReader {
     const artifact = files.manifest.get(key);
     if (artifact === undefined) throw artifactNotFound(key);
     const findings = await findingsOf(files, this.#view, new Set([key]));
-    return { artifact, state: stateOf(artifact, findings) };
+    return { artifact, state: stateOf(findings) };
   }
 
   /**

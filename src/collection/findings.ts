@@ -17,6 +17,8 @@ export interface CollectionFinding {
   readonly artifact: ArtifactKey | null;
   readonly path: string;
   readonly message: string;
+  /** Whether the artifact's files are not there at all. */
+  readonly isMissing: boolean;
 }
 
 /**
@@ -43,7 +45,7 @@ function allKeys({ manifest, lock }: CollectionFiles): ReadonlySet<ArtifactKey> 
 function shapeFindings({ manifest, lock }: CollectionFiles): readonly CollectionFinding[] {
   const found: CollectionFinding[] = [];
   const say = (path: string, message: string, artifact: ArtifactKey | null = null): void => {
-    found.push({ rule: 'C1', artifact, path, message });
+    found.push({ rule: 'C1', artifact, path, message, isMissing: false });
   };
   for (const key of manifest.duplicates) say(manifestName, `${key} is there more than once`, key);
   for (const key of lock.duplicates) say(lockName, `${key} is there more than once`, key);
@@ -63,6 +65,7 @@ async function artifactFindings(
     artifact: key,
     path,
     message,
+    isMissing: false,
   });
   let artifact: Artifact | undefined;
   let entry: LockEntry | undefined;
@@ -78,15 +81,17 @@ async function artifactFindings(
       ? []
       : [finding('C2', manifestName, `${key} is in the lock and not in the manifest`)];
   }
-  const found = [...(await placeFindings(artifact, view))].map((message) =>
-    finding('C4', artifact.path, message),
-  );
+  const place = await placeProblem(artifact, view);
+  const found: CollectionFinding[] =
+    place === undefined
+      ? []
+      : [{ ...finding('C4', artifact.path, place.message), isMissing: place.isMissing }];
   if (entry === undefined) {
     return [...found, finding('C2', lockName, `${key} is in the manifest and not in the lock`)];
   }
   found.push(...disagreements(artifact, entry).map((message) => finding('C3', lockName, message)));
   // What is not there has been told.
-  if (found.some(({ rule }) => rule === 'C4')) return found;
+  if (place !== undefined) return found;
   const hash = await contentHash(view, artifact.path);
   if (hash !== entry.contentHash) {
     found.push(finding('C5', artifact.path, `${key} is not as the lock has it: locally modified`));
@@ -111,23 +116,25 @@ function shown(value: string | undefined): string {
   return value === undefined ? 'missing' : JSON.stringify(value);
 }
 
-async function placeFindings(
+async function placeProblem(
   { name, type, path }: Artifact,
   view: ReadableView,
-): Promise<readonly string[]> {
-  if (!isInside(path)) return [`"${path}" leads out of the collection`];
+): Promise<Pick<CollectionFinding, 'message' | 'isMissing'> | undefined> {
+  const problem = (message: string) => ({ message, isMissing: false });
+  if (!isInside(path)) return problem(`"${path}" leads out of the collection`);
   const found = await view.stat(path);
-  if (found === undefined) return [`${type} ${name} is missing: there is no ${path}`];
+  if (found === undefined) {
+    return { message: `${type} ${name} is missing: there is no ${path}`, isMissing: true };
+  }
   const shape = isArtifactType(type) ? artifactTypes[type].shape : 'either';
   const isRight =
     shape === 'either' ? found.kind === 'file' || found.kind === 'directory' : found.kind === shape;
   if (!isRight) {
-    return [
-      `${type} ${name} is a ${found.kind}; it has to be a ${shape === 'either' ? 'file or directory' : shape}`,
-    ];
+    const wanted = shape === 'either' ? 'file or directory' : shape;
+    return problem(`${type} ${name} is a ${found.kind}; it has to be a ${wanted}`);
   }
   const lacksSkill = type === 'skill' && (await view.stat(`${path}/SKILL.md`)) === undefined;
-  return lacksSkill ? [`skill ${name} has no SKILL.md`] : [];
+  return lacksSkill ? problem(`skill ${name} has no SKILL.md`) : undefined;
 }
 
 /** Tells whether a path of the manifest stays in the collection, and out of the engine's directory. */

@@ -76,10 +76,6 @@ export class Manifest {
     return this.#blocks.keys();
   }
 
-  get size(): number {
-    return this.#blocks.size;
-  }
-
   has(key: ArtifactKey): boolean {
     return this.#blocks.has(key);
   }

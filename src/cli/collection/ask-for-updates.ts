@@ -34,12 +34,7 @@ export async function askForEach(
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
     for (const update of available) {
-      const changes = await collection.reader.compareWith(update, { hasText: true });
-      const patch = printableLines(describeDiff(changes, 'patch'));
-      if (rest === undefined) output.show(paintPatch(patch, output.errorStyle));
-      const { type, name } = update.artifact;
-      const question = `Update ${type}/${name}? [y]es, [n]o, [a]ll, [q]uit: `;
-      const answer = rest ?? (await ask(question));
+      const answer = rest ?? (await showAndAsk(update));
       if (answer === 'all' || answer === 'none') rest = answer;
       if (answer === 'yes' || answer === 'all') taken.push(update);
     }
@@ -48,7 +43,12 @@ export async function askForEach(
   }
   return taken;
 
-  async function ask(question: string): Promise<Answer> {
+  async function showAndAsk(update: AvailableUpdate): Promise<Answer> {
+    const changes = await collection.reader.compareWith(update, { hasText: true });
+    const patch = printableLines(describeDiff(changes, 'patch'));
+    output.show(paintPatch(patch, output.errorStyle));
+    const { type, name } = update.artifact;
+    const question = `Update ${type}/${name}? [y]es, [n]o, [a]ll, [q]uit: `;
     for (;;) {
       output.onBeforeLine();
       const text = await terminal.question(question, { signal });

@@ -2,9 +2,7 @@ import {
   type ArtifactKey,
   type AvailableUpdate,
   type Collection,
-  CollectionError,
   type Fetcher,
-  idOf,
   isCollectionError,
   resolveArtifact,
   type UpdateChange,
@@ -100,13 +98,8 @@ async function chosen(
 
 /** Somebody who names an artifact wants it updated. */
 function refuseUnlinked(looks: readonly UpdateLook[]): void {
-  const unlinked = looks.find(({ kind }) => kind === 'unlinked');
-  if (unlinked === undefined) return;
-  const { type, name } = idOf(unlinked.key);
-  throw new CollectionError('ARTIFACT_UNLINKED', `${type} ${name} has no upstream`, {
-    path: `${type}/${name}`,
-    hint: 'It was added from this machine: add it again with --force to bring in another version.',
-  });
+  const unlinked = looks.find((look) => look.kind === 'unlinked');
+  if (unlinked !== undefined) throw unlinked.error;
 }
 
 function outcomeOf(look: UpdateLook): UpdateOutcome {

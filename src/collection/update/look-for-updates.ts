@@ -25,7 +25,12 @@ export interface AvailableUpdate {
 export type UpdateLook =
   | { readonly kind: 'available'; readonly key: ArtifactKey; readonly update: AvailableUpdate }
   | { readonly kind: 'current'; readonly key: ArtifactKey; readonly artifact: Artifact }
-  | { readonly kind: 'unlinked'; readonly key: ArtifactKey; readonly artifact: Artifact }
+  | {
+      readonly kind: 'unlinked';
+      readonly key: ArtifactKey;
+      readonly artifact: Artifact;
+      readonly error: CollectionError;
+    }
   | { readonly kind: 'failed'; readonly key: ArtifactKey; readonly error: CollectionError };
 
 /** Fetches what upstream has of each artifact; see {@link lookForUpdate}. */
@@ -59,7 +64,7 @@ async function lookForUpdate(
     source = sourceOf(artifact);
   } catch (error) {
     if (!isCollectionError(error, 'ARTIFACT_UNLINKED')) throw error;
-    return { kind: 'unlinked', key, artifact };
+    return { kind: 'unlinked', key, artifact, error };
   }
   const { sha } = await fetcher.resolve(source);
   if (sha === artifact.resolvedSha && lock.has(key)) return { kind: 'current', key, artifact };
