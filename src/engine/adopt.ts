@@ -4,7 +4,7 @@ import type { DriftedPath } from './drift.js';
 import { EngineError, fromSystemError } from './errors.js';
 import type { Image } from './image.js';
 import { isSameContent } from './image.js';
-import { type NewTransaction, stagePrefix } from './journal.js';
+import { type NewTransaction, stagePrefix } from './transaction-row.js';
 import type { RelativePath } from './path.js';
 import { type Receipt, toChanges, toRecord } from './receipt.js';
 import { isObstacle, RootTree } from './root-tree.js';

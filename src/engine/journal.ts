@@ -1,85 +1,29 @@
-import type { Statement } from 'better-sqlite3';
+import type { ChangeRow, RowPosition, StoredChange } from './change-row.js';
+import { parseChange, toStoredChange } from './change-row.js';
 import { assert, EngineError, isEngineError, systemCode } from './errors.js';
-import { checksumOf, ContentHasher, type ContentHash } from './hash.js';
-import { absent, type Image } from './image.js';
-import { keptPlacesMax } from './limits.js';
-import { isInnerPath, type RelativePath } from './path.js';
+import { ContentHasher, type ContentHash } from './hash.js';
+import { damaged, fenced, missing, readFailure, writeFailure } from './journal-failure.js';
+import { prepareStatements, range, type Statements } from './journal-statements.js';
+import { MetaTable, type MetaValue } from './meta-table.js';
+import type { RelativePath } from './path.js';
+import { fromHex, toHex } from './row-text.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
 import { SnapshotTable } from './snapshot-table.js';
 import { openDatabase, type SqliteDatabase } from './sqlite.js';
-
-/** What one row of a transaction does to its path. See docs/format.md, "Units". */
-export type Act = 'create' | 'replace' | 'remove' | 'set-mode' | 'member';
-
-/** One path of a transaction. */
-export interface ChangeRow {
-  readonly sequence: number;
-  /** Sequence of the row that heads this row's unit; its own for a head. */
-  readonly unit: number;
-  readonly act: Act;
-  /** Name in the transaction's stage directory, for heads that move something. */
-  readonly slot: string | undefined;
-  readonly path: RelativePath;
-  readonly before: Image;
-  readonly after: Image;
-  /** Why the path does not have its after-image although the transaction is committed. */
-  readonly superseded: string | undefined;
-}
-
-/** `committed` and `undoing` are unsettled: the disk may have lost what was done. */
-type JournalState = 'committed' | 'undoing' | 'settled' | 'rolled-back';
-type Trouble = 'blocked' | 'damaged';
-
-export interface TransactionRow {
-  readonly id: number;
-  readonly uuid: string;
-  /** What the names of its contents in `stage/` begin with. */
-  readonly stage: string;
-  readonly message: string;
-  /** Milliseconds since 1970. */
-  readonly committedAt: number;
-  readonly bootId: string;
-  /** Paths whose image changed; rows of a replaced tree that stayed equal do not count. */
-  readonly changeCount: number;
-  readonly rowCount: number;
-  /** Bytes of before-images that the stage directory keeps. */
-  readonly displacedBytes: number;
-  /** Whether its contents were on disk before its record was written, or came with it. */
-  readonly flush: 'before' | 'with';
-  /** JSON, made and read by `annotations.ts`. */
-  readonly annotations: string;
-  readonly chain: ChainHash;
-  readonly state: JournalState;
-  readonly trouble: Trouble | undefined;
-  readonly reason: string | undefined;
-}
-
-declare const chainHashBrand: unique symbol;
-/** SHA-256 over a transaction and the chain hash of the one before, in hexadecimal. */
-export type ChainHash = string & { readonly [chainHashBrand]: true };
-
-/** What `Journal.commit` is given. */
-export type NewTransaction = Pick<
-  TransactionRow,
-  | 'uuid'
-  | 'stage'
-  | 'message'
-  | 'committedAt'
-  | 'bootId'
-  | 'changeCount'
-  | 'displacedBytes'
-  | 'flush'
-  | 'annotations'
-> & {
-  /** `settled`: nothing is to be applied, the rows only record what other programs did. */
-  readonly state?: 'committed' | 'settled';
-};
-
-/** The newest transaction, or number 0 of an empty journal. */
-export interface Head {
-  readonly id: number;
-  readonly chain: ChainHash;
-}
+import {
+  type ChainHash,
+  chainText,
+  emptyChain,
+  type Head,
+  type NewTransaction,
+  noHead,
+  parseTransaction,
+  stagePrefix,
+  type StoredTransaction,
+  type TransactionRow,
+  type TransactionUpdate,
+  transactionValues,
+} from './transaction-row.js';
 
 /** What a writer looks at when it gets its turn. */
 export interface Position {
@@ -91,38 +35,38 @@ export interface Position {
   readonly isTroubled: boolean;
 }
 
-/** A row of the journal, by its transaction. */
-export interface RowPosition {
-  readonly id: number;
-  readonly sequence: number;
-}
-
 /** What {@link Journal.commit} relies on. */
 export interface CommitTerms {
   readonly epoch: number;
   readonly head: Head;
 }
 
-const emptyChain = '0'.repeat(64) as ChainHash;
-
 /** The SQLite journal of one store. Synchronous; written only under the writer lock. */
 export class Journal implements Disposable {
   readonly #database: SqliteDatabase;
   readonly #path: string;
   readonly #statements: Statements;
+  readonly #meta: MetaTable;
   #writes = 0;
+  /** Whether SQLite has checked the file since it was opened. */
+  #isSound = false;
   readonly snapshots: SnapshotTable;
 
   private constructor(database: SqliteDatabase, path: string) {
     this.#database = database;
     this.#path = path;
     this.#statements = prepareStatements(database);
+    this.#meta = new MetaTable(database, path);
     this.snapshots = new SnapshotTable({
       database,
       path,
       reading: (read) => this.#reading(read),
       writing: (write) => {
         this.#writing(write);
+      },
+      meta: this.#meta,
+      requireSound: () => {
+        this.#requireSound();
       },
       requireEpoch: (epoch) => {
         // guard: snapshot-row-fence
@@ -145,8 +89,8 @@ export class Journal implements Disposable {
       requireDurability(database);
       database.exec('BEGIN IMMEDIATE');
       createSchema(database);
-      const insert = database.prepare('INSERT INTO meta (key, value) VALUES (?, ?)');
-      for (const [key, value] of Object.entries({ ...meta, writes: 0 })) insert.run(key, value);
+      const table = new MetaTable(database, path);
+      for (const [key, value] of Object.entries({ ...meta, writes: 0 })) table.set(key, value);
       database.exec('COMMIT');
       // I10: closing would do this too, but tell nobody that it failed; and the file is going to be
       // renamed without its log.
@@ -208,14 +152,14 @@ export class Journal implements Disposable {
     return this.#reading(() => Number(this.#statements.lastChanged.pluck().get() ?? 0));
   }
 
-  /** Everything in `meta`. */
-  allMeta(): Readonly<Record<string, MetaValue>> {
-    return this.#reading(() => {
-      const rows = this.#database.prepare<[], { key: string; value: MetaValue }>(
-        'SELECT * FROM meta',
-      );
-      return Object.fromEntries(rows.all().map(({ key, value }) => [key, value]));
-    });
+  /** Everything in `meta`; `undefined` for what does not match its checksum. */
+  examineMeta(): ReadonlyMap<string, MetaValue | undefined> {
+    return this.#reading(() => this.#meta.examine());
+  }
+
+  /** Numbers of transactions below `before`, newest first, whether their rows are sound or not. */
+  transactionIds(limit: number, before: number): readonly number[] {
+    return this.#reading(() => this.#statements.transactionIds.all(before, limit));
   }
 
   /** Writes transactions of another journal, from number 1 on, as they stand there, in one step. */
@@ -225,17 +169,10 @@ export class Journal implements Disposable {
     this.#writing(() => {
       let chain = emptyChain;
       for (const { row, rows } of transactions) {
-        const { state, trouble, reason } = row;
-        chain = this.#insert(row.id, { ...row, state: 'settled' }, rows, chain);
+        chain = this.#insert(row, rows, chain);
         assert(chain === row.chain, 'a transaction that matches the chain is written as it was');
-        this.#statements.setState.run(state, trouble ?? null, reason ?? null, row.id);
-        for (const { sequence, superseded } of rows) {
-          if (superseded === undefined) continue;
-          this.#statements.setSuperseded.run(superseded, row.id, sequence);
-        }
       }
-      const first = Number(this.#statements.firstUnsettled.pluck().get());
-      this.#statements.setMeta.run('settled_through', first - 1);
+      this.#noteSettled();
     });
   }
 
@@ -249,13 +186,14 @@ export class Journal implements Disposable {
     return this.meta(lossKey(sha256)) !== undefined;
   }
 
+  /** @throws {EngineError} `JOURNAL_DAMAGED`. */
   meta(key: string): MetaValue | undefined {
-    return this.#reading(() => this.#statements.meta.get(key)?.value);
+    return this.#reading(() => this.#meta.get(key));
   }
 
   setMeta(values: Readonly<Record<string, MetaValue>>): void {
     this.#writing(() => {
-      for (const [key, value] of Object.entries(values)) this.#statements.setMeta.run(key, value);
+      for (const [key, value] of Object.entries(values)) this.#meta.set(key, value);
     });
   }
 
@@ -264,20 +202,20 @@ export class Journal implements Disposable {
   }
 
   epoch(): number {
-    return this.position().epoch;
+    return this.#reading(() => this.#meta.number('epoch'));
   }
 
   position(): Position {
     return this.#reading(() => {
-      const row = this.#statements.position.get();
-      assert(row !== undefined, 'meta holds the epoch');
-      const head: Head =
-        row.id === null || row.chain === null
-          ? { id: 0, chain: emptyChain }
-          : { id: row.id, chain: toHex(row.chain) as ChainHash };
-      this.#writes = row.writes;
-      const { epoch, writes } = row;
-      return { head, epoch, writes, isTroubled: row.isTroubled === 1 };
+      const newest = this.#statements.newest.get();
+      const head = newest === undefined ? noHead : this.#toTransaction(newest);
+      this.#writes = this.#meta.number('writes');
+      return {
+        head: { id: head.id, chain: head.chain },
+        epoch: this.#meta.number('epoch'),
+        writes: this.#writes,
+        isTroubled: this.#troubled().length > 0,
+      };
     });
   }
 
@@ -295,7 +233,7 @@ export class Journal implements Disposable {
   }
 
   #advanceEpoch(expected: number): void {
-    if (this.#statements.bumpEpoch.run(expected).changes === 1) return;
+    if (this.#meta.advance('epoch', expected)) return;
     // guard: epoch-fence
     throw fenced(expected);
   }
@@ -329,7 +267,14 @@ export class Journal implements Disposable {
       writes = this.#countWrite();
       // guard: commit-epoch
       this.#advanceEpoch(terms.epoch);
-      chain = this.#insert(id, transaction, rows, terms.head.chain);
+      const row = {
+        state: 'committed',
+        trouble: undefined,
+        reason: undefined,
+        ...transaction,
+        id,
+      } as const;
+      chain = this.#insert(row, rows, terms.head.chain);
     } catch (error) {
       this.#rollBack();
       throw writeFailure(error, this.#path);
@@ -356,35 +301,20 @@ export class Journal implements Disposable {
   }
 
   #insert(
-    id: number,
-    transaction: NewTransaction,
-    rows: readonly ChangeRow[],
+    row: Omit<TransactionRow, 'chain' | 'rowCount'>,
+    changes: readonly ChangeRow[],
     previous: ChainHash,
   ): ChainHash {
     const hasher = new ContentHasher();
-    hasher.update(chainText(previous, id, transaction, rows.length));
-    for (const row of rows) {
-      const text = rowText(id, row);
+    hasher.update(chainText(previous, row, changes.length));
+    for (const change of changes) {
+      const { text, values } = toStoredChange(row.id, change);
       hasher.update(text);
-      this.#statements.insertChange.run(...changeValues(id, row, checksumOf(text)));
+      this.#statements.insertChange.run(...values);
     }
     const chain = hasher.digest() as string as ChainHash;
-    this.#statements.insertTransaction.run(
-      id,
-      transaction.uuid,
-      transaction.stage,
-      transaction.message,
-      transaction.committedAt,
-      transaction.bootId,
-      transaction.changeCount,
-      rows.length,
-      transaction.displacedBytes,
-      transaction.flush,
-      transaction.annotations,
-      fromHex(previous),
-      fromHex(chain),
-      transaction.state ?? 'committed',
-    );
+    const whole = { ...row, rowCount: changes.length, chain };
+    this.#statements.insertTransaction.run(...transactionValues(whole, previous));
     return chain;
   }
 
@@ -398,39 +328,69 @@ export class Journal implements Disposable {
     this.#writing(() => {
       // guard: update-epoch
       if (expectedEpoch !== undefined) this.#advanceEpoch(expectedEpoch);
-      for (const { id, state, trouble, reason, superseded } of updates) {
-        this.#statements.setState.run(state, trouble ?? null, reason ?? null, id);
-        for (const [sequence, why] of superseded ?? []) {
-          this.#statements.setSuperseded.run(why, id, sequence);
-        }
-      }
-      const first = Number(this.#statements.firstUnsettled.pluck().get());
-      this.#statements.setMeta.run('settled_through', first - 1);
+      for (const update of updates) this.#update(update);
+      this.#noteSettled();
     });
+  }
+
+  #update({ id, state, trouble, reason, superseded }: TransactionUpdate): void {
+    const stored = this.#statements.transaction.get(id);
+    assert(stored !== undefined, `transaction ${String(id)} is in the journal`);
+    // A checksum is never written for what did not match the one before.
+    const row = { ...this.#toTransaction(stored), state, trouble, reason };
+    const previous = toHex(stored.previous_chain) as ChainHash;
+    this.#statements.replaceTransaction.run(...transactionValues(row, previous));
+    for (const [sequence, why] of superseded ?? []) {
+      const change = this.#statements.change.get(id, sequence);
+      assert(change !== undefined, 'a path that is superseded has its row');
+      const { values } = toStoredChange(id, { ...this.#toChange(change), superseded: why });
+      this.#statements.replaceChange.run(...values);
+    }
+  }
+
+  #noteSettled(): void {
+    const settled = this.#meta.number('settled_through');
+    const first = Number(this.#statements.firstUnsettled.pluck().get(settled));
+    this.#meta.set('settled_through', first - 1);
+  }
+
+  #toTransaction(stored: StoredTransaction): TransactionRow {
+    const row = parseTransaction(stored);
+    if (row !== undefined) return row;
+    const id = String(stored.id);
+    throw damaged(this.#path, `the row of transaction ${id} does not match its checksum`);
   }
 
   /** Unsettled transactions, oldest first. */
   unsettled(): readonly TransactionRow[] {
-    return this.#reading(() => this.#statements.unsettled.all().map(toTransaction));
+    return this.#reading(() =>
+      this.#statements.unsettled
+        .all(this.#meta.number('settled_through'))
+        .map((row) => this.#toTransaction(row)),
+    );
   }
 
   /** How many transactions and rows wait for a checkpoint. */
   countUnsettled(): { readonly transactions: number; readonly rows: number } {
     return this.#reading(() => {
-      const found = this.#statements.countUnsettled.get();
+      const found = this.#statements.countUnsettled.get(this.#meta.number('settled_through'));
       return { transactions: found?.transactions ?? 0, rows: found?.rows ?? 0 };
     });
   }
 
   /** Unsettled transactions that are blocked or damaged, oldest first. */
   troubled(): readonly TransactionRow[] {
-    return this.#reading(() => this.#statements.troubled.all().map(toTransaction));
+    return this.#reading(() => this.#troubled());
+  }
+
+  #troubled(): readonly TransactionRow[] {
+    return this.#statements.troubled.all().map((row) => this.#toTransaction(row));
   }
 
   /** Transactions that are over and still keep what they displaced, newest first. */
   history(): readonly TransactionRow[] {
     return this.#reading(() =>
-      this.#statements.history.all(this.prunedThrough()).map(toTransaction),
+      this.#statements.history.all(this.prunedThrough()).map((row) => this.#toTransaction(row)),
     );
   }
 
@@ -442,27 +402,49 @@ export class Journal implements Disposable {
   transaction(id: number): TransactionRow | undefined {
     return this.#reading(() => {
       const row = this.#statements.transaction.get(id);
-      return row === undefined ? undefined : toTransaction(row);
+      if (row !== undefined) return this.#toTransaction(row);
+      // They are numbered without gaps.
+      if (id < 1 || id > this.position().head.id) return undefined;
+      const added = this.#statements.transaction.get(id);
+      if (added !== undefined) return this.#toTransaction(added);
+      throw missing(this.#path, id);
     });
   }
 
   /** Transactions with a number below `before`, newest first. */
   log(limit: number, before: number): readonly TransactionRow[] {
-    return this.#reading(() => this.#statements.log.all(before, limit).map(toTransaction));
+    return this.#reading(() => {
+      let expected = Math.min(before - 1, this.position().head.id);
+      const rows = this.#statements.log.all(before, limit).map((row) => this.#toTransaction(row));
+      for (const { id } of rows) {
+        // A greater one was added by another process just now.
+        if (id < expected) throw missing(this.#path, expected);
+        expected = id - 1;
+      }
+      if (rows.length < limit && expected > 0) throw missing(this.#path, expected);
+      return rows;
+    });
   }
 
   /** As {@link log}, of the transactions that changed `path` or something below it. */
   logOf(path: RelativePath, limit: number, before: number): readonly TransactionRow[] {
+    this.#requireSound();
     return this.#reading(() =>
-      this.#statements.logOf.all({ ...range(path), before, limit }).map(toTransaction),
+      this.#statements.logOf
+        .all({ ...range(path), before, limit })
+        .map((row) => this.#toTransaction(row)),
     );
   }
 
   /** Rows of one transaction, in order, each checked. @throws {EngineError} `JOURNAL_DAMAGED`. */
   changes(id: number): readonly ChangeRow[] {
-    return this.#reading(() =>
-      this.#statements.changes.all(id).map((row) => this.#checked(id, row)),
-    );
+    return this.#reading(() => {
+      const rows = this.#statements.changes.all(id).map((row) => this.#toChange(row));
+      const expected = this.transaction(id)?.rowCount ?? 0;
+      if (rows.length === expected) return rows;
+      const found = `${String(rows.length)} rows of ${String(expected)}`;
+      throw damaged(this.#path, `transaction ${String(id)} has ${found}`);
+    });
   }
 
   /**
@@ -474,31 +456,20 @@ export class Journal implements Disposable {
     limit: number,
     within: RelativePath | undefined,
   ): readonly (ChangeRow & RowPosition)[] {
+    this.#requireSound();
     const from = { ...range(within), id, sequence, limit };
     return this.#reading(() =>
       this.#statements.changesAfter.all(from).map((row) => {
-        const at = Number(row.transaction_id);
-        return { ...this.#checked(at, row), id: at };
+        return { ...this.#toChange(row), id: Number(row.transaction_id) };
       }),
     );
   }
 
-  #checked(id: number, row: StoredChange): ChangeRow {
-    const change = toChange(row);
-    // I8: a checksum keeps nobody from writing "../x" with a good one.
-    // guard: row-inner-path [if false]
-    if (!isInnerPath(row.path) || (row.slot !== null && !/^[0-9]+$/.test(row.slot))) {
-      throw damaged(
-        this.#path,
-        `row ${String(row.sequence)} of transaction ${String(id)} names a place outside of the store`,
-      );
-    }
-    // guard: row-checksum [if true]
-    if (checksumOf(rowText(id, change)) === row.checksum) return change;
-    throw damaged(
-      this.#path,
-      `row ${String(row.sequence)} of transaction ${String(id)} does not match its checksum`,
-    );
+  #toChange(stored: StoredChange): ChangeRow {
+    const change = parseChange(stored);
+    if (!('damage' in change)) return change;
+    const row = `row ${String(stored.sequence)} of transaction ${String(stored.transaction_id)}`;
+    throw damaged(this.#path, `${row} ${change.damage}`);
   }
 
   /**
@@ -509,6 +480,7 @@ export class Journal implements Disposable {
     content: ContentHash,
     path: RelativePath,
   ): readonly { readonly id: number; readonly sequence: number }[] {
+    this.#requireSound();
     const sought = { content: fromHex(content), path, pruned: this.prunedThrough() };
     return this.#reading(() => this.#statements.displaced.all(sought));
   }
@@ -522,8 +494,10 @@ export class Journal implements Disposable {
     this.#reading(() => {
       const row = this.#statements.transaction.get(id);
       assert(row !== undefined, `transaction ${String(id)} is in the journal`);
+      const transaction = this.#toTransaction(row);
       const before = this.#statements.transaction.get(id - 1);
-      const expectedPrevious = before === undefined ? emptyChain : toHex(before.chain);
+      const expectedPrevious =
+        before === undefined ? emptyChain : this.#toTransaction(before).chain;
       const previous = toHex(row.previous_chain) as ChainHash;
       if (row.stage !== stagePrefix(id, row.uuid)) {
         throw damaged(this.#path, `transaction ${String(id)} names a stage that is not its own`);
@@ -534,10 +508,10 @@ export class Journal implements Disposable {
       }
       const changes = this.changes(id);
       const hasher = new ContentHasher();
-      hasher.update(chainText(previous, id, toTransaction(row), changes.length));
-      for (const change of changes) hasher.update(rowText(id, change));
-      // guard: chain-hash [hasher.digest() === toHex(row.chain) becomes true]
-      if (hasher.digest() === toHex(row.chain) && changes.length === row.row_count) return;
+      hasher.update(chainText(previous, transaction, changes.length));
+      for (const change of changes) hasher.update(toStoredChange(id, change).text);
+      // guard: chain-hash [if true]
+      if (hasher.digest() === (transaction.chain as string)) return;
       throw damaged(this.#path, `transaction ${String(id)} does not match its chain hash`);
     });
   }
@@ -551,9 +525,16 @@ export class Journal implements Disposable {
 
   /** A damaged log loses its newest writes without a word from SQLite: who can count, sees it. */
   #countWrite(): number {
-    const row = this.#statements.countWrite.get();
-    assert(row !== undefined, 'counting returns the count');
-    return row.value;
+    const writes = this.#meta.number('writes') + 1;
+    this.#meta.set('writes', writes);
+    return writes;
+  }
+
+  /** What looks for rows in all of the journal does not miss one that a damaged page hides. */
+  #requireSound(): void {
+    if (this.#isSound) return;
+    this.quickCheck();
+    this.#isSound = true;
   }
 
   #rollBack(): void {
@@ -586,17 +567,6 @@ function lossKey(sha256: ContentHash): string {
   return `lost/${sha256}`;
 }
 
-export type MetaValue = string | number;
-
-export interface TransactionUpdate {
-  readonly id: number;
-  readonly state: JournalState;
-  readonly trouble?: Trouble | undefined;
-  readonly reason?: string | undefined;
-  /** Reason by row sequence. */
-  readonly superseded?: ReadonlyMap<number, string> | undefined;
-}
-
 function connect(path: string): SqliteDatabase {
   try {
     const database = openDatabase(path, { timeout: 5_000 });
@@ -618,405 +588,4 @@ function requireEmptied(database: SqliteDatabase, path: string): void {
     path,
     hint: 'Another program has it open: close that, then run: skillmeat txn init',
   });
-}
-
-/** What the names in `stage/` of a transaction's contents begin with. */
-export function stagePrefix(id: number, uuid: string): string {
-  return `${String(id)}-${uuid.replaceAll(/[^0-9a-f]/g, '').slice(0, 8)}`;
-}
-
-// --- text that checksums and chain hashes cover ------------------------------------------------
-
-function rowText(id: number, row: ChangeRow): string {
-  const { sequence, unit, act, slot, path, before, after } = row;
-  return `${JSON.stringify([id, sequence, unit, act, slot ?? null, path, ...imageValues(before), ...imageValues(after)])}\n`;
-}
-
-function chainText(
-  previous: ChainHash,
-  id: number,
-  transaction: Omit<NewTransaction, 'state'>,
-  rowCount: number,
-): string {
-  const { uuid, stage, message, committedAt, bootId, changeCount } = transaction;
-  const { displacedBytes, flush, annotations } = transaction;
-  return `${JSON.stringify([previous, id, uuid, stage, message, committedAt, bootId, changeCount, rowCount, displacedBytes, flush, annotations])}\n`;
-}
-
-type ImageValues = readonly [
-  kind: Image['kind'],
-  sha256: ContentHash | null,
-  size: number | null,
-  mode: number | null,
-  target: string | null,
-];
-
-function imageValues(image: Image): ImageValues {
-  switch (image.kind) {
-    case 'absent':
-      return ['absent', null, null, null, null];
-    case 'file':
-      return ['file', image.sha256, image.size, image.mode, null];
-    case 'directory':
-      return ['directory', null, null, image.mode, null];
-    case 'symlink':
-      return ['symlink', null, null, null, image.target];
-  }
-}
-
-function imageColumns(image: Image): unknown[] {
-  const [kind, sha256, size, mode, target] = imageValues(image);
-  return [kind, sha256 === null ? null : fromHex(sha256), size, mode, target];
-}
-
-function changeValues(id: number, row: ChangeRow, checksum: bigint): unknown[] {
-  const { sequence, unit, act, slot, path, before, after } = row;
-  const images = [...imageColumns(before), ...imageColumns(after)];
-  return [id, sequence, unit, act, slot ?? null, path, ...images, checksum];
-}
-
-// --- rows ----------------------------------------------------------------------------------------
-
-interface StoredTransaction {
-  id: number;
-  uuid: string;
-  stage: string;
-  message: string;
-  committed_at: number;
-  boot_id: string;
-  change_count: number;
-  row_count: number;
-  displaced_bytes: number;
-  flush: 'before' | 'with';
-  annotations: string;
-  previous_chain: Buffer;
-  chain: Buffer;
-  state: JournalState;
-  trouble: Trouble | null;
-  reason: string | null;
-}
-
-interface StoredImage {
-  kind: string;
-  sha256: Buffer | null;
-  size: bigint | null;
-  mode: bigint | null;
-  target: string | null;
-}
-
-/** Read with 64-bit integers, for the checksum's sake. */
-interface StoredChange {
-  transaction_id: bigint;
-  sequence: bigint;
-  unit: bigint;
-  act: Act;
-  slot: string | null;
-  path: string;
-  before_kind: string;
-  before_sha256: Buffer | null;
-  before_size: bigint | null;
-  before_mode: bigint | null;
-  before_target: string | null;
-  after_kind: string;
-  after_sha256: Buffer | null;
-  after_size: bigint | null;
-  after_mode: bigint | null;
-  after_target: string | null;
-  superseded: string | null;
-  checksum: bigint;
-}
-
-function toTransaction(row: StoredTransaction): TransactionRow {
-  return {
-    id: row.id,
-    uuid: row.uuid,
-    stage: row.stage,
-    message: row.message,
-    committedAt: row.committed_at,
-    bootId: row.boot_id,
-    changeCount: row.change_count,
-    rowCount: row.row_count,
-    displacedBytes: row.displaced_bytes,
-    flush: row.flush,
-    annotations: row.annotations,
-    chain: toHex(row.chain) as ChainHash,
-    state: row.state,
-    trouble: row.trouble ?? undefined,
-    reason: row.reason ?? undefined,
-  };
-}
-
-function toChange(row: StoredChange): ChangeRow {
-  return {
-    sequence: Number(row.sequence),
-    unit: Number(row.unit),
-    act: row.act,
-    slot: row.slot ?? undefined,
-    path: row.path as RelativePath,
-    before: toImage({
-      kind: row.before_kind,
-      sha256: row.before_sha256,
-      size: row.before_size,
-      mode: row.before_mode,
-      target: row.before_target,
-    }),
-    after: toImage({
-      kind: row.after_kind,
-      sha256: row.after_sha256,
-      size: row.after_size,
-      mode: row.after_mode,
-      target: row.after_target,
-    }),
-    superseded: row.superseded ?? undefined,
-  };
-}
-
-/** A column that misses makes an image that the row's checksum cannot match. */
-function toImage({ kind, sha256, size, mode, target }: StoredImage): Image {
-  switch (kind) {
-    case 'file':
-      return {
-        kind,
-        sha256: toHex(sha256 ?? Buffer.alloc(0)) as ContentHash,
-        size: Number(size),
-        mode: Number(mode),
-      };
-    case 'directory':
-      return { kind, mode: Number(mode) };
-    case 'symlink':
-      return { kind, target: target ?? '' };
-    default:
-      return absent;
-  }
-}
-
-function toHex(bytes: Buffer): string {
-  return bytes.toString('hex');
-}
-
-function fromHex(text: string): Buffer {
-  return Buffer.from(text, 'hex');
-}
-
-// --- statements ----------------------------------------------------------------------------------
-
-/** A path and what is below it: `/` comes right before `0`. */
-interface PathRange {
-  path: string | null;
-  first: string;
-  end: string;
-}
-
-function range(path: RelativePath | undefined): PathRange {
-  return { path: path ?? null, first: `${path ?? ''}/`, end: `${path ?? ''}0` };
-}
-
-const isInRange = '(:path IS NULL OR path = :path OR (path >= :first AND path < :end))';
-
-interface Statements {
-  readonly meta: Statement<[string], { value: MetaValue }>;
-  readonly setMeta: Statement<[string, MetaValue]>;
-  readonly bumpEpoch: Statement<[number]>;
-  readonly countWrite: Statement<[], { value: number }>;
-  readonly position: Statement<
-    [],
-    {
-      epoch: number;
-      writes: number;
-      id: number | null;
-      chain: Buffer | null;
-      isTroubled: 0 | 1;
-    }
-  >;
-  readonly insertTransaction: Statement;
-  readonly insertChange: Statement;
-  readonly setState: Statement<[JournalState, Trouble | null, string | null, number]>;
-  readonly setSuperseded: Statement<[string, number, number]>;
-  readonly unsettled: Statement<[], StoredTransaction>;
-  readonly troubled: Statement<[], StoredTransaction>;
-  readonly countUnsettled: Statement<[], { transactions: number; rows: number }>;
-  readonly firstUnsettled: Statement<[]>;
-  readonly history: Statement<[number], StoredTransaction>;
-  readonly transaction: Statement<[number], StoredTransaction>;
-  readonly log: Statement<[number, number], StoredTransaction>;
-  readonly logOf: Statement<[PathRange & { before: number; limit: number }], StoredTransaction>;
-  readonly changesAfter: Statement<[PathRange & RowPosition & { limit: number }], StoredChange>;
-  readonly displaced: Statement<
-    [{ content: Buffer; path: string; pruned: number }],
-    { id: number; sequence: number }
-  >;
-  readonly changes: Statement<[number], StoredChange>;
-  readonly lastChanged: Statement<[]>;
-}
-
-function prepareStatements(database: SqliteDatabase): Statements {
-  return {
-    meta: database.prepare('SELECT value FROM meta WHERE key = ?'),
-    setMeta: database.prepare(
-      'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
-    ),
-    bumpEpoch: database.prepare(
-      "UPDATE meta SET value = value + 1 WHERE key = 'epoch' AND value = ?",
-    ),
-    countWrite: database.prepare(
-      `INSERT INTO meta (key, value) VALUES ('writes', 1)
-       ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`,
-    ),
-    position: database.prepare(
-      `SELECT meta.value AS epoch, newest.id, newest.chain,
-         coalesce((SELECT value FROM meta WHERE key = 'writes'), 0) AS writes,
-         EXISTS (SELECT 1 FROM journal_transaction WHERE trouble IS NOT NULL) AS isTroubled FROM meta
-       LEFT JOIN (SELECT id, chain FROM journal_transaction ORDER BY id DESC LIMIT 1) AS newest
-       WHERE meta.key = 'epoch'`,
-    ),
-    insertTransaction: database.prepare(
-      `INSERT INTO journal_transaction (id, uuid, stage, message, committed_at, boot_id, change_count,
-        row_count, displaced_bytes, flush, annotations, previous_chain, chain, state)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ),
-    insertChange: database.prepare(
-      `INSERT INTO journal_change (transaction_id, sequence, unit, act, slot, path,
-        before_kind, before_sha256, before_size, before_mode, before_target,
-        after_kind, after_sha256, after_size, after_mode, after_target, checksum)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ),
-    setState: database.prepare(
-      'UPDATE journal_transaction SET state = ?, trouble = ?, reason = ? WHERE id = ?',
-    ),
-    setSuperseded: database.prepare(
-      'UPDATE journal_change SET superseded = ? WHERE transaction_id = ? AND sequence = ?',
-    ),
-    // Everything up to settled_through is settled or in trouble.
-    unsettled: database.prepare(
-      `SELECT * FROM journal_transaction
-       WHERE id > (SELECT value FROM meta WHERE key = 'settled_through')
-         AND state IN ('committed', 'undoing')
-       UNION SELECT * FROM journal_transaction WHERE trouble IS NOT NULL
-       ORDER BY id`,
-    ),
-    countUnsettled: database.prepare(
-      `SELECT count(*) AS transactions, coalesce(sum(row_count), 0) AS rows
-       FROM journal_transaction
-       WHERE id > (SELECT value FROM meta WHERE key = 'settled_through')
-         AND state = 'committed' AND trouble IS NULL`,
-    ),
-    troubled: database.prepare(
-      'SELECT * FROM journal_transaction WHERE trouble IS NOT NULL ORDER BY id',
-    ),
-    firstUnsettled: database.prepare(
-      `SELECT coalesce(
-         (SELECT min(id) FROM journal_transaction
-          WHERE id > (SELECT value FROM meta WHERE key = 'settled_through')
-            AND state IN ('committed', 'undoing') AND trouble IS NULL),
-         (SELECT max(id) + 1 FROM journal_transaction), 1)`,
-    ),
-    history: database.prepare(
-      `SELECT * FROM journal_transaction
-       WHERE id > ? AND state IN ('settled', 'rolled-back') ORDER BY id DESC`,
-    ),
-    transaction: database.prepare('SELECT * FROM journal_transaction WHERE id = ?'),
-    log: database.prepare(
-      'SELECT * FROM journal_transaction WHERE id < ? ORDER BY id DESC LIMIT ?',
-    ),
-    logOf: database.prepare(
-      `SELECT * FROM journal_transaction WHERE id < :before AND EXISTS (
-         SELECT 1 FROM journal_change WHERE transaction_id = id AND ${isInRange}
-           AND (before_kind IS NOT after_kind OR before_sha256 IS NOT after_sha256
-             OR before_mode IS NOT after_mode OR before_target IS NOT after_target))
-       ORDER BY id DESC LIMIT :limit`,
-    ),
-    changesAfter: database
-      .prepare<[PathRange & RowPosition & { limit: number }], StoredChange>(
-        `SELECT journal_change.* FROM journal_change
-         JOIN journal_transaction ON id = transaction_id
-           AND state IN ('committed', 'settled') AND trouble IS NULL
-         WHERE (transaction_id, sequence) > (:id, :sequence) AND ${isInRange}
-         ORDER BY transaction_id, sequence LIMIT :limit`,
-      )
-      .safeIntegers(true),
-    displaced: database.prepare(
-      `SELECT changed.transaction_id AS id, changed.sequence FROM journal_change AS changed
-       JOIN journal_change AS head ON head.transaction_id = changed.transaction_id
-         AND head.sequence = changed.unit AND head.slot IS NOT NULL
-       JOIN journal_transaction ON id = changed.transaction_id
-         AND (id > :pruned OR state = 'committed') AND state IN ('committed', 'settled')
-       WHERE changed.before_sha256 = :content
-       ORDER BY changed.path = :path DESC, id DESC LIMIT ${String(keptPlacesMax)}`,
-    ),
-    lastChanged: database.prepare('SELECT max(transaction_id) FROM journal_change'),
-    changes: database
-      .prepare<[number], StoredChange>(
-        'SELECT * FROM journal_change WHERE transaction_id = ? ORDER BY sequence',
-      )
-      .safeIntegers(true),
-  };
-}
-
-// --- errors --------------------------------------------------------------------------------------
-
-export function notFound(id: number): EngineError {
-  return new EngineError('TRANSACTION_NOT_FOUND', `there is no transaction ${String(id)}`, {
-    hint: 'List them with: skillmeat txn log',
-  });
-}
-
-function fenced(epoch: number): EngineError {
-  return new EngineError(
-    'FENCED',
-    `another writer took over this store (epoch ${String(epoch)} is past)`,
-    { hint: 'The lock file was removed while in use. Open the store again.' },
-  );
-}
-
-function damaged(path: string, found: string): EngineError {
-  return new EngineError('JOURNAL_DAMAGED', `${path} is damaged: ${found}`, {
-    path,
-    hint: 'Nothing is written until this is resolved. Keep a copy of the .skillmeat directory.',
-  });
-}
-
-function readFailure(error: unknown, path: string): unknown {
-  const code = systemCode(error);
-  if (code === undefined || !code.startsWith('SQLITE_')) return error;
-  const text = error instanceof Error ? error.message : code;
-  if (code === 'SQLITE_NOTADB') {
-    return new EngineError('JOURNAL_FOREIGN', `${path} is not an SQLite database`, {
-      path,
-      cause: error,
-      hint: 'Move the .skillmeat directory away and run: skillmeat txn init',
-    });
-  }
-  if (code.startsWith('SQLITE_CORRUPT')) return damaged(path, text);
-  return failure(code, path, text, error);
-}
-
-function writeFailure(error: unknown, path: string): unknown {
-  const code = systemCode(error);
-  if (code === undefined || !code.startsWith('SQLITE_')) return error;
-  return failure(code, path, error instanceof Error ? error.message : code, error);
-}
-
-function failure(code: string, path: string, text: string, cause: unknown): EngineError {
-  const doing = `the journal ${path} failed: ${text} (${code})`;
-  if (code === 'SQLITE_FULL') {
-    return new EngineError('DISK_FULL', doing, { path, cause, hint: 'Free some space.' });
-  }
-  if (code.startsWith('SQLITE_READONLY')) {
-    return new EngineError('READ_ONLY', doing, { path, cause, hint: 'Make it writable.' });
-  }
-  if (code === 'SQLITE_CANTOPEN' || code === 'SQLITE_PERM' || code === 'SQLITE_AUTH') {
-    return new EngineError('PERMISSION_DENIED', doing, {
-      path,
-      cause,
-      hint: 'Check the owner and mode of the .skillmeat directory.',
-    });
-  }
-  if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
-    return new EngineError('STORE_LOCKED', doing, {
-      path,
-      cause,
-      hint: 'Another program holds the journal; try again when it is done.',
-    });
-  }
-  return new EngineError('IO_FAILED', doing, { path, cause, hint: 'Check the disk.' });
 }

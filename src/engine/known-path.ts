@@ -1,6 +1,7 @@
 import type { Image } from './image.js';
 import { isSameImage } from './image.js';
-import type { Journal, RowPosition } from './journal.js';
+import type { Journal } from './journal.js';
+import type { RowPosition } from './change-row.js';
 import { journalPageRows } from './limits.js';
 import type { Pace } from './pace.js';
 import { isBelow, type RelativePath } from './path.js';

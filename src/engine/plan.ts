@@ -2,7 +2,7 @@ import { EngineError } from './errors.js';
 import type { Stat } from './file-system.js';
 import { absent, describeImage, type Image, isSameContent, isSameImage } from './image.js';
 import { type FoundAt, inspectTree, type Looking, requirePlain } from './inspect.js';
-import type { Act } from './journal.js';
+import type { Act } from './change-row.js';
 import { comparePaths, isBelow, quote, type RelativePath } from './path.js';
 import { isObstacle, obstacleError, type RootTree } from './root-tree.js';
 import type { StagedNode } from './staged-node.js';

@@ -1,6 +1,7 @@
 import { type Annotations, parseAnnotations } from './annotations.js';
 import { type Image, isSameImage } from './image.js';
-import type { ChangeRow, TransactionRow } from './journal.js';
+import type { ChangeRow } from './change-row.js';
+import type { TransactionRow } from './transaction-row.js';
 import type { SupersededPath } from './recover.js';
 import { utcText } from './utc-text.js';
 

@@ -12,7 +12,9 @@ import {
   special,
 } from './image.js';
 import { inspect, type Looking, statTree } from './inspect.js';
-import type { ChangeRow, Journal, TransactionRow, TransactionUpdate } from './journal.js';
+import type { ChangeRow } from './change-row.js';
+import type { Journal } from './journal.js';
+import type { TransactionRow, TransactionUpdate } from './transaction-row.js';
 import { comparePaths, isBelow, parentOf, quote, type RelativePath } from './path.js';
 import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';

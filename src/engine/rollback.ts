@@ -1,6 +1,8 @@
 import { EngineError } from './errors.js';
 import { displacedRows } from './history.js';
-import { type Journal, notFound, type TransactionRow } from './journal.js';
+import type { Journal } from './journal.js';
+import { notFound } from './journal-failure.js';
+import type { TransactionRow } from './transaction-row.js';
 import type { Pace } from './pace.js';
 import { quote, type RelativePath } from './path.js';
 import type { UndoRequest } from './undo.js';

@@ -12,7 +12,8 @@ const sqliteVersionMin = '3.51.3';
 const tables: readonly string[] = [
   `CREATE TABLE meta (
     key TEXT PRIMARY KEY,
-    value ANY NOT NULL
+    value ANY NOT NULL,
+    checksum INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID`,
   `CREATE TABLE journal_transaction (
     id INTEGER PRIMARY KEY CHECK (id > 0),
@@ -30,7 +31,8 @@ const tables: readonly string[] = [
     chain BLOB NOT NULL CHECK (length(chain) = 32),
     state TEXT NOT NULL CHECK (state IN ('committed', 'undoing', 'settled', 'rolled-back')),
     trouble TEXT CHECK (trouble IN ('blocked', 'damaged')),
-    reason TEXT
+    reason TEXT,
+    checksum INTEGER NOT NULL
   ) STRICT`,
   // Empty nearly always: a commit need not write to it.
   `CREATE INDEX journal_troubled ON journal_transaction (id) WHERE trouble IS NOT NULL`,

@@ -1,6 +1,8 @@
 import type { Statement } from 'better-sqlite3';
+import { type ColumnType, hasColumnTypes } from './column-types.js';
 import { EngineError } from './errors.js';
 import { checksumOf, type ContentHash } from './hash.js';
+import type { MetaTable } from './meta-table.js';
 import type { SqliteDatabase } from './sqlite.js';
 
 /** One snapshot, as the journal has it. */
@@ -59,6 +61,9 @@ export interface TableAccess {
   readonly path: string;
   readonly reading: <T>(read: () => T) => T;
   readonly writing: (write: () => void) => void;
+  readonly meta: MetaTable;
+  /** SQLite checks its pages. @throws {EngineError} `JOURNAL_DAMAGED`. */
+  readonly requireSound: () => void;
   /** Inside {@link writing}. @throws {EngineError} `FENCED`. */
   readonly requireEpoch: (epoch: number) => void;
 }
@@ -84,6 +89,7 @@ export class SnapshotTable {
 
   /** Newest first, each checked. @throws {EngineError} `JOURNAL_DAMAGED`. */
   list(): readonly SnapshotRow[] {
+    this.#access.requireSound();
     return this.#access.reading(() => this.#statements.list.all().map((row) => this.#check(row)));
   }
 
@@ -103,7 +109,8 @@ export class SnapshotTable {
   }
 
   byName(name: string): SnapshotRow | undefined {
-    return this.#one(() => this.#statements.byName.get(name));
+    // Not by the index of names: one that is damaged would hide it.
+    return this.list().find((row) => row.name === name);
   }
 
   newest(): SnapshotRow | undefined {
@@ -116,10 +123,10 @@ export class SnapshotTable {
     this.#access.writing(() => {
       // guard: snapshot-add-fence
       this.#access.requireEpoch(epoch);
-      const last = this.#statements.lastId.get()?.value ?? 0;
+      const last = Number(this.#access.meta.get(lastIdKey) ?? 0);
       row = { ...snapshot, id: last + 1 };
       this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));
-      this.#statements.setLastId.run(row.id);
+      this.#access.meta.set(lastIdKey, row.id);
     });
     if (row === undefined) throw new Error('bug: the row was written');
     return row;
@@ -185,6 +192,25 @@ interface StoredSnapshot {
   checksum: bigint;
 }
 
+const columnTypes: Readonly<Record<keyof StoredSnapshot, ColumnType>> = {
+  id: 'integer',
+  name: 'text?',
+  message: 'text',
+  tags: 'text',
+  is_pinned: 'integer',
+  created_at: 'integer',
+  head: 'integer',
+  sha256: 'blob',
+  file_count: 'integer',
+  directory_count: 'integer',
+  link_count: 'integer',
+  bytes: 'integer',
+  left_out_count: 'integer',
+  patterns: 'text',
+  file_bytes_max: 'integer?',
+  checksum: 'integer',
+};
+
 function rowText(row: SnapshotRow): string {
   const [id, name, message, tags, isPinned, createdAt, head, , ...rest] = valuesOf(row);
   const values = [id, name, message, tags, isPinned, createdAt, head, row.sha256, ...rest];
@@ -220,6 +246,7 @@ function sound(stored: StoredSnapshot): SnapshotRow | undefined {
 
 /** `undefined` for what this program cannot have written. */
 function toRow(stored: StoredSnapshot): SnapshotRow | undefined {
+  if (!hasColumnTypes(stored, columnTypes)) return undefined;
   const tags = parseTexts(stored.tags);
   const patterns = parseTexts(stored.patterns);
   if (tags === undefined || patterns === undefined) return undefined;
@@ -259,7 +286,6 @@ function prepareStatements(database: SqliteDatabase) {
   return {
     list: select<[]>('ORDER BY id DESC'),
     byId: select<[number]>('WHERE id = ?'),
-    byName: select<[string]>('WHERE name = ?'),
     newest: select<[]>('ORDER BY id DESC LIMIT 1'),
     insert: database.prepare(
       `INSERT INTO snapshot (id, name, message, tags, is_pinned, created_at, head, sha256, file_count,
@@ -267,12 +293,5 @@ function prepareStatements(database: SqliteDatabase) {
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     remove: database.prepare<[number]>('DELETE FROM snapshot WHERE id = ?'),
-    lastId: database.prepare<[], { value: number }>(
-      `SELECT value FROM meta WHERE key = '${lastIdKey}'`,
-    ),
-    setLastId: database.prepare<[number]>(
-      `INSERT INTO meta (key, value) VALUES ('${lastIdKey}', ?)
-       ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
-    ),
   };
 }

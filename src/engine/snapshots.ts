@@ -414,6 +414,8 @@ export class Snapshots {
           ? snapshots.byId(Number(text))
           : snapshots.byName(text);
     if (row !== undefined) return row;
+    // A damaged page would hide it.
+    this.#host.journal.quickCheck();
     throw new EngineError('SNAPSHOT_NOT_FOUND', `there is no snapshot ${JSON.stringify(text)}`, {
       hint: 'List them with: skillmeat snapshot list',
     });

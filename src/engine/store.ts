@@ -24,7 +24,9 @@ import type { Capabilities, FileSystem } from './file-system.js';
 import { checksumReady, randomId } from './hash.js';
 import type { HistoryReading } from './history.js';
 import type { FileImage, Image } from './image.js';
-import { Journal, notFound, type TransactionRow } from './journal.js';
+import { Journal } from './journal.js';
+import { notFound } from './journal-failure.js';
+import type { TransactionRow } from './transaction-row.js';
 import { readKnownPaths } from './known-path.js';
 import { lockWaitMsDefault } from './limits.js';
 import { NodeFileSystem } from './node-file-system.js';
@@ -682,7 +684,7 @@ export class Store implements AsyncDisposable {
    * Returns a file as it was at a moment, from wherever its bytes still are.
    *
    * @throws {EngineError} `PATH_NOT_FOUND`, `PATH_IS_DIRECTORY`, …, `HISTORY_PRUNED`,
-   * `HISTORY_DAMAGED`, `TRANSACTION_NOT_FOUND`.
+   * `HISTORY_DAMAGED`, `TRANSACTION_NOT_FOUND`, `JOURNAL_DAMAGED`.
    */
   async read(path: string, at: Moment = { kind: 'now' }): Promise<HistoricFile> {
     const parsed = parsePath(path);
@@ -1131,6 +1133,8 @@ function requireSameRoot(directory: StoreDirectory, journal: Journal, adopt: boo
     journal.setMeta(identityMeta({ inode, born }));
     return;
   }
+  // A page that lost its rows says nothing of the root.
+  journal.quickCheck();
   throw detached(directory);
 }
 

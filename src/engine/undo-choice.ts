@@ -1,6 +1,8 @@
 import { parseAnnotations } from './annotations.js';
 import { EngineError } from './errors.js';
-import { type Journal, notFound, type TransactionRow } from './journal.js';
+import type { Journal } from './journal.js';
+import { notFound } from './journal-failure.js';
+import type { TransactionRow } from './transaction-row.js';
 import {
   kindOf,
   type LookUp,

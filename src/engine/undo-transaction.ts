@@ -1,7 +1,8 @@
 import { parseAnnotations } from './annotations.js';
 import { EngineError } from './errors.js';
 import { displacedRows } from './history.js';
-import type { Journal, TransactionRow } from './journal.js';
+import type { Journal } from './journal.js';
+import type { TransactionRow } from './transaction-row.js';
 import { quote, type RelativePath } from './path.js';
 import type { UndoRequest } from './undo.js';
 import type { UndoTerms } from './undo-decision.js';

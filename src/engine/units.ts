@@ -1,6 +1,6 @@
 import { assert } from './errors.js';
 import type { Image } from './image.js';
-import type { Act, ChangeRow } from './journal.js';
+import type { Act, ChangeRow } from './change-row.js';
 import { pathBelow, type RelativePath } from './path.js';
 
 /** A unit as the journal keeps it: what one rename switches. */

@@ -17,13 +17,8 @@ import {
   systemCode,
 } from './errors.js';
 import { publish } from './events.js';
-import {
-  type Head,
-  type Journal,
-  type Position,
-  type TransactionRow,
-  type TransactionUpdate,
-} from './journal.js';
+import type { Head, TransactionRow, TransactionUpdate } from './transaction-row.js';
+import type { Journal, Position } from './journal.js';
 import { recoveryRoundsMax, unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
 import { Pace } from './pace.js';
 import type { Quarantine } from './quarantine.js';

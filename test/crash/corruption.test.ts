@@ -10,7 +10,7 @@ import type { SavedStore } from './saved-store.js';
 import { judge, type Verdict } from './verdict.js';
 
 /*
- * One sector or page of one file of a store, but for `journal.db`, is flipped, zeroed, overwritten with another one or cut
+ * One sector or page of one file of a store is flipped, zeroed, overwritten with another one or cut
  * off; then the store is opened, read and written with. What it tells and does must be what it
  * would have without the damage, or it must name the damage and write nothing false.
  */
@@ -102,8 +102,7 @@ async function tryDamage(
 function choose(saved: SavedStore, random: Random): readonly Damage[] {
   const classes = new Map<string, Damage[]>();
   for (const [file, bytes] of saved.files) {
-    // Of the database itself not every row has a checksum yet.
-    if (!file.startsWith('.skillmeat/') || file.endsWith('/journal.db')) continue;
+    if (!file.startsWith('.skillmeat/')) continue;
     const all = everyDamage(file, bytes, random);
     const kind = classOf(file);
     classes.set(kind, [...(classes.get(kind) ?? []), ...all]);
@@ -119,7 +118,7 @@ function choose(saved: SavedStore, random: Random): readonly Damage[] {
   );
 }
 
-/** `journal.db-wal`, `owner`, `stage`, `objects`, `scan-cache`. */
+/** `journal.db`, `journal.db-wal`, `owner`, `stage`, `objects`, `scan-cache`. */
 function classOf(file: string): string {
   return file.split('/')[1] ?? '';
 }

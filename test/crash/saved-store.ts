@@ -76,7 +76,13 @@ export class SavedStore {
 
 /** Every path below a directory, each directory before what is in it. */
 export function namesBelow(directory: string): readonly string[] {
-  return fs.readdirSync(directory, { recursive: true, encoding: 'utf8' }).toSorted();
+  return (
+    fs
+      // With types: without them Node 20 goes through links.
+      .readdirSync(directory, { recursive: true, withFileTypes: true })
+      .map(({ parentPath, name }) => path.join(path.relative(directory, parentPath), name))
+      .toSorted()
+  );
 }
 
 function readSaved(at: string): Saved {

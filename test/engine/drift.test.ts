@@ -7,7 +7,7 @@ import { testify } from '../support/evidence.js';
 import { faultyFileSystem } from '../support/faults.js';
 import { mkfifoSync } from '../support/sources.js';
 import {
-  changeJournal,
+  setInJournal,
   expectError,
   expectRefused,
   modes,
@@ -75,7 +75,11 @@ describe.each(modes)('native %s', (mode) => {
 
     test('a transaction that did not happen says nothing', async () => {
       const store = await openWithFiles();
-      changeJournal(sandbox.root, "UPDATE journal_transaction SET state = 'rolled-back'");
+      const { head } = await store.status();
+      const states = Array.from({ length: head }, (_, i) => i + 1).map(
+        (id) => ({ id, state: 'rolled-back' }) as const,
+      );
+      setInJournal(sandbox.root, { states });
       writeFileSync(sandbox.at('d/a'), 'edited');
       expect(await store.drift()).toEqual([]);
       sandbox.breaksStore();
@@ -154,10 +158,9 @@ describe.each(modes)('native %s', (mode) => {
 
     test('a blocked transaction is resolved first', async () => {
       const store = await openWithFiles();
-      changeJournal(
-        sandbox.root,
-        "UPDATE journal_transaction SET state = 'committed', trouble = 'blocked', reason = 'x'",
-      );
+      setInJournal(sandbox.root, {
+        states: [{ id: 1, state: 'committed', trouble: 'blocked', reason: 'x' }],
+      });
       await expectError(store.adopt(), 'BLOCKED');
       sandbox.breaksStore();
     });

@@ -10,7 +10,7 @@ import {
   watchedFileSystem,
 } from '../support/faults.js';
 import {
-  changeJournal,
+  bumpEpoch,
   changeOwner,
   expectError,
   modes,
@@ -33,7 +33,7 @@ describe.each(modes)('native %s', (mode) => {
 
   /** What another writer does who takes over. */
   function takeOver(): void {
-    changeJournal(sandbox.root, "UPDATE meta SET value = value + 1 WHERE key = 'epoch'");
+    bumpEpoch(sandbox.root);
   }
 
   function epoch(): number {

@@ -5,14 +5,11 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { isEngineError } from '../../src/engine/index.js';
 import { hashContent } from '../../src/engine/hash.js';
 import { absent } from '../../src/engine/image.js';
-import {
-  type ChangeRow,
-  type Head,
-  Journal,
-  type NewTransaction,
-} from '../../src/engine/journal.js';
+import type { ChangeRow } from '../../src/engine/change-row.js';
+import type { Head, NewTransaction } from '../../src/engine/transaction-row.js';
+import { Journal } from '../../src/engine/journal.js';
 import { parsePath, type RelativePath } from '../../src/engine/path.js';
-import { breakTableRule } from '../support/broken-journal.js';
+import { breakTableRule, sealJournal } from '../support/broken-journal.js';
 import { whileSqliteFails } from '../support/failing-sqlite.js';
 import { prepareConnection, requireDurability, requireOurSchema } from '../../src/engine/schema.js';
 import type { NewSnapshot } from '../../src/engine/snapshot-table.js';
@@ -236,6 +233,53 @@ test.each([
   using journal = Journal.open(path);
   expect(codeOf(() => journal.verifyChain(id))).toBe('JOURNAL_DAMAGED');
   expect(codeOf(() => journal.verifyChain(1))).toBe('fine');
+  sealJournal(path);
+  expect(
+    codeOf(() => journal.verifyChain(id)),
+    'with good checksums',
+  ).toBe('JOURNAL_DAMAGED');
+  expect(codeOf(() => journal.verifyChain(1))).toBe('fine');
+});
+
+test('what does not match its checksum gets no new one', () => {
+  using journal = Journal.open(path);
+  commit(journal, 2);
+  const settle = (id: number): string =>
+    codeOf(() => {
+      journal.update([{ id, state: 'settled', superseded: new Map([[1, 'edited']]) }]);
+    });
+  change("UPDATE journal_transaction SET message = 'x' WHERE id = 1");
+  expect(settle(1)).toBe('JOURNAL_DAMAGED');
+  change("UPDATE journal_change SET path = 'x' WHERE transaction_id = 2 AND sequence = 1");
+  expect(settle(2)).toBe('JOURNAL_DAMAGED');
+  expect(journal.transaction(2)?.state).toBe('committed');
+  change("UPDATE meta SET value = 7 WHERE key = 'settled_through'");
+  expect(codeOf(() => journal.unsettled())).toBe('JOURNAL_DAMAGED');
+  expect(settle(2)).toBe('JOURNAL_DAMAGED');
+});
+
+test('what is restored stands there as it did', () => {
+  const other = join(directory, 'restored.db');
+  Journal.create(other, { epoch: 1, settled_through: 0 });
+  using journal = Journal.open(path);
+  commit(journal, 4);
+  journal.update([
+    { id: 1, state: 'settled', superseded: new Map([[2, 'edited']]) },
+    { id: 2, state: 'rolled-back', reason: 'why' },
+    { id: 3, state: 'committed', trouble: 'blocked', reason: 'in the way' },
+  ]);
+  const all = (of: Journal): unknown =>
+    [1, 2, 3, 4].map((id) => [of.transaction(id), of.changes(id)]);
+  using restored = Journal.open(other);
+  restored.restore(
+    [1, 2, 3, 4].flatMap((id) => {
+      const row = journal.transaction(id);
+      return row === undefined ? [] : [{ row, rows: journal.changes(id) }];
+    }),
+  );
+  expect(all(restored)).toEqual(all(journal));
+  expect(restored.meta('settled_through')).toBe(3);
+  for (const id of [1, 2, 3, 4]) restored.verifyChain(id);
 });
 
 test.each([
@@ -252,6 +296,91 @@ test('a flipped row is not given out', () => {
   using journal = Journal.open(path);
   commit(journal, 1);
   change('UPDATE journal_change SET after_size = 9 WHERE sequence = 2');
+  expect(codeOf(() => journal.changes(1))).toBe('JOURNAL_DAMAGED');
+});
+
+test.each([
+  ['a state', "UPDATE journal_transaction SET state = 'rolled-back' WHERE id = 2"],
+  ['a trouble', "UPDATE journal_transaction SET trouble = 'blocked' WHERE id = 2"],
+  ['a reason', "UPDATE journal_transaction SET reason = 'x' WHERE id = 2"],
+  ['a chain', 'UPDATE journal_transaction SET chain = zeroblob(32) WHERE id = 2'],
+  ['a missing transaction', 'DELETE FROM journal_transaction WHERE id = 2'],
+])('reading shows %s that was changed', (_name, statement) => {
+  {
+    using journal = Journal.open(path);
+    commit(journal, 3);
+  }
+  change(statement);
+  using journal = Journal.open(path);
+  expect(codeOf(() => journal.log(10, 10))).toBe('JOURNAL_DAMAGED');
+  expect(codeOf(() => journal.log(2, 3))).toBe('JOURNAL_DAMAGED');
+  expect(codeOf(() => journal.transaction(2))).toBe('JOURNAL_DAMAGED');
+  expect(codeOf(() => journal.transaction(1))).toBe('fine');
+});
+
+test.each([
+  ['journal_change', 'superseded', 'checksum'],
+  ['journal_change', 'path', 'transaction_id'],
+  ['journal_change', 'after_sha256', 'unit'],
+  ['journal_transaction', 'message', 'id'],
+  ['journal_transaction', 'chain', 'id'],
+])('a row of %s whose %s became a number is damage', (table, column, number) => {
+  {
+    using journal = Journal.open(path);
+    commit(journal, 3);
+  }
+  const loosened = openDatabase(path);
+  loosened.unsafeMode();
+  const { sql } = loosened
+    .prepare<[string], { sql: string }>('SELECT sql FROM sqlite_schema WHERE name = ?')
+    .get(table) ?? { sql: '' };
+  const setSchema = (text: string): void => {
+    loosened.exec('PRAGMA writable_schema = ON');
+    loosened.prepare('UPDATE sqlite_schema SET sql = ? WHERE name = ?').run(text, table);
+    loosened.exec('PRAGMA writable_schema = RESET');
+  };
+  // As a flipped bit on disk would: nothing of the table keeps it from it.
+  setSchema(
+    sql
+      .replaceAll('TEXT', 'ANY')
+      .replaceAll('BLOB', 'ANY')
+      .replaceAll(/CHECK \(.*\)/g, ''),
+  );
+  loosened.exec(`UPDATE ${table} SET ${column} = ${number}`);
+  setSchema(sql);
+  loosened.close();
+  using journal = Journal.open(path);
+  const read = (): unknown => (table === 'journal_change' ? journal.changes(2) : journal.log(3, 9));
+  expect(codeOf(read)).toBe('JOURNAL_DAMAGED');
+});
+
+test('reading shows that meta was changed', () => {
+  {
+    using journal = Journal.open(path);
+    commit(journal, 3);
+  }
+  for (const key of ['epoch', 'writes', 'settled_through', 'pruned_through']) {
+    change(`UPDATE meta SET value = 77 WHERE key = '${key}'`);
+    using journal = Journal.open(path);
+    expect(codeOf(() => journal.meta(key))).toBe('JOURNAL_DAMAGED');
+    expect(codeOf(() => journal.setMeta({ other: 1 }))).toBe(
+      key === 'epoch' ? 'fine' : 'JOURNAL_DAMAGED',
+    );
+  }
+  change("DELETE FROM meta WHERE key = 'writes'");
+  using journal = Journal.open(path);
+  expect(codeOf(() => journal.position())).toBe('JOURNAL_DAMAGED');
+});
+
+test('reading shows a reason that a path was superseded for that was changed', () => {
+  {
+    using journal = Journal.open(path);
+    commit(journal, 1);
+    journal.update([{ id: 1, state: 'settled', superseded: new Map([[1, 'edited']]) }]);
+    expect(journal.changes(1)[0]?.superseded).toBe('edited');
+  }
+  change("UPDATE journal_change SET superseded = 'deleted'");
+  using journal = Journal.open(path);
   expect(codeOf(() => journal.changes(1))).toBe('JOURNAL_DAMAGED');
 });
 

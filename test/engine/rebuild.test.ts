@@ -24,6 +24,8 @@ const ofJournal = damages.filter(({ answers }) => answers.includes('rebuild'));
 const kept: Readonly<Record<string, readonly [transactions: number, snapshots: number]>> = {
   'a row of a change was changed': [1, 2],
   'the message of a transaction was changed': [0, 2],
+  'the state of a transaction was changed': [1, 2],
+  'how far history was pruned was changed': [5, 2],
   'a transaction in the middle is gone': [3, 2],
   'the newest transaction is gone': [4, 2],
   'a page of the journal is scribbled over': [5, 2],

@@ -25,6 +25,7 @@ import { openDatabase } from '../../src/engine/sqlite.js';
 import { watchedFileSystem } from '../support/faults.js';
 import { mkfifoSync, plantSource } from '../support/sources.js';
 import {
+  bumpEpoch,
   changeJournal,
   changeOwner,
   expectError,
@@ -1010,7 +1011,7 @@ describe.each(modes)('native %s', (mode) => {
     await expectError(
       store.transact({}, async (tx) => {
         await tx.write('a', 'new');
-        changeJournal(sandbox.root, "UPDATE meta SET value = value + 1 WHERE key = 'epoch'");
+        bumpEpoch(sandbox.root);
       }),
       'FENCED',
     );

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Annotations, Store, Transaction } from '../../src/engine/index.js';
 import { watchedFileSystem, names, systemError } from '../support/faults.js';
 import {
-  changeJournal,
+  setInJournal,
   expectError,
   expectRefused,
   listOwn,
@@ -306,11 +306,10 @@ describe.each(modes)('native %s', (mode) => {
       await write(store, 'a', '2');
       await write(store, 'b', '3');
       await store.close();
-      changeJournal(sandbox.root, "UPDATE journal_transaction SET state = 'settled'");
-      changeJournal(
-        sandbox.root,
-        "INSERT OR REPLACE INTO meta (key, value) VALUES ('pruned_through', 2)",
-      );
+      setInJournal(sandbox.root, {
+        states: [1, 2, 3].map((id) => ({ id, state: 'settled' })),
+        meta: { pruned_through: 2 },
+      });
       sandbox.breaksStore();
       const again = await sandbox.open();
       for (const transaction of [0, 1]) {

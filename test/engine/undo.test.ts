@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { Place } from '../../src/engine/file-system.js';
 import type { Store } from '../../src/engine/index.js';
 import {
-  changeJournal,
+  setInJournal,
   expectError,
   expectRefused,
   listOwn,
@@ -222,21 +222,17 @@ describe.each(modes)('native %s', (mode) => {
       const store = await sandbox.open();
       await write(store, 'a', '1');
       await write(store, 'a', '2');
-      changeJournal(
-        sandbox.root,
-        "UPDATE journal_transaction SET state = 'settled'; UPDATE meta SET value = 1 WHERE key = 'pruned_through'",
-      );
+      setInJournal(sandbox.root, {
+        states: [1, 2].map((id) => ({ id, state: 'settled' })),
+        meta: { pruned_through: 1 },
+      });
       const { message } = await expectError(store.undo({ transaction: 1 }), 'HISTORY_PRUNED');
       expect(message).toContain('the oldest that can be undone is 2');
-      changeJournal(
-        sandbox.root,
-        "UPDATE journal_transaction SET state = 'rolled-back' WHERE id = 2",
-      );
+      setInJournal(sandbox.root, { states: [{ id: 2, state: 'rolled-back' }] });
       await expectError(store.undo({ transaction: 2 }), 'NOTHING_TO_UNDO');
-      changeJournal(
-        sandbox.root,
-        "UPDATE journal_transaction SET state = 'committed', trouble = 'blocked' WHERE id = 2",
-      );
+      setInJournal(sandbox.root, {
+        states: [{ id: 2, state: 'committed', trouble: 'blocked' }],
+      });
       await expectError(store.undo({ transaction: 2 }), 'BLOCKED');
       sandbox.breaksStore();
     });

@@ -7,7 +7,7 @@ import type { Store, Transaction } from '../../src/engine/index.js';
 import { type Trace, wasNeverFlushed } from '../../src/engine/unflushed.js';
 import { recordCrashes } from '../support/crash.js';
 import {
-  changeJournal,
+  bumpEpoch,
   expectError,
   modes,
   readQuarantine,
@@ -247,7 +247,7 @@ describe('native auto only', () => {
     const untouched = sandbox.tree();
     faulty.fail('EIO', ({ method }) => {
       if (method !== 'barrier') return false;
-      changeJournal(sandbox.root, "UPDATE meta SET value = value + 1 WHERE key = 'epoch'");
+      bumpEpoch(sandbox.root);
       return true;
     });
     await expectError(

@@ -15,10 +15,11 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { FindingKind, RepairAction } from '../../src/engine/index.js';
+import { rowChecksum } from '../../src/engine/row-text.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
 import { copyTree } from './crash.js';
 import { plantObject } from './objects.js';
-import { changeJournal, plant, type Sandbox } from './store.js';
+import { changeJournal, plant, setInJournal, type Sandbox } from './store.js';
 import { sha256 } from './tree.js';
 
 /** Long enough to be stored compressed. */
@@ -60,9 +61,10 @@ function takeOver(root: string): void {
     root_inode: `${String(ino)}/${String(store.ino)}`,
     root_born: String(birthtimeNs),
   };
-  const statements = Object.entries(identity).map(
-    ([key, value]) => `UPDATE meta SET value = '${value}' WHERE key = '${key}';`,
-  );
+  const statements = Object.entries(identity).map(([key, value]) => {
+    const checksum = String(rowChecksum([key, value]));
+    return `UPDATE meta SET value = '${value}', checksum = ${checksum} WHERE key = '${key}';`;
+  });
   changeJournal(root, ['PRAGMA synchronous = OFF;', ...statements].join(''));
 }
 
@@ -291,6 +293,20 @@ export const damages: readonly Damage[] = [
     finds: [['record-damaged', 'journal.db']],
   },
   {
+    name: 'the state of a transaction was changed',
+    inflict: (root) =>
+      changeJournal(root, "UPDATE journal_transaction SET state = 'rolled-back' WHERE id = 2"),
+    answers: ['rebuild'],
+    finds: [['record-damaged', 'journal.db']],
+  },
+  {
+    name: 'how far history was pruned was changed',
+    inflict: (root) =>
+      changeJournal(root, "UPDATE meta SET value = 3 WHERE key = 'pruned_through'"),
+    answers: ['rebuild'],
+    finds: [['record-damaged', 'journal.db']],
+  },
+  {
     name: 'a transaction in the middle is gone',
     inflict: (root) =>
       changeJournal(
@@ -374,10 +390,9 @@ export const damages: readonly Damage[] = [
   {
     name: 'a transaction is blocked',
     inflict: (root) =>
-      changeJournal(
-        root,
-        "UPDATE journal_transaction SET state = 'committed', trouble = 'blocked', reason = 'r' WHERE id = 5",
-      ),
+      setInJournal(root, {
+        states: [{ id: 5, state: 'committed', trouble: 'blocked', reason: 'r' }],
+      }),
     answers: ['recover'],
     finds: [['transaction-blocked', '5']],
     isSeenBeforeRecovery: true,
@@ -385,10 +400,9 @@ export const damages: readonly Damage[] = [
   {
     name: 'a transaction is damaged',
     inflict: (root) =>
-      changeJournal(
-        root,
-        "UPDATE journal_transaction SET state = 'committed', trouble = 'damaged', reason = 'r' WHERE id = 5",
-      ),
+      setInJournal(root, {
+        states: [{ id: 5, state: 'committed', trouble: 'damaged', reason: 'r' }],
+      }),
     answers: ['recover'],
     finds: [['transaction-damaged', '5']],
     isSeenBeforeRecovery: true,

@@ -23,6 +23,8 @@ import {
   type Store,
 } from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
+import type { MetaValue } from '../../src/engine/meta-table.js';
+import type { TransactionUpdate } from '../../src/engine/transaction-row.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
 import { formatOwner, type OwnerRecord } from '../../src/engine/writer-lock.js';
 import { expectedChanges, readTree, type Tree } from './tree.js';
@@ -209,6 +211,28 @@ export function changeJournal(root: string, statement: string): void {
   } finally {
     database.close();
   }
+}
+
+/** Changes where transactions stand, or what `meta` says, as the journal itself would. */
+export function setInJournal(
+  root: string,
+  {
+    states = [],
+    meta = {},
+  }: {
+    readonly states?: readonly TransactionUpdate[];
+    readonly meta?: Readonly<Record<string, MetaValue>>;
+  },
+): void {
+  using journal = Journal.open(join(root, '.skillmeat/journal.db'));
+  journal.update(states);
+  journal.setMeta(meta);
+}
+
+/** As another writer does that takes over. */
+export function bumpEpoch(root: string): void {
+  using journal = Journal.open(join(root, '.skillmeat/journal.db'));
+  journal.bumpEpoch(journal.epoch());
 }
 
 /** Everything that the journal says, but for what counts writes: taking the lock over may be one. */

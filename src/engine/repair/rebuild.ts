@@ -1,7 +1,8 @@
 import { keepsStage } from '../checkpoint.js';
 import { compressionLevelDefault } from '../compression.js';
 import type { Place } from '../file-system.js';
-import { Journal, type MetaValue } from '../journal.js';
+import { Journal } from '../journal.js';
+import type { MetaValue } from '../meta-table.js';
 import { ObjectStore } from '../object-store.js';
 import { Quarantine } from '../quarantine.js';
 import { detached, rootIdentity, type StoreDirectory } from '../store-directory.js';

@@ -1,6 +1,9 @@
 import { isEngineError } from '../errors.js';
 import type { Place } from '../file-system.js';
-import { type ChangeRow, Journal, type MetaValue, type TransactionRow } from '../journal.js';
+import type { ChangeRow } from '../change-row.js';
+import { Journal } from '../journal.js';
+import type { MetaValue } from '../meta-table.js';
+import type { TransactionRow } from '../transaction-row.js';
 import { chunkBytes } from '../limits.js';
 import type { SnapshotRow } from '../snapshot-table.js';
 import type { StoreDirectory } from '../store-directory.js';
@@ -60,7 +63,7 @@ export async function salvage(directory: StoreDirectory, name: string): Promise<
   return {
     head,
     transactions: () => read(journal, head),
-    meta: sound(() => journal.allMeta()) ?? {},
+    meta: sound(() => readMeta(journal)) ?? {},
     snapshots: sound(() => readSnapshots(journal)),
     [Symbol.dispose]: () => {
       journal[Symbol.dispose]();
@@ -89,6 +92,12 @@ function* read(journal: Journal, head: number): Generator<SalvagedTransaction, v
     const row = journal.transaction(id);
     if (row !== undefined) yield { row, rows: journal.changes(id) };
   }
+}
+
+function readMeta(journal: Journal): Readonly<Record<string, MetaValue>> {
+  const meta: Record<string, MetaValue> = {};
+  for (const [key, value] of journal.examineMeta()) if (value !== undefined) meta[key] = value;
+  return meta;
 }
 
 function readSnapshots(journal: Journal): readonly SnapshotRow[] {

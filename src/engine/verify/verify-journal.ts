@@ -21,8 +21,8 @@ export const verifyRecords: Part = async function* (verifying, wants) {
   const { journal, looking, count } = verifying;
   try {
     for (let before = Number.MAX_SAFE_INTEGER; ; ) {
-      const page = journal.log(journalPageRows, before);
-      for (const { id } of page) {
+      const page = journal.transactionIds(journalPageRows, before);
+      for (const id of page) {
         if (looking.pace.isDue()) await looking.pace.turn();
         if (!wants(String(id))) continue;
         count('transactions');
@@ -35,7 +35,12 @@ export const verifyRecords: Part = async function* (verifying, wants) {
       }
       const last = page.at(-1);
       if (last === undefined) break;
-      before = last.id;
+      before = last;
+    }
+    for (const [key, value] of journal.examineMeta()) {
+      if (value !== undefined || !wants(key)) continue;
+      const message = `what the journal says of ${key} does not match its checksum`;
+      yield { unit: key, finding: toFinding('record-damaged', message, { place: 'journal.db' }) };
     }
     if (wants('head')) yield* verifyHead(verifying);
   } catch (error) {

@@ -3,7 +3,7 @@ import { fromSystemErrorOnly, isEngineError } from '../errors.js';
 import { displacedRows, type DisplacedRow } from '../history.js';
 import { absent, describeImage, type FoundImage, type Image, isSameContent } from '../image.js';
 import { inspect } from '../inspect.js';
-import type { TransactionRow } from '../journal.js';
+import type { TransactionRow } from '../transaction-row.js';
 import { journalPageRows } from '../limits.js';
 import { quote, type RelativePath } from '../path.js';
 import { isObstacle, RootTree } from '../root-tree.js';

@@ -1,4 +1,5 @@
-import type { Head, Journal } from '../journal.js';
+import type { Head } from '../transaction-row.js';
+import type { Journal } from '../journal.js';
 import type { Looking } from '../inspect.js';
 import type { ObjectStore } from '../object-store.js';
 import type { Quarantine } from '../quarantine.js';

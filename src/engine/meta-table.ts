@@ -1,0 +1,87 @@
+import type { Statement } from 'better-sqlite3';
+import { damaged } from './journal-failure.js';
+import { rowChecksum } from './row-text.js';
+import type { SqliteDatabase } from './sqlite.js';
+
+export type MetaValue = string | number;
+
+interface StoredMeta {
+  key: string;
+  value: string | bigint;
+  checksum: bigint;
+}
+
+/** The table `meta` of a journal: single values, each with its checksum. */
+export class MetaTable {
+  readonly #path: string;
+  readonly #statements: ReturnType<typeof prepareStatements>;
+
+  constructor(database: SqliteDatabase, path: string) {
+    this.#path = path;
+    this.#statements = prepareStatements(database);
+  }
+
+  /** @throws {EngineError} `JOURNAL_DAMAGED`. */
+  get(key: string): MetaValue | undefined {
+    const row = this.#statements.get.get(key);
+    if (row === undefined) return undefined;
+    const value = parseValue(row);
+    if (value === undefined) {
+      throw damaged(this.#path, `what it says of ${key} does not match its checksum`);
+    }
+    return value;
+  }
+
+  /** Of a number that every journal has. @throws {EngineError} `JOURNAL_DAMAGED`. */
+  number(key: string): number {
+    const value = this.get(key);
+    if (typeof value === 'number') return value;
+    throw damaged(this.#path, `it does not say ${key}`);
+  }
+
+  /** Every row; `undefined` for what does not match its checksum. */
+  examine(): ReadonlyMap<string, MetaValue | undefined> {
+    return new Map(this.#statements.all.all().map((row) => [row.key, parseValue(row)]));
+  }
+
+  /** Inside a transaction of SQLite. */
+  set(key: string, value: MetaValue): void {
+    this.#statements.set.run(key, value, rowChecksum([key, value]));
+  }
+
+  /** Inside a transaction of SQLite: counts a number up. @returns whether it was `expected`. */
+  advance(key: string, expected: number): boolean {
+    const next = expected + 1;
+    const checksum = rowChecksum([key, next]);
+    return this.#statements.advance.run(next, checksum, key, expected).changes === 1;
+  }
+}
+
+function parseValue({ key, value, checksum }: StoredMeta): MetaValue | undefined {
+  const read = typeof value === 'bigint' ? Number(value) : value;
+  if (typeof read !== 'string' && typeof read !== 'number') return undefined;
+  // guard: meta-checksum [if true]
+  if (rowChecksum([key, read]) === checksum) return read;
+  return undefined;
+}
+
+// oxlint-disable-next-line typescript/explicit-function-return-type -- the types of the statements
+function prepareStatements(database: SqliteDatabase) {
+  return {
+    get: select<[string]>('WHERE key = ?'),
+    all: select<[]>(''),
+    set: database.prepare<[string, MetaValue, bigint]>(
+      `INSERT INTO meta (key, value, checksum) VALUES (?, ?, ?)
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value, checksum = excluded.checksum`,
+    ),
+    advance: database.prepare<[number, bigint, string, number]>(
+      'UPDATE meta SET value = ?, checksum = ? WHERE key = ? AND value = ?',
+    ),
+  };
+
+  function select<Values extends unknown[]>(rest: string): Statement<Values, StoredMeta> {
+    return database
+      .prepare<Values, StoredMeta>(`SELECT key, value, checksum FROM meta ${rest}`)
+      .safeIntegers(true);
+  }
+}
