@@ -16,7 +16,7 @@ import { decodeToml } from './toml/parse-toml.js';
  * say of it comes from the manifest and the lock of then, line by line, into those of now: what they
  * say of other artifacts stays. All of it is one transaction.
  *
- * An artifact that was not there then goes; one that is not there any more comes back. A renamed one
+ * An artifact that was not there past goes; one that is not there any more comes back. A renamed one
  * is two: the old name comes back, the new one goes, each if it is named.
  */
 
@@ -31,7 +31,7 @@ export interface Selection {
 
 /** Both files at both moments; `undefined` where there was no collection. */
 export interface TwoMoments {
-  readonly then: CollectionFiles | undefined;
+  readonly past: CollectionFiles | undefined;
   readonly now: CollectionFiles | undefined;
 }
 
@@ -41,15 +41,15 @@ export type ArtifactRollback = Required<Pick<RollbackOptions, 'paths' | 'alongsi
 /** @throws {CollectionError} `TOML_INVALID`, and what `Store.read` throws. */
 export async function readMoments(store: Store, to: RollbackTarget): Promise<TwoMoments> {
   const view = new LiveView(store.root);
-  const then = filesOf(
+  const past = filesOf(
     await readThen(store, to, manifestName),
     await readThen(store, to, lockName),
   );
   try {
-    return { then, now: await readFiles(view, store.root) };
+    return { past, now: await readFiles(view, store.root) };
   } catch (error) {
     if (!isCollectionError(error, 'COLLECTION_NOT_FOUND')) throw error;
-    return { then, now: undefined };
+    return { past, now: undefined };
   }
 }
 
@@ -59,7 +59,7 @@ export async function readMoments(store: Store, to: RollbackTarget): Promise<Two
  */
 export async function sortSelection(
   only: readonly string[],
-  { then, now }: TwoMoments,
+  { past, now }: TwoMoments,
   root: string,
 ): Promise<Selection> {
   const view = new LiveView(root);
@@ -67,9 +67,9 @@ export async function sortSelection(
   const paths: string[] = [];
   for (const text of only) {
     const bare = text.replace(/\/$/, '');
-    const placed = [now, then].flatMap((files) => keysAt(files, bare));
+    const placed = [now, past].flatMap((files) => keysAt(files, bare));
     const isPath = placed.length === 0 && isInside(bare) && (await view.stat(bare)) !== undefined;
-    const named = placed.length > 0 || isPath ? placed : namedKeys(text, { then, now });
+    const named = placed.length > 0 || isPath ? placed : namedKeys(text, { past, now });
     for (const key of named) artifacts.add(key);
     if (named.length === 0) paths.push(text);
   }
@@ -86,9 +86,9 @@ export async function planArtifactRollback(
     time,
   }: { readonly moments: TwoMoments; readonly to: RollbackTarget; readonly time: string },
 ): Promise<ArtifactRollback> {
-  const { then, now } = moments;
+  const { past, now } = moments;
   const places = artifacts.flatMap((key) =>
-    [then, now].flatMap((files) => files?.manifest.get(key)?.path ?? []),
+    [past, now].flatMap((files) => files?.manifest.get(key)?.path ?? []),
   );
   const own = new Set(places.filter(isInside).map((path) => path.replace(/\/$/, '')));
   const known: string[] = [];
@@ -101,7 +101,7 @@ export async function planArtifactRollback(
         if (files.manifest.get(key)?.path !== now?.manifest.get(key)?.path) throw moved(key);
       }
       const draft = new Draft(tx, files, time);
-      for (const key of artifacts) draft.putBack(key, then);
+      for (const key of artifacts) draft.putBack(key, past);
       await draft.save(false);
       await tx.describe(labelOf('rollback', draft, artifacts));
     },
@@ -139,8 +139,8 @@ function keysAt(files: CollectionFiles | undefined, path: string): readonly Arti
   return found.map(({ name, type }) => `${name}::${type}` as const);
 }
 
-function namedKeys(text: string, { then, now }: TwoMoments): readonly ArtifactKey[] {
-  for (const files of [now, then]) {
+function namedKeys(text: string, { past, now }: TwoMoments): readonly ArtifactKey[] {
+  for (const files of [now, past]) {
     if (files === undefined) continue;
     try {
       return [resolveArtifact(files.manifest, text)];

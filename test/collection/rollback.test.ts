@@ -85,7 +85,7 @@ async function twoChanged() {
   const collection = await place.open();
   await collection.init('mine');
   await collection.add([place.skill('canvas'), place.skill('paint')]);
-  const then = readTree(place.root);
+  const past = readTree(place.root);
   const fresh = { 'SKILL.md': '# new\n', 'more/file': 'x' };
   await collection.add([place.skill('canvas', fresh), place.skill('paint', fresh)], {
     force: true,
@@ -93,7 +93,7 @@ async function twoChanged() {
   await collection.tag(['canvas', 'paint'], { add: ['new'] });
   const manifest = join(place.root, 'collection.toml');
   writeFileSync(manifest, `# by hand\n${readFileSync(manifest, 'utf8')}`);
-  return { collection, then, manifest };
+  return { collection, past, manifest };
 }
 
 function below(tree: Readonly<Record<string, unknown>>, path: string): unknown {
@@ -105,7 +105,7 @@ test.each([
   ['skill/canvas', 'type and name'],
   ['skills/canvas', 'its path'],
 ])('only an artifact (%s: %s) goes back, with what both files say of it', async (only) => {
-  const { collection, then, manifest } = await twoChanged();
+  const { collection, past, manifest } = await twoChanged();
   const paint = below(readTree(place.root), 'skills/paint');
   const receipt = await collection.rollback({ to: { transaction: 2 }, only: [only] });
   expect(receipt.transaction?.annotations).toMatchObject({
@@ -114,7 +114,7 @@ test.each([
     label: { verb: 'rollback', subjects: [{ name: 'skill/canvas' }] },
   });
   const now = readTree(place.root);
-  expect(below(now, 'skills/canvas')).toEqual(below(then, 'skills/canvas'));
+  expect(below(now, 'skills/canvas')).toEqual(below(past, 'skills/canvas'));
   expect(below(now, 'skills/paint')).toEqual(paint);
   await requireConsistent(place.root);
   const tags = (await collection.reader.artifacts()).map((one) => [one.name, one.tags]);
@@ -151,12 +151,12 @@ test('an artifact goes back to where it was not, was called otherwise, or lay el
 });
 
 test('an artifact goes back to a snapshot, and edits made since can be kept', async () => {
-  const { collection, then } = await twoChanged();
+  const { collection, past } = await twoChanged();
   await collection.rollback({ to: { transaction: 2 } });
   await collection.store.snapshots.create({ name: 'then' });
   await collection.add([place.skill('canvas', { 'SKILL.md': '# newer\n' })], { force: true });
   await collection.rollback({ to: { snapshot: 'then' }, only: ['canvas'] });
-  expect(below(readTree(place.root), 'skills/canvas')).toEqual(below(then, 'skills/canvas'));
+  expect(below(readTree(place.root), 'skills/canvas')).toEqual(below(past, 'skills/canvas'));
   await requireConsistent(place.root);
 
   await collection.tag(['canvas'], { add: ['t'] });
