@@ -233,6 +233,7 @@ describe.each(nativeModes)('native %s', (native) => {
     if (typeof folding === 'string') {
       console.warn(`\n!!! NOT RUN: a file system that folds names; ${folding}.\n`);
       testify({ fault: 'odd places', on: 'a file system that folds names', whyNot: folding });
+      context.task.meta.whyNot = folding;
       context.skip();
       return;
     }

@@ -5,6 +5,7 @@ import type { PowerCutInput } from './children/power-cut-child.js';
 import type { SnapshotCutReport } from './children/snapshot-power-cut-child.js';
 import type { FileSystemVariant } from './disk/file-systems.js';
 import { compileDisk, inOwnNamespace, whyNoDisk } from './disk/recording-disk.js';
+import { skippedBecause } from '../support/skipped.js';
 
 /*
  * Power cuts while snapshots are taken and deleted: see children/snapshot-power-cut-child.ts.
@@ -28,7 +29,7 @@ if (whyNot !== undefined) {
   console.warn(`\n!!! NOT RUN: power cuts while snapshots are taken; ${whyNot}.\n`);
 }
 
-describe.skipIf(whyNot !== undefined)('after a power cut while snapshots are taken', () => {
+describe('after a power cut while snapshots are taken', skippedBecause(whyNot), () => {
   const reports = new Map<string, SnapshotCutReport>();
   let failures: readonly string[] = [];
 
