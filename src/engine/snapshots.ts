@@ -226,7 +226,7 @@ export class Snapshots {
     const parsed = parsePath(path);
     const { sha256 } = this.#rowOf(reference);
     return this.#explaining('read a snapshot of', async () => {
-      using objects = this.#openObjects();
+      using objects = this.#host.openObjects();
       const entry = await findEntry(listingReader(objects), sha256, parsed);
       if (entry?.kind !== 'file') return undefined;
       return await objects.read(entry.sha256, entry.size);
