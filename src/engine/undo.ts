@@ -263,7 +263,7 @@ class Undo {
         for (const place of placesOf(image.sha256, path, this.#journal)) {
           if (await this.#view.restore(path, image, place)) return true;
         }
-        return await this.#restoreFromSnapshot(path, image);
+        return this.#restoreFromSnapshot(path, image);
       }
     }
   }
