@@ -46,7 +46,7 @@ export interface TakingSnapshot {
 }
 
 /** What became of what other programs had changed. */
-export interface SnapshotAdoption {
+interface SnapshotAdoption {
   /** `null`: nothing had changed, or it was not to be recorded. */
   readonly transaction: Receipt['transaction'];
   /** Why it could not be recorded. */
