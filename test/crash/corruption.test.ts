@@ -47,7 +47,7 @@ test.each(Object.entries(damageableStores))(
       states: damages.length,
       violations: failures.length,
       seed: random.seed,
-      note: 'sectors and pages of every file but `journal.db`',
+      note: 'sectors and pages of every file of the store',
     });
     expect(firstFew(failures)).toEqual([]);
   },

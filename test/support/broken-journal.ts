@@ -31,7 +31,7 @@ export function sealJournal(path: string): void {
     for (const row of rows as readonly Record<string, Column>[]) {
       const columns = Object.values(row).slice(0, -1);
       const later = table === 'journal_change' ? columns.splice(-1) : [];
-      const text = rowText(columns) + (later[0] == null ? '' : rowText(later));
+      const text = rowText(columns) + ((later[0] ?? null) === null ? '' : rowText(later));
       const values = [...columns, ...later, checksumOf(text)];
       database
         .prepare(`REPLACE INTO ${table} VALUES (${values.map(() => '?').join(', ')})`)
