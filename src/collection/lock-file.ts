@@ -86,8 +86,8 @@ export class LockFile {
     return this.#pieces.placeOf(key) !== undefined;
   }
 
-  /** The lines of an entry, for who looks at it as a text. */
-  linesOf(key: ArtifactKey): string | undefined {
+  /** Its lines. */
+  textOf(key: ArtifactKey): string | undefined {
     return this.#pieces.get(key)?.text;
   }
 
@@ -122,9 +122,15 @@ export class LockFile {
       return this.#with((pieces) => pieces.edit(place, editFirstTable(values, pieces.lineBreak)));
     }
     return this.#with((pieces) => {
-      const base = pieces.all.length === 0 ? Pieces.of(newLock(), cutting) : pieces;
+      const base = orNew(pieces);
       return base.add(writeTable(`[lock.entries.${writeKey(key)}]`, values, base.lineBreak));
     });
+  }
+
+  /** Returns the lock with the entry's lines as another text of the lock has them. */
+  put(key: ArtifactKey, lines: string): LockFile {
+    const place = this.#place(key);
+    return this.#with((pieces) => orNew(pieces).put(place, lines));
   }
 
   /** Returns the lock with the entry under another name, and everything in it as it was. */
@@ -159,6 +165,10 @@ export class LockFile {
     }
     return new LockFile(layoutOf(this.#pieces, lockName, edit));
   }
+}
+
+function orNew(pieces: Pieces): Pieces {
+  return pieces.all.length === 0 ? Pieces.of(newLock(), cutting) : pieces;
 }
 
 /** Returns the text of a new, empty lock. */

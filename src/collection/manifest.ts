@@ -88,8 +88,8 @@ export class Manifest {
     return this.#pieces.placeOf(key) !== undefined;
   }
 
-  /** The lines of an artifact, for who looks at it as a text. */
-  linesOf(key: ArtifactKey): string | undefined {
+  /** Its lines. */
+  textOf(key: ArtifactKey): string | undefined {
     return this.#pieces.get(key)?.text;
   }
 
@@ -151,6 +151,12 @@ export class Manifest {
   remove(key: ArtifactKey): Manifest {
     const place = this.#place(key);
     return this.#with((pieces) => pieces.remove(place));
+  }
+
+  /** Returns the manifest with the artifact's lines as another text of the manifest has them. */
+  put(key: ArtifactKey, lines: string): Manifest {
+    const place = this.has(key) ? this.#place(key) : undefined;
+    return this.#with((pieces) => pieces.put(place, lines));
   }
 
   /** Returns the manifest with `updated` set. */

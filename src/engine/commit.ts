@@ -171,8 +171,13 @@ class Attempt {
       (await (options.signal === undefined ? collecting : pace.orStopped(collecting))) ?? {};
     this.#message = collected.message ?? options.message;
     requireMessage(this.#message);
-    this.#annotations = { ...this.#annotations, ...collected.annotations };
     await calls.finish();
+    const { label } = calls;
+    this.#annotations = {
+      ...this.#annotations,
+      ...collected.annotations,
+      ...(label !== undefined && { label }),
+    };
     pace.refuseStopped();
     this.#phase = 'plan';
     const plan = await buildPlan(view, { looking, tree, now });

@@ -1,4 +1,4 @@
-export type { Annotations } from './annotations.js';
+export type { Annotations, Label, LabelSubject } from './annotations.js';
 export type { DiffChange, Moment } from './diff.js';
 export type { DriftedPath } from './drift.js';
 export {

@@ -13,7 +13,7 @@ import { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
 import { planPruning, type PruningPlan } from './prune-snapshots.js';
-import type { RelativePath } from './path.js';
+import { parsePath, type RelativePath } from './path.js';
 import type { Receipt } from './receipt.js';
 import { refuseLargeRemoval } from './removal-size.js';
 import { defaultPolicy, type RetentionPolicy } from './retention.js';
@@ -84,6 +84,8 @@ export interface SnapshotRollback extends Waiting {
   readonly message: string | undefined;
   readonly dryRun: boolean;
   readonly rules: readonly Rule[];
+  /** Makes further changes of the same transaction. */
+  readonly alongside: ((tx: Transaction) => unknown) | undefined;
 }
 
 /** What `snapshots.restore` did. */
@@ -192,6 +194,22 @@ export class Snapshots {
   }
 
   /**
+   * Returns a file's bytes as a snapshot has them; `undefined` when it has no file there.
+   *
+   * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `HISTORY_DAMAGED`, `LIMIT_EXCEEDED`, `PATH_…`.
+   */
+  async read(reference: string | number, path: string): Promise<Uint8Array | undefined> {
+    const parsed = parsePath(path);
+    const { sha256 } = this.#rowOf(reference);
+    return this.#explaining('read a snapshot of', async () => {
+      using objects = this.#openObjects();
+      const entry = await findEntry(listingReader(objects), sha256, parsed);
+      if (entry?.kind !== 'file') return undefined;
+      return await objects.read(entry.sha256, entry.size);
+    });
+  }
+
+  /**
    * Brings back a snapshot, or some paths of it: in place as one transaction that touches only what
    * differs, or into a new directory. What the snapshot left out is left alone. What is damaged
    * stays as it is, and is named.
@@ -225,6 +243,7 @@ export class Snapshots {
       this.#host.commit({ ...options, message }, new Map(), async (tx) => {
         conflicts = await this.#stageRestore(tx, row, selection, options.signal);
         if (conflicts.length > 0 && !dryRun) throw notWhole(name, conflicts);
+        if (conflicts.length === 0) await options.alongside?.(tx);
         return {
           annotations: { rollsBackTo: name, ...(paths !== undefined && { paths }) },
           review: async (changes, looking) => {

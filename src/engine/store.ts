@@ -179,6 +179,8 @@ export interface RollbackOptions extends TransactOptions {
    * takes. Default: false.
    */
   readonly force?: boolean;
+  /** Makes further changes of the same transaction, once what comes back is staged. */
+  readonly alongside?: (tx: Transaction) => unknown;
 }
 
 /** The answer to `rollback`. */
@@ -592,8 +594,11 @@ export class Store implements AsyncDisposable {
       isDryRun: dryRun,
       message,
     };
-    return this.#undoRequested(options, ({ looking }) =>
-      requestRollback(this.#journal, terms, looking.pace),
+    const { alongside } = options;
+    return this.#undoRequested(
+      options,
+      ({ looking }) => requestRollback(this.#journal, terms, looking.pace),
+      alongside,
     );
   }
 
@@ -916,7 +921,14 @@ export class Store implements AsyncDisposable {
 
   async #rollBackToSnapshot(
     reference: string | number,
-    { keepLocal = false, force = false, dryRun = false, message, ...options }: RollbackOptions,
+    {
+      keepLocal = false,
+      force = false,
+      dryRun = false,
+      message,
+      alongside,
+      ...options
+    }: RollbackOptions,
   ): Promise<RollbackReceipt> {
     const drift = keepLocal ? await this.drift(options.signal && { signal: options.signal }) : [];
     const { receipt, conflicts } = await this.snapshots.rollBack(reference, {
@@ -927,6 +939,7 @@ export class Store implements AsyncDisposable {
       forces: force,
       dryRun,
       message,
+      alongside,
     });
     const changed = receipt.transaction?.changes ?? [];
     const paths: readonly UndonePath[] = [
@@ -940,17 +953,20 @@ export class Store implements AsyncDisposable {
   async #undoRequested(
     options: TransactOptions,
     request: (reading: HistoryReading) => Promise<UndoRequest>,
+    alongside?: (tx: Transaction) => unknown,
   ): Promise<Receipt & Undone> {
     const { collectUndo, stageUndo } = await import('./undo.js');
     const journal = this.#journal;
     let undone: Undone | undefined;
-    const receipt = await this.#commit(options, new Map(), (tx) =>
-      tx.act(async (view, reading) => {
+    const receipt = await this.#commit(options, new Map(), async (tx) => {
+      const collected = await tx.act(async (view, reading) => {
         const requested = await request(reading);
         undone = await stageUndo(requested, view, { journal, reading });
         return collectUndo(requested, undone);
-      }),
-    );
+      });
+      if (undone?.conflicts.length === 0) await alongside?.(tx);
+      return collected;
+    });
     assert(undone !== undefined, 'a receipt comes after the operations');
     return { ...receipt, ...undone };
   }

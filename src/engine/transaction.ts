@@ -1,4 +1,5 @@
 import { isAbsolute, parse } from 'node:path';
+import { boundedLabel, type Label } from './annotations.js';
 import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import type { FileSystem, Place } from './file-system.js';
 import type { Looking } from './inspect.js';
@@ -63,6 +64,8 @@ export interface Transaction extends ReadableView {
   chmod(path: string, mode: number): Promise<void>;
   /** Makes a link to a relative `target` inside the root, or gives a link another target. */
   symlink(path: string, target: string): Promise<void>;
+  /** Says for the log what the transaction is and what it is about; the last call counts. */
+  describe(label: Label): Promise<void>;
 }
 
 /**
@@ -81,6 +84,7 @@ export class TransactionCalls implements Transaction {
   #last: Promise<unknown> = Promise.resolve();
   #isOpen = true;
   #isAbandoned = false;
+  #label: Label | undefined;
 
   constructor(
     view: StagedView,
@@ -150,6 +154,16 @@ export class TransactionCalls implements Transaction {
     return this.#enqueue(() => {
       this.#view.makeLink(parsePath(path), target);
     });
+  }
+
+  describe(label: Label): Promise<void> {
+    return this.#enqueue(() => {
+      this.#label = boundedLabel(label);
+    });
+  }
+
+  get label(): Label | undefined {
+    return this.#label;
   }
 
   /** Runs an operation of the engine's own in the place of one call. */

@@ -45,7 +45,7 @@ function textOf(make: (name: string, more: string) => string): fc.Arbitrary<stri
 }
 
 const action = fc.record({
-  kind: fc.constantFrom('edit', 'rename', 'add', 'remove', 'touch'),
+  kind: fc.constantFrom('edit', 'rename', 'add', 'put', 'remove', 'touch'),
   key: fc.constantFrom(...keys),
   to: fc.constantFrom(...names),
   value: fc.constantFrom('v', undefined, 'x\ny', '[[artifacts]]'),
@@ -58,6 +58,9 @@ function editManifest(manifest: Manifest, { kind, key, to, value, field }: Actio
   const isThere = manifest.has(key) && !manifest.duplicates.includes(key);
   if (kind === 'touch') return manifest.touch('later');
   if (kind === 'add') return manifest.add({ name: to, type: 'skill', path: 'p' });
+  if (kind === 'put' && !manifest.duplicates.includes(key)) {
+    return manifest.put(key, artifactText(to, 'more = 1\n\n'));
+  }
   if (!isThere) return manifest;
   if (kind === 'remove') return manifest.remove(key);
   return manifest.edit(key, kind === 'rename' ? { name: to } : { [field]: value });
@@ -67,6 +70,7 @@ function editLock(lock: LockFile, { kind, key, to, value, field }: Action): Lock
   if (lock.duplicates.includes(key)) return lock;
   if (kind === 'remove') return lock.remove(key);
   if (kind === 'rename') return lock.rename(key, keyOf({ name: to, type: 'skill' }));
+  if (kind === 'put') return lock.put(key, entryText(to, 'more = 1\n\n'));
   return lock.set(key, { [field]: value });
 }
 
@@ -75,7 +79,7 @@ function layout(file: Manifest | LockFile): unknown {
   return {
     text: file.text,
     keys: [...file.keys],
-    places: keys.map((key) => [file.has(key), file.linesOf(key)]),
+    places: keys.map((key) => [file.has(key), file.textOf(key)]),
     duplicates: file.duplicates,
     nameless: file instanceof Manifest ? file.namelessCount : 0,
   };

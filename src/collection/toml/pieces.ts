@@ -164,6 +164,19 @@ export class Pieces {
     return this.replace(place, 1, place + 1 < all.length ? text + lineBreak : text);
   }
 
+  /**
+   * Returns the file with these lines instead of a piece, or added when there is none. The blank lines
+   * after the piece stay as they are.
+   */
+  put(place: number | undefined, lines: string): Pieces {
+    const { lineBreak } = this;
+    const table = `${lines.replace(/(?:[ \t]*\r?\n)+$/, '')}${lineBreak}`;
+    if (place === undefined) return this.add(table);
+    const text = this.all[place]?.text.replace(/\r?\n$/, '') ?? '';
+    const [gap = ''] = /(?:\r?\n)*$/.exec(text) ?? [];
+    return this.replace(place, 1, table + gap);
+  }
+
   /** Returns the file without a piece, and without a blank line too many. */
   remove(place: number): Pieces {
     if (place === 0 || place + 1 < this.all.length) return this.replace(place, 1, '');
