@@ -2,8 +2,8 @@ import { type ColumnType, hasColumnTypes } from './column-types.js';
 import { type Column, fromHex, rowChecksum, rowText, toHex } from './row-text.js';
 
 /** `committed` and `undoing` are unsettled: the disk may have lost what was done. */
-export type JournalState = 'committed' | 'undoing' | 'settled' | 'rolled-back';
-export type Trouble = 'blocked' | 'damaged';
+type JournalState = 'committed' | 'undoing' | 'settled' | 'rolled-back';
+type Trouble = 'blocked' | 'damaged';
 
 export interface TransactionRow {
   readonly id: number;
