@@ -61,7 +61,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['take-snapshot', 'restore-in-place'],
   ['commit'],
   ['undo', 'adopt'],
-  ['undo-transaction', 'rollback'],
+  ['undo-transaction', 'rollback', 'adopt-scanned'],
   ['snapshots'],
   ['store'],
   ['index'],
@@ -84,6 +84,7 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
 
 /** What only the named collection modules may import. */
 const collectionHomes: Readonly<Record<string, readonly string[]>> = {
+  'node:buffer': ['toml/parse-toml'],
   'node:fs': ['live-view', 'merge/write-tree', 'sources/disk'],
   'node:crypto': ['sources/git-objects', 'sources/git-cache'],
   'node:child_process': ['sources/git-program'],

@@ -9,6 +9,8 @@ import {
   type Store,
   type Transaction,
   type TransactOptions,
+  type UndoOptions,
+  type UndoReceipt,
 } from '../engine/index.js';
 import {
   type Artifact,
@@ -20,7 +22,12 @@ import {
   parseArtifactName,
   timeText,
 } from './artifact.js';
-import { type CollectionFiles, readFiles, readFilesTogether } from './collection-files.js';
+import {
+  type CollectionFiles,
+  readFiles,
+  readFilesTogether,
+  type SeenFiles,
+} from './collection-files.js';
 import {
   type ArtifactStatus,
   type CollectionStatus,
@@ -32,6 +39,8 @@ import { artifactNotFound, Draft, type NewArtifact } from './draft.js';
 import { CollectionError } from './errors.js';
 import { findArtifacts, type FoundArtifacts, type SkippedPath } from './find-artifacts.js';
 import { type CollectionFinding, findingsOf, isInside } from './findings.js';
+import { labelOf } from './label.js';
+import { decodeToml } from './toml/parse-toml.js';
 import { LiveView } from './live-view.js';
 import { LockFile, lockName, newLock } from './lock-file.js';
 import { Manifest, manifestName, newManifest } from './manifest.js';
@@ -39,6 +48,7 @@ import { compareTrees } from './merge/compare-trees.js';
 import { readTree } from './merge/tree.js';
 import { type CollectionRepair, repairDraft } from './repair-collection.js';
 import { resolveArtifact } from './resolve-artifact.js';
+import { planArtifactRollback, readMoments, sortSelection } from './rollback-artifacts.js';
 import { rollbackRule } from './rollback-rule.js';
 import {
   applyUpdate,
@@ -88,15 +98,20 @@ export class CollectionReader {
   /** Absolute. */
   readonly root: string;
   readonly #view: LiveView;
+  readonly #seen: SeenFiles;
 
-  constructor(root: string) {
+  /** @param seen shared with the collection that this reads. */
+  constructor(root: string, seen: SeenFiles = {}) {
     this.root = root;
     this.#view = new LiveView(root);
+    this.#seen = seen;
   }
 
   /** @throws {CollectionError} `COLLECTION_NOT_FOUND`, `TOML_INVALID`. */
   async files(): Promise<CollectionFiles> {
-    return readFilesTogether(this.#view, this.root);
+    const files = await readFilesTogether(this.#view, this.root, this.#seen.last);
+    this.#seen.last = files;
+    return files;
   }
 
   /** The manifest's artifacts, in its order. */
@@ -180,6 +195,7 @@ export class Collection implements AsyncDisposable {
   readonly store: Store;
   readonly reader: CollectionReader;
   readonly #now: () => number;
+  readonly #seen: SeenFiles = {};
 
   /** @param options `now`: milliseconds since 1970; a seam for tests. */
   constructor(
@@ -187,7 +203,7 @@ export class Collection implements AsyncDisposable {
     { now = Date.now }: { readonly now?: (() => number) | undefined } = {},
   ) {
     this.store = store;
-    this.reader = new CollectionReader(store.root);
+    this.reader = new CollectionReader(store.root, this.#seen);
     this.#now = now;
   }
 
@@ -201,7 +217,8 @@ export class Collection implements AsyncDisposable {
    * @throws {CollectionError} `COLLECTION_EXISTS`.
    */
   async init(name: string, options: ChangeOptions = {}): Promise<CollectionChange> {
-    return this.#change({ message: `init ${name}`, ...options }, { isNew: true, name }, () => []);
+    const terms = { verb: 'init', isNew: true, name };
+    return this.#change({ message: `init ${name}`, ...options }, terms, () => []);
   }
 
   /**
@@ -215,7 +232,7 @@ export class Collection implements AsyncDisposable {
     { force = false, ...options }: ChangeOptions & { readonly force?: boolean } = {},
   ): Promise<CollectionChange> {
     const names = added.map(({ name }) => name).join(', ');
-    return this.#change({ message: `add ${names}`, ...options }, {}, async (draft) => {
+    return this.#change({ message: `add ${names}`, ...options }, { verb: 'add' }, async (draft) => {
       const keys: ArtifactKey[] = [];
       for (const artifact of added) {
         await requireRoom(draft, artifact, force);
@@ -243,7 +260,7 @@ export class Collection implements AsyncDisposable {
     let skipped: readonly SkippedPath[] = [];
     const change = await this.#change(
       { message: 'import', ...options },
-      { name },
+      { verb: 'import', name },
       async (draft) => {
         const search = await findArtifacts(draft.tx, { markdown });
         skipped = search.skipped;
@@ -272,7 +289,7 @@ export class Collection implements AsyncDisposable {
     { force = false, ...options }: ChangeOptions & { readonly force?: boolean } = {},
   ): Promise<CollectionChange> {
     const message = `remove ${addresses.join(', ')}`;
-    return this.#change({ message, ...options }, {}, async (draft) => {
+    return this.#change({ message, ...options }, { verb: 'remove' }, async (draft) => {
       const keys = new Set(addresses.map((address) => resolveArtifact(draft.manifest, address)));
       if (!force) await refuseModified(draft, keys);
       for (const key of keys) {
@@ -293,7 +310,7 @@ export class Collection implements AsyncDisposable {
     const name = parseArtifactName(newName);
     return this.#change(
       { message: `rename ${address} to ${name}`, ...options },
-      {},
+      { verb: 'rename' },
       async (draft) => {
         const key = resolveArtifact(draft.manifest, address);
         const { type, path } = draft.artifact(key);
@@ -321,7 +338,7 @@ export class Collection implements AsyncDisposable {
     }: ChangeOptions & { readonly add?: readonly string[]; readonly remove?: readonly string[] },
   ): Promise<CollectionChange> {
     const message = `tag ${addresses.join(', ')}`;
-    return this.#change({ message, ...options }, {}, (draft) => {
+    return this.#change({ message, ...options }, { verb: 'tag' }, (draft) => {
       const keys = addresses.map((address) => resolveArtifact(draft.manifest, address));
       for (const key of keys) {
         const { tags } = draft.artifact(key);
@@ -362,24 +379,31 @@ export class Collection implements AsyncDisposable {
       ...options
     }: ChangeOptions & Partial<UpdateChoice> & { readonly fetcher: Fetcher },
   ): Promise<UpdateChange> {
-    const files = await this.reader.files();
     const prepared: PreparedUpdate[] = [];
     for (const update of updates) {
       const needsBase =
         strategy === 'merge' && (await this.reader.artifactStatus(update.key)).state === 'modified';
-      const base = needsBase ? await fetchBase(files, update.key, fetcher) : undefined;
+      const base = needsBase
+        ? await fetchBase(await this.reader.files(), update.key, fetcher)
+        : undefined;
       prepared.push({ ...update, base });
     }
     const message = `update ${updates.map(({ artifact }) => artifact.name).join(', ')}`;
     let updated: readonly UpdatedArtifact[] = [];
-    const change = await this.#change({ message, ...options }, { known: files }, async (draft) => {
-      const done: UpdatedArtifact[] = [];
-      for (const update of prepared) {
-        done.push(await applyUpdate(draft, update, { choice: { strategy, onConflict }, fetcher }));
-      }
-      updated = done;
-      return done.map(({ key }) => key);
-    });
+    const change = await this.#change(
+      { message, ...options },
+      { verb: 'update' },
+      async (draft) => {
+        const done: UpdatedArtifact[] = [];
+        for (const update of prepared) {
+          done.push(
+            await applyUpdate(draft, update, { choice: { strategy, onConflict }, fetcher }),
+          );
+        }
+        updated = done;
+        return done.map(({ key }) => key);
+      },
+    );
     return { ...change, updated };
   }
 
@@ -392,7 +416,8 @@ export class Collection implements AsyncDisposable {
     options: ChangeOptions = {},
   ): Promise<CollectionChange & { readonly repairs: readonly CollectionRepair[] }> {
     let repairs: readonly CollectionRepair[] = [];
-    const change = await this.#change({ message: 'repair', ...options }, {}, async (draft) => {
+    const terms = { verb: 'repair' };
+    const change = await this.#change({ message: 'repair', ...options }, terms, async (draft) => {
       repairs = await repairDraft(draft);
       return [...draft.keys];
     });
@@ -414,10 +439,15 @@ export class Collection implements AsyncDisposable {
   async #change(
     options: ChangeOptions,
     {
+      verb,
       isNew = false,
       name,
-      known,
-    }: { readonly isNew?: boolean; readonly name?: string; readonly known?: CollectionFiles },
+    }: {
+      /** What history calls it. */
+      readonly verb?: string;
+      readonly isNew?: boolean;
+      readonly name?: string;
+    },
     callback: (draft: Draft) => Promise<readonly ArtifactKey[]> | readonly ArtifactKey[],
   ): Promise<CollectionChange> {
     const time = timeText(this.#now());
@@ -439,11 +469,14 @@ export class Collection implements AsyncDisposable {
       const isThere = (await tx.stat(manifestName)) !== undefined;
       if (isNew && isThere) throw collectionExists(this.root);
       const makes = name !== undefined && !isThere;
-      filesBefore = makes ? undefined : await readFiles(tx, this.root, known);
+      filesBefore = makes ? undefined : await readFiles(tx, this.root, this.#seen.last);
+      this.#seen.last = filesBefore;
       draft = new Draft(tx, filesBefore ?? (await emptyFiles(tx, name ?? '', time)), time);
       artifacts = await callback(draft);
       await draft.save(makes);
+      if (verb !== undefined) await tx.describe(labelOf(verb, draft, artifacts));
     });
+    if (draft !== undefined) this.#seen.last = { manifest: draft.manifest, lock: draft.lock };
     return { receipt, artifacts };
   }
 
@@ -451,10 +484,56 @@ export class Collection implements AsyncDisposable {
    * Rolls the collection back, as `Store.rollback` does, keeping the rules C1–C5: a part of it that
    * would tear manifest, lock and files apart is refused.
    *
+   * @param only artifacts (`name`, `type/name`, or their path), which go back with what manifest and
+   * lock say of them; anything else in it is a path.
    * @throws {EngineError} `RULE_VIOLATED`, and what `Store.rollback` throws.
+   * @throws {CollectionError} `ARTIFACT_AMBIGUOUS`, `MANIFEST_CHANGED`, `TOML_INVALID`.
    */
-  async rollback(options: RollbackOptions): Promise<RollbackReceipt> {
-    const rules = [...(options.rules ?? []), rollbackRule(this.root)];
+  async rollback({
+    only,
+    ...options
+  }: RollbackOptions & { readonly only?: readonly string[] }): Promise<RollbackReceipt> {
+    if (only === undefined) {
+      return this.#rollback(options, options.paths === undefined ? 'all' : new Set());
+    }
+    const { to } = options;
+    const moments = await readMoments(this.store, to);
+    const { artifacts, paths } = await sortSelection(only, moments, this.root);
+    const selection = { artifacts, paths: [...paths, ...(options.paths ?? [])] };
+    const given = { ...options, paths: selection.paths };
+    if (artifacts.length === 0) return this.#rollback(given, new Set());
+    const time = timeText(this.#now());
+    const planned = await planArtifactRollback(this.store, selection, { moments, to, time });
+    return this.#rollback({ ...given, ...planned }, new Set(artifacts));
+  }
+
+  /**
+   * Undoes a transaction, as `Store.undo` does. A part of one, and one that is merged with what came
+   * after it, has to keep the rules C1–C5.
+   *
+   * @throws {EngineError} `RULE_VIOLATED`, and what `Store.undo` throws.
+   */
+  async undo(options: UndoOptions = {}): Promise<UndoReceipt> {
+    return this.store.undo(this.#undoOptions(options));
+  }
+
+  /** Undoes an undo, as {@link undo}. */
+  async redo(options: UndoOptions = {}): Promise<UndoReceipt> {
+    return this.store.redo(this.#undoOptions(options));
+  }
+
+  #undoOptions(options: UndoOptions): UndoOptions {
+    const { paths, merge = false, rules = [] } = options;
+    if (paths === undefined && !merge) return options;
+    const mayDiffer = paths === undefined ? 'all' : new Set<ArtifactKey>();
+    return { ...options, rules: [...rules, rollbackRule(this.root, mayDiffer)] };
+  }
+
+  async #rollback(
+    options: RollbackOptions,
+    mayDiffer: ReadonlySet<ArtifactKey> | 'all',
+  ): Promise<RollbackReceipt> {
+    const rules = [...(options.rules ?? []), rollbackRule(this.root, mayDiffer)];
     return this.store.rollback({ ...options, rules });
   }
 
@@ -486,7 +565,7 @@ const localProvenance = {
 /** A lock without a manifest stays as it is. */
 async function emptyFiles(tx: Transaction, name: string, time: string): Promise<CollectionFiles> {
   const found = await tx.read(lockName);
-  const lock = new LockFile(found === undefined ? newLock() : new TextDecoder().decode(found));
+  const lock = new LockFile(found === undefined ? newLock() : decodeToml(found, lockName));
   return { manifest: new Manifest(newManifest(name, time)), lock };
 }
 
