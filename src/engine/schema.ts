@@ -142,9 +142,9 @@ export function requireOurSchema(database: SqliteDatabase, path: string): void {
     .all()
     .map((row) => normalise(row.sql ?? ''))
     .filter((sql) => sql !== '');
+  const { length } = expectedSql;
   // guard: schema-tables [if true]
-  if (found.length === expectedSql.length && found.every((sql, i) => sql === expectedSql[i]))
-    return;
+  if (found.length === length && found.every((sql, i) => sql === expectedSql[i])) return;
   throw foreign(path, 'its tables are not those of a journal');
 }
 
