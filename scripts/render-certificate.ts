@@ -43,6 +43,7 @@ export const expectedFaults: readonly { readonly fault: string; readonly on?: st
   { fault: 'first initialisation at once' },
   { fault: 'edits of other programs' },
   { fault: 'error at a call' },
+  { fault: 'error at a system call' },
   { fault: 'race' },
   { fault: 'lock torture' },
   { fault: 'corruption' },
