@@ -2,32 +2,30 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describeMachine } from './machine.js';
-import { runTool } from './setup.js';
+import { totalsOf } from './outcomes.js';
+import { root, runTool } from './setup.js';
 
-/** @typedef {{passed: number, failed: number, skipped: number}} Totals */
-/** @typedef {{status: string, assertionResults: {status: string}[]}} FileResult */
+/** @typedef {import('./outcomes.js').Totals} Totals */
 
 /**
- * Runs vitest with one of our configurations, its own report visible, and counts the results.
+ * Runs vitest with one of our configurations, its own report visible, and tells how its tests ended.
  * @param {string} config
- * @param {readonly string[]} [files] only these, by default all of the configuration
+ * @param {readonly string[]} [only] of its files these, by default all of the configuration
  * @param {readonly string[]} [options] for vitest
  * @returns {Totals}
  */
-export function runVitest(config, files = [], options = []) {
+export function runVitest(config, only = [], options = []) {
   const directory = mkdtempSync(path.join(tmpdir(), 'skillmeat-test-'));
   const report = path.join(directory, 'report.json');
   try {
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-    const args = ['run', '--config', config, ...reporters, ...options, ...files];
+    const args = ['run', '--config', config, ...reporters, ...options, ...only];
     const evidence = makeEvidenceDirectory();
     const status = runTool('vitest', args, { ...process.env, SKILLMEAT_EVIDENCE: evidence });
     // Without a report vitest did not even start.
-    const totals = count(
-      status,
-      existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : [],
-    );
-    if (evidence !== undefined) noteTotals(evidence, [config, ...files].join(' '), totals);
+    const files = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')).testResults : [];
+    const totals = totalsOf(status, files, root);
+    if (evidence !== undefined) noteTotals(evidence, [config, ...only].join(' '), totals);
     return totals;
   } finally {
     rmSync(directory, { recursive: true, force: true });
@@ -51,8 +49,8 @@ function makeEvidenceDirectory() {
  * @param {string} suite
  * @param {Totals} totals
  */
-function noteTotals(evidence, suite, totals) {
-  const line = JSON.stringify({ suite, ...totals, machine: describeMachine() });
+function noteTotals(evidence, suite, { passed, failed, skipped }) {
+  const line = JSON.stringify({ suite, passed, failed, skipped, machine: describeMachine() });
   writeFileSync(path.join(evidence, 'suite.jsonl'), `${line}\n`);
 }
 
@@ -67,35 +65,4 @@ export function noteSuite(suite, totals, row) {
   if (evidence === undefined) return;
   writeFileSync(path.join(evidence, 'row.jsonl'), `${JSON.stringify(row)}\n`);
   noteTotals(evidence, suite, totals);
-}
-
-/**
- * @param {Totals} totals
- * @returns {string} the line that ends a run: `N passed, N failed`, and `, N skipped` when some were
- */
-export function describeTotals({ passed, failed, skipped }) {
-  return `${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`;
-}
-
-/**
- * @param {number} status
- * @param {readonly FileResult[]} files
- * @returns {Totals}
- */
-function count(status, files) {
-  const results = files.flatMap((file) => {
-    const tests = file.assertionResults.map((test) => test.status);
-    // A file that could not even be loaded has no tests to fail.
-    const isBroken = file.status === 'failed' && !tests.includes('failed');
-    return isBroken ? [...tests, 'failed'] : tests;
-  });
-  const passed = results.filter((result) => result === 'passed').length;
-  const failed = results.filter((result) => result === 'failed').length;
-  // Vitest also fails for an error outside of any test.
-  const failedAtLeast = status === 0 ? 0 : 1;
-  return {
-    passed,
-    failed: Math.max(failed, failedAtLeast),
-    skipped: results.length - passed - failed,
-  };
 }

@@ -1,6 +1,7 @@
 // `npm run test:deep`: everything that is too long for CI. About an hour and a half on two cores.
 import os from 'node:os';
-import { describeTotals, runVitest } from './run-vitest.js';
+import { describeTotals, sumOf } from './outcomes.js';
+import { runVitest } from './run-vitest.js';
 import { build, ensureInstalled } from './setup.js';
 
 ensureInstalled();
@@ -29,10 +30,6 @@ const suites = [
 ];
 if (process.getuid?.() === 0) suites.push(runVitest('vitest.root.config.ts'));
 else console.log('Not root: power cuts on real file systems were NOT run.');
-const totals = suites.reduce((sum, one) => ({
-  passed: sum.passed + one.passed,
-  failed: sum.failed + one.failed,
-  skipped: sum.skipped + one.skipped,
-}));
+const totals = sumOf(suites);
 console.log(describeTotals(totals));
 process.exitCode = totals.failed === 0 ? 0 : 1;

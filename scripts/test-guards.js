@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { transformSync } from 'esbuild';
 import { disagreements, readGuards, withoutGuard } from './guards.js';
+import { describeTotals } from './outcomes.js';
 import { noteSuite } from './run-vitest.js';
 import { ensureInstalled, root } from './setup.js';
 
@@ -39,11 +40,11 @@ try {
   rmSync(scratch, { recursive: true, force: true });
 }
 
-for (const failure of failures) console.log(`FAILED: ${failure}`);
 const totals = {
   passed: Math.max(0, tried.length - failures.length),
   failed: failures.length,
   skipped: 0,
+  lines: failures.map((failure) => `FAILED: ${failure}`),
 };
 noteSuite('guards', totals, {
   fault: 'guard removed',
@@ -53,7 +54,7 @@ noteSuite('guards', totals, {
   violations: failures.length,
   note: 'each guard of src/engine is switched off, and its test must fail',
 });
-console.log(`${totals.passed} passed, ${totals.failed} failed`);
+console.log(describeTotals(totals));
 process.exitCode = failures.length === 0 ? 0 : 1;
 
 /**

@@ -1,5 +1,6 @@
 // `npm run test:root`: the tests that mount file systems; .ci/run sees to the programs they need.
-import { describeTotals, runVitest } from './run-vitest.js';
+import { describeTotals } from './outcomes.js';
+import { runVitest } from './run-vitest.js';
 import { build, ensureInstalled } from './setup.js';
 
 if (process.getuid?.() !== 0) throw new Error('these tests mount file systems: run them as root');

@@ -1,6 +1,7 @@
 // `npm run test:states`: five times as many simulated crash states as `npm test` explores.
 import os from 'node:os';
-import { describeTotals, runVitest } from './run-vitest.js';
+import { describeTotals } from './outcomes.js';
+import { runVitest } from './run-vitest.js';
 import { ensureInstalled } from './setup.js';
 
 ensureInstalled();

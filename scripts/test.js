@@ -1,6 +1,7 @@
 // `npm test`: installs and builds when needed, then runs every check, and all of them even when one fails.
 // The last line is `N passed, N failed`; a failed step other than the tests counts as one failure.
-import { describeTotals, runVitest } from './run-vitest.js';
+import { describeTotals, sumOf } from './outcomes.js';
+import { runVitest } from './run-vitest.js';
 import { build, ensureInstalled, runTool } from './setup.js';
 
 const steps = {
@@ -19,7 +20,7 @@ const failedSteps = Object.entries(steps).flatMap(([name, step]) => {
 console.log('\n=== tests ===');
 const totals = runVitest('vitest.config.ts');
 
-if (failedSteps.length > 0) console.log(`Failed steps: ${failedSteps.join(', ')}`);
-const failed = totals.failed + failedSteps.length;
-console.log(describeTotals({ ...totals, failed }));
-process.exitCode = failed === 0 ? 0 : 1;
+const lines = failedSteps.map((name) => `FAILED: the step "${name}", shown above`);
+const all = sumOf([{ passed: 0, failed: lines.length, skipped: 0, lines }, totals]);
+console.log(describeTotals(all));
+process.exitCode = all.failed === 0 ? 0 : 1;

@@ -1,4 +1,4 @@
-import type { HistoryEntry } from '../engine/index.js';
+import type { HistoryEntry, Label, LabelSubject } from '../engine/index.js';
 import { stateRemark } from './describe-change.js';
 import { counted, printable } from './printable.js';
 import type { Style } from './style.js';
@@ -39,13 +39,35 @@ function describeEntry(entry: HistoryEntry, width: number, style: Style): readon
     stateRemark[state] === '' ? '' : style.alarming(`[${stateRemark[state]}]`),
   ].filter((word) => word !== '');
   const indent = ' '.repeat(width + 2);
-  const why = [subject, reason ?? ''].filter((text) => text !== '');
+  const about = describeSubjects(annotations.label);
+  const why = [about, subject, reason ?? ''].filter((text) => text !== '');
   return [facts.join('  '), ...why.map((text) => `${indent}${printable(text)}`)];
 }
 
-/** `undo of 5`, `rollback 7 → 2` */
+/** How many subjects are named. */
+const namedMax = 5;
+
+/** `skill/canvas v1.0 → v1.1, skill/draw (was skill/paint)` */
+function describeSubjects(label: Label | undefined): string {
+  if (label === undefined) return '';
+  const { subjects, more = 0 } = label;
+  const left = more + Math.max(0, subjects.length - namedMax);
+  const named = subjects.slice(0, namedMax).map(describeSubject);
+  return [...named, ...(left > 0 ? [`${String(left)} more`] : [])].join(', ');
+}
+
+function describeSubject({ name, was, from, to }: LabelSubject): string {
+  const versions = from === to ? [to] : [from, to];
+  const known = versions.filter((version) => version !== undefined);
+  return [name, was === undefined ? '' : `(was ${was})`, known.join(' → ')]
+    .filter((word) => word !== '')
+    .join(' ');
+}
+
+/** `undo of 5`, `rollback 7 → 2`, and what a collection calls its changes: `update` */
 function describeKind({ kind, from, to, annotations }: HistoryEntry): string {
-  const { undoes } = annotations;
+  const { undoes, label } = annotations;
   if (to !== null) return `${kind} ${String(from)} → ${printable(String(to))}`;
+  if (kind === 'change' && label !== undefined) return printable(label.verb);
   return undoes === undefined ? kind : `${kind} of ${String(undoes)}`;
 }

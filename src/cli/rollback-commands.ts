@@ -22,7 +22,7 @@ function addRollback(parent: Command, runCommand: RunCommand): Command {
     .addOption(
       new Option(
         '--only <path>',
-        'only this path and what is below it; may be given again',
+        'only this path and what is below it, or this artifact; may be given again',
       ).argParser(collect),
     )
     .option('--keep-local', 'keep what other programs changed, merged line by line')

@@ -9,6 +9,8 @@ import {
   type Store,
   type Transaction,
   type TransactOptions,
+  type UndoOptions,
+  type UndoReceipt,
 } from '../engine/index.js';
 import {
   type Artifact,
@@ -32,6 +34,7 @@ import { artifactNotFound, Draft, type NewArtifact } from './draft.js';
 import { CollectionError } from './errors.js';
 import { findArtifacts, type FoundArtifacts, type SkippedPath } from './find-artifacts.js';
 import { type CollectionFinding, findingsOf, isInside } from './findings.js';
+import { labelOf } from './label.js';
 import { LiveView } from './live-view.js';
 import { LockFile, lockName, newLock } from './lock-file.js';
 import { Manifest, manifestName, newManifest } from './manifest.js';
@@ -39,6 +42,7 @@ import { compareTrees } from './merge/compare-trees.js';
 import { readTree } from './merge/tree.js';
 import { type CollectionRepair, repairDraft } from './repair-collection.js';
 import { resolveArtifact } from './resolve-artifact.js';
+import { planArtifactRollback, readMoments, sortSelection } from './rollback-artifacts.js';
 import { rollbackRule } from './rollback-rule.js';
 import {
   applyUpdate,
@@ -201,7 +205,8 @@ export class Collection implements AsyncDisposable {
    * @throws {CollectionError} `COLLECTION_EXISTS`.
    */
   async init(name: string, options: ChangeOptions = {}): Promise<CollectionChange> {
-    return this.#change({ message: `init ${name}`, ...options }, { isNew: true, name }, () => []);
+    const terms = { verb: 'init', isNew: true, name };
+    return this.#change({ message: `init ${name}`, ...options }, terms, () => []);
   }
 
   /**
@@ -215,7 +220,7 @@ export class Collection implements AsyncDisposable {
     { force = false, ...options }: ChangeOptions & { readonly force?: boolean } = {},
   ): Promise<CollectionChange> {
     const names = added.map(({ name }) => name).join(', ');
-    return this.#change({ message: `add ${names}`, ...options }, {}, async (draft) => {
+    return this.#change({ message: `add ${names}`, ...options }, { verb: 'add' }, async (draft) => {
       const keys: ArtifactKey[] = [];
       for (const artifact of added) {
         await requireRoom(draft, artifact, force);
@@ -243,7 +248,7 @@ export class Collection implements AsyncDisposable {
     let skipped: readonly SkippedPath[] = [];
     const change = await this.#change(
       { message: 'import', ...options },
-      { name },
+      { verb: 'import', name },
       async (draft) => {
         const search = await findArtifacts(draft.tx, { markdown });
         skipped = search.skipped;
@@ -272,7 +277,7 @@ export class Collection implements AsyncDisposable {
     { force = false, ...options }: ChangeOptions & { readonly force?: boolean } = {},
   ): Promise<CollectionChange> {
     const message = `remove ${addresses.join(', ')}`;
-    return this.#change({ message, ...options }, {}, async (draft) => {
+    return this.#change({ message, ...options }, { verb: 'remove' }, async (draft) => {
       const keys = new Set(addresses.map((address) => resolveArtifact(draft.manifest, address)));
       if (!force) await refuseModified(draft, keys);
       for (const key of keys) {
@@ -293,7 +298,7 @@ export class Collection implements AsyncDisposable {
     const name = parseArtifactName(newName);
     return this.#change(
       { message: `rename ${address} to ${name}`, ...options },
-      {},
+      { verb: 'rename' },
       async (draft) => {
         const key = resolveArtifact(draft.manifest, address);
         const { type, path } = draft.artifact(key);
@@ -321,7 +326,7 @@ export class Collection implements AsyncDisposable {
     }: ChangeOptions & { readonly add?: readonly string[]; readonly remove?: readonly string[] },
   ): Promise<CollectionChange> {
     const message = `tag ${addresses.join(', ')}`;
-    return this.#change({ message, ...options }, {}, (draft) => {
+    return this.#change({ message, ...options }, { verb: 'tag' }, (draft) => {
       const keys = addresses.map((address) => resolveArtifact(draft.manifest, address));
       for (const key of keys) {
         const { tags } = draft.artifact(key);
@@ -372,7 +377,8 @@ export class Collection implements AsyncDisposable {
     }
     const message = `update ${updates.map(({ artifact }) => artifact.name).join(', ')}`;
     let updated: readonly UpdatedArtifact[] = [];
-    const change = await this.#change({ message, ...options }, { known: files }, async (draft) => {
+    const terms = { verb: 'update', known: files };
+    const change = await this.#change({ message, ...options }, terms, async (draft) => {
       const done: UpdatedArtifact[] = [];
       for (const update of prepared) {
         done.push(await applyUpdate(draft, update, { choice: { strategy, onConflict }, fetcher }));
@@ -392,7 +398,8 @@ export class Collection implements AsyncDisposable {
     options: ChangeOptions = {},
   ): Promise<CollectionChange & { readonly repairs: readonly CollectionRepair[] }> {
     let repairs: readonly CollectionRepair[] = [];
-    const change = await this.#change({ message: 'repair', ...options }, {}, async (draft) => {
+    const terms = { verb: 'repair' };
+    const change = await this.#change({ message: 'repair', ...options }, terms, async (draft) => {
       repairs = await repairDraft(draft);
       return [...draft.keys];
     });
@@ -414,10 +421,17 @@ export class Collection implements AsyncDisposable {
   async #change(
     options: ChangeOptions,
     {
+      verb,
       isNew = false,
       name,
       known,
-    }: { readonly isNew?: boolean; readonly name?: string; readonly known?: CollectionFiles },
+    }: {
+      /** What history calls it. */
+      readonly verb?: string;
+      readonly isNew?: boolean;
+      readonly name?: string;
+      readonly known?: CollectionFiles;
+    },
     callback: (draft: Draft) => Promise<readonly ArtifactKey[]> | readonly ArtifactKey[],
   ): Promise<CollectionChange> {
     const time = timeText(this.#now());
@@ -443,6 +457,7 @@ export class Collection implements AsyncDisposable {
       draft = new Draft(tx, filesBefore ?? (await emptyFiles(tx, name ?? '', time)), time);
       artifacts = await callback(draft);
       await draft.save(makes);
+      if (verb !== undefined) await tx.describe(labelOf(verb, draft, artifacts));
     });
     return { receipt, artifacts };
   }
@@ -451,10 +466,56 @@ export class Collection implements AsyncDisposable {
    * Rolls the collection back, as `Store.rollback` does, keeping the rules C1–C5: a part of it that
    * would tear manifest, lock and files apart is refused.
    *
+   * @param only artifacts (`name`, `type/name`, or their path), which go back with what manifest and
+   * lock say of them; anything else in it is a path.
    * @throws {EngineError} `RULE_VIOLATED`, and what `Store.rollback` throws.
+   * @throws {CollectionError} `ARTIFACT_AMBIGUOUS`, `MANIFEST_CHANGED`, `TOML_INVALID`.
    */
-  async rollback(options: RollbackOptions): Promise<RollbackReceipt> {
-    const rules = [...(options.rules ?? []), rollbackRule(this.root)];
+  async rollback({
+    only,
+    ...options
+  }: RollbackOptions & { readonly only?: readonly string[] }): Promise<RollbackReceipt> {
+    if (only === undefined) {
+      return this.#rollback(options, options.paths === undefined ? 'all' : new Set());
+    }
+    const { to } = options;
+    const moments = await readMoments(this.store, to);
+    const { artifacts, paths } = await sortSelection(only, moments, this.root);
+    const selection = { artifacts, paths: [...paths, ...(options.paths ?? [])] };
+    const given = { ...options, paths: selection.paths };
+    if (artifacts.length === 0) return this.#rollback(given, new Set());
+    const time = timeText(this.#now());
+    const planned = await planArtifactRollback(this.store, selection, { moments, to, time });
+    return this.#rollback({ ...given, ...planned }, new Set(artifacts));
+  }
+
+  /**
+   * Undoes a transaction, as `Store.undo` does. A part of one, and one that is merged with what came
+   * after it, has to keep the rules C1–C5.
+   *
+   * @throws {EngineError} `RULE_VIOLATED`, and what `Store.undo` throws.
+   */
+  async undo(options: UndoOptions = {}): Promise<UndoReceipt> {
+    return this.store.undo(this.#undoOptions(options));
+  }
+
+  /** Undoes an undo, as {@link undo}. */
+  async redo(options: UndoOptions = {}): Promise<UndoReceipt> {
+    return this.store.redo(this.#undoOptions(options));
+  }
+
+  #undoOptions(options: UndoOptions): UndoOptions {
+    const { paths, merge = false, rules = [] } = options;
+    if (paths === undefined && !merge) return options;
+    const mayDiffer = paths === undefined ? 'all' : new Set<ArtifactKey>();
+    return { ...options, rules: [...rules, rollbackRule(this.root, mayDiffer)] };
+  }
+
+  async #rollback(
+    options: RollbackOptions,
+    mayDiffer: ReadonlySet<ArtifactKey> | 'all',
+  ): Promise<RollbackReceipt> {
+    const rules = [...(options.rules ?? []), rollbackRule(this.root, mayDiffer)];
     return this.store.rollback({ ...options, rules });
   }
 

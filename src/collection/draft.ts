@@ -32,16 +32,18 @@ export class Draft {
   readonly tx: Transaction;
   /** When the transaction happens, as the files write it. */
   readonly time: string;
-  readonly #before: CollectionFiles;
+  /** Both files as the transaction found them. */
+  readonly before: CollectionFiles;
   #manifest: Manifest;
   #lock: LockFile;
   readonly #keys = new Set<ArtifactKey>();
   readonly #mayDiffer = new Set<ArtifactKey>();
+  readonly #renamed = new Map<ArtifactKey, ArtifactKey>();
 
   constructor(tx: Transaction, files: CollectionFiles, time: string) {
     this.tx = tx;
     this.time = time;
-    this.#before = files;
+    this.before = files;
     this.#manifest = files.manifest;
     this.#lock = files.lock;
   }
@@ -62,6 +64,11 @@ export class Draft {
   /** Artifacts that may differ from the lock afterwards. */
   get mayDiffer(): ReadonlySet<ArtifactKey> {
     return this.#mayDiffer;
+  }
+
+  /** What the transaction found the artifact called. */
+  nameBefore(key: ArtifactKey): ArtifactKey {
+    return this.#renamed.get(key) ?? key;
   }
 
   /** @throws {CollectionError} `ARTIFACT_NOT_FOUND`. */
@@ -156,6 +163,7 @@ export class Draft {
     to: { readonly key: ArtifactKey; readonly name: string; readonly path: string },
   ): void {
     this.#keys.add(key).add(to.key);
+    this.#renamed.set(to.key, this.nameBefore(key));
     this.#manifest = this.#manifest.edit(key, { name: to.name, path: to.path });
     this.#lock = this.#lock.rename(key, to.key);
   }
@@ -167,6 +175,16 @@ export class Draft {
     this.#lock = this.#lock.remove(key);
   }
 
+  /** Makes both files say of the artifact what other ones say, or that it is not there. */
+  putBack(key: ArtifactKey, from: CollectionFiles | undefined): void {
+    this.#keys.add(key);
+    const inManifest = from?.manifest.textOf(key);
+    if (inManifest !== undefined) this.#manifest = this.#manifest.put(key, inManifest);
+    else if (this.#manifest.has(key)) this.#manifest = this.#manifest.remove(key);
+    const inLock = from?.lock.textOf(key);
+    this.#lock = inLock === undefined ? this.#lock.remove(key) : this.#lock.put(key, inLock);
+  }
+
   /** The artifact may be other than the lock has it: somebody decided so. */
   allowDifference(key: ArtifactKey): void {
     this.#keys.add(key);
@@ -175,8 +193,8 @@ export class Draft {
 
   /** Writes the files that changed; both when the collection is new. */
   async save(isNew: boolean): Promise<void> {
-    const isManifestSame = this.#manifest.text === this.#before.manifest.text;
-    const isLockSame = this.#lock.text === this.#before.lock.text;
+    const isManifestSame = this.#manifest.text === this.before.manifest.text;
+    const isLockSame = this.#lock.text === this.before.lock.text;
     if (isManifestSame && isLockSame && !isNew) return;
     this.#manifest = this.#manifest.touch(this.time);
     await this.tx.write(manifestName, this.#manifest.text);

@@ -5,6 +5,7 @@ import {
   editTable,
   insertTable,
   lineBreakOf,
+  putTable,
   removeTable,
   type TableEdits,
   writeTable,
@@ -101,6 +102,15 @@ export class LockFile {
       const table = writeTable(`[lock.entries.${writeKey(key)}]`, values, lineBreakOf(base));
       return insertTable(base, table, [...this.#entries.values()].at(-1)?.end);
     });
+  }
+
+  /** Returns the lock with the entry's lines as another text of the lock has them. */
+  put(key: ArtifactKey, lines: string): LockFile {
+    const entry = this.#entries.get(key);
+    this.#refuseDuplicate(key);
+    return this.#with((text) =>
+      putTable(text === '' ? newLock() : text, lines, entry, [...this.#entries.values()].at(-1)),
+    );
   }
 
   /** Returns the lock with the entry under another name, and everything in it as it was. */

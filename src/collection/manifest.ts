@@ -5,6 +5,7 @@ import {
   editTable,
   insertTable,
   lineBreakOf,
+  putTable,
   removeTable,
   type TableEdits,
   writeTable,
@@ -135,6 +136,12 @@ export class Manifest {
   remove(key: ArtifactKey): Manifest {
     const { head, end } = this.#block(key);
     return this.#with((text) => removeTable(text, head.start, end));
+  }
+
+  /** Returns the manifest with the artifact's lines as another text of the manifest has them. */
+  put(key: ArtifactKey, lines: string): Manifest {
+    const block = this.#blocks.get(key) === undefined ? undefined : this.#block(key);
+    return this.#with((text) => putTable(text, lines, block, [...this.#blocks.values()].at(-1)));
   }
 
   /** Returns the manifest with `updated` set. */

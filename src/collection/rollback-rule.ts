@@ -10,8 +10,10 @@ import { manifestName } from './manifest.js';
 /**
  * C1–C5 as a rule of a transaction that knows nothing of artifacts, such as a rollback: it may not
  * tear manifest, lock and files apart. What is no collection, or is none any more, breaks no rule.
+ *
+ * @param mayDifferThen artifacts that come back as they were, edits by hand included.
  */
-export function rollbackRule(root: string): Rule {
+export function rollbackRule(root: string, mayDifferThen: ReadonlySet<ArtifactKey> | 'all'): Rule {
   return async (view, changes) => {
     const before = new LiveView(root);
     const isCollection = (await view.stat(manifestName)) !== undefined;
@@ -20,9 +22,10 @@ export function rollbackRule(root: string): Rule {
       if (!was || (await view.stat(lockName)) === undefined) return [];
     }
     const filesBefore = await readableFiles(before, root);
-    const mayDiffer = new Set<ArtifactKey>();
-    if (filesBefore === undefined && isCollection) {
-      // Nobody can tell any more which artifacts had been edited by hand.
+    const mayDiffer = new Set(mayDifferThen === 'all' ? [] : mayDifferThen);
+    // Nobody can tell any more which artifacts had been edited by hand.
+    const isUnreadable = filesBefore === undefined && isCollection;
+    if (mayDifferThen === 'all' || isUnreadable) {
       for (const key of (await readableFiles(view, root))?.manifest.keys ?? []) mayDiffer.add(key);
     }
     const rule = commitRule(() => ({

@@ -1,11 +1,11 @@
 import { isAbsolute, parse } from 'node:path';
+import { boundedLabel, type Label } from './annotations.js';
 import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import type { FileSystem, Place } from './file-system.js';
 import type { Looking } from './inspect.js';
 import type { Pace } from './pace.js';
 import { parsePath } from './path.js';
 import type { HistoryReading } from './history.js';
-import type { RootTree } from './root-tree.js';
 import type { Seen } from './staged-node.js';
 import type { StagedView } from './staged-view.js';
 import { engineSource } from './source-copy.js';
@@ -63,6 +63,8 @@ export interface Transaction extends ReadableView {
   chmod(path: string, mode: number): Promise<void>;
   /** Makes a link to a relative `target` inside the root, or gives a link another target. */
   symlink(path: string, target: string): Promise<void>;
+  /** Says for the log what the transaction is and what it is about; the last call counts. */
+  describe(label: Label): Promise<void>;
 }
 
 /**
@@ -81,6 +83,7 @@ export class TransactionCalls implements Transaction {
   #last: Promise<unknown> = Promise.resolve();
   #isOpen = true;
   #isAbandoned = false;
+  #label: Label | undefined;
 
   constructor(
     view: StagedView,
@@ -89,14 +92,15 @@ export class TransactionCalls implements Transaction {
       pace,
       enginePath,
       history,
-    }: Looking & { readonly enginePath: string; readonly history: RootTree },
+      objects,
+    }: Looking & Omit<HistoryReading, 'looking'> & { readonly enginePath: string },
   ) {
     this.#view = view;
     this.#pace = pace;
     this.#files = files;
     this.#enginePath = enginePath;
     this.#reads = readableView(view);
-    this.#reading = { looking: { files, pace }, history };
+    this.#reading = { looking: { files, pace }, history, objects };
   }
 
   write(path: string, content: Content, options: ModeOption = {}): Promise<void> {
@@ -150,6 +154,16 @@ export class TransactionCalls implements Transaction {
     return this.#enqueue(() => {
       this.#view.makeLink(parsePath(path), target);
     });
+  }
+
+  describe(label: Label): Promise<void> {
+    return this.#enqueue(() => {
+      this.#label = boundedLabel(label);
+    });
+  }
+
+  get label(): Label | undefined {
+    return this.#label;
   }
 
   /** Runs an operation of the engine's own in the place of one call. */

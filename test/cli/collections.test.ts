@@ -157,3 +157,48 @@ test('a collection of the predecessor, without a store, is read without making o
   );
   expect(existsSync(cli.at('work/.skillmeat'))).toBe(false);
 });
+
+test('history calls what was done by its name, with artifacts and versions', async () => {
+  plant();
+  await ok(['import', 'work']);
+  await ok(['tag', 'canvas', '--add', 'a'], 'work');
+  await ok(['rename', 'canvas', 'draw'], 'work');
+  await ok(['remove', 'command/review'], 'work');
+  await ok(['rollback', '2', '--only', 'command/review'], 'work');
+  const rollback = json(await run(['rollback', '1', '--only', 'canvas', '-n', '--json'], 'work'));
+  expect(rollback).toMatchObject({
+    transaction: {
+      annotations: { label: { verb: 'rollback', subjects: [{ name: 'skill/canvas' }] } },
+    },
+  });
+  const lines = (await ok(['history'], 'work'))
+    .replaceAll(/\S+Z/g, 'TIME')
+    .replaceAll(/ by \S+/g, '')
+    .split('\n');
+  expect(lines.map((line) => line.trimEnd())).toEqual([
+    '5  TIME  rollback 4 → 2  3 changes   only commands/review.md',
+    '   command/review',
+    '   roll back to 2: tag canvas',
+    '4  TIME  remove          3 changes',
+    '   command/review',
+    '   remove command/review',
+    '3  TIME  rename          6 changes',
+    '   skill/draw (was skill/canvas)',
+    '   rename canvas to draw',
+    '2  TIME  tag             1 change',
+    '   skill/canvas',
+    '   tag canvas',
+    '1  TIME  import          2 changes',
+    '   agent/review, command/review, skill/canvas',
+    '   import',
+    '',
+  ]);
+  expect(json(await run(['history', '-n', '1', '--json'], 'work'))).toMatchObject({
+    history: [
+      {
+        kind: 'rollback',
+        annotations: { label: { verb: 'rollback', subjects: [{ name: 'command/review' }] } },
+      },
+    ],
+  });
+});

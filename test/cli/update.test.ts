@@ -54,6 +54,9 @@ test('what is added, outdated, updated and taken back', async () => {
     /^skill\/canvas {2}updated .*\n1 artifact up to date\.\n1 artifact without an upstream\.\n$/,
   );
   expect(cli.read(skill)).toContain('ONE');
+  expect(await ok('history', '-n', '1')).toMatch(
+    / update +3 changes .*\n {3}skill\/canvas [0-9a-f]{7} → [0-9a-f]{7}\n/,
+  );
   expect(await ok('undo')).toContain('M skills/canvas/SKILL.md');
   expect(cli.read(skill)).toBe(text);
 });

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { testify } from '../support/evidence.js';
+import { testify, testMachine } from '../support/evidence.js';
 import {
   Child,
   cleanUp,
@@ -98,7 +98,7 @@ if (whyNot !== undefined) {
   console.warn(
     `\n!!! NOT RUN: errors at every system call need strace, and ${whyNot}.\n!!! Install it (apt-get install strace) to test this.\n`,
   );
-  testify({ fault: 'error at a system call', on: 'the test machine', whyNot });
+  testify({ fault: 'error at a system call', on: testMachine, whyNot });
 }
 
 afterEach(cleanUp);
@@ -161,7 +161,7 @@ describe.skipIf(whyNot !== undefined).each(nativeModes)('native %s', (native) =>
       });
       testify({
         fault: 'error at a system call',
-        on: 'the test machine',
+        on: testMachine,
         native,
         states: faults.length,
         violations: violations.length,

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { plantSource } from '../support/sources.js';
 import { listOwn, modes, readQuarantine, useSandbox } from '../support/store.js';
 import { directory, file } from '../support/tree.js';
+import { skippedBecause } from '../support/skipped.js';
 
 function run(program: string, ...values: readonly string[]): string {
   const { status, stdout, stderr, error } = spawnSync(program, values, { encoding: 'utf8' });
@@ -12,8 +13,9 @@ function run(program: string, ...values: readonly string[]): string {
   return stdout;
 }
 
-function has(program: string): boolean {
-  return spawnSync(program, ['--version']).status === 0;
+function whyNot(program: string): string | undefined {
+  const { status } = spawnSync(program, ['--version']);
+  return status === 0 ? undefined : `${program} is not installed`;
 }
 
 const setAttribute = (path: string, value: string): void => {
@@ -31,7 +33,7 @@ const accessList = (path: string): string =>
 describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
 
-  describe.skipIf(!has('setfattr'))('extended attributes', () => {
+  describe('extended attributes', skippedBecause(whyNot('setfattr')), () => {
     test('of a file are kept by a write, and by a copy over it', async () => {
       sandbox.seed({ w: 'old', c: 'old', m: 'old', plain: 'old' });
       for (const path of ['w', 'c', 'm']) setAttribute(sandbox.at(path), `of ${path}`);
@@ -112,7 +114,7 @@ describe.each(modes)('native %s', (mode) => {
     });
   });
 
-  describe.skipIf(!has('setfacl'))('access control lists', () => {
+  describe('access control lists', skippedBecause(whyNot('setfacl')), () => {
     test('of a file are kept by a write, and its mode with them', async () => {
       sandbox.seed({ f: { content: 'old', mode: 0o640 }, n: 'old' });
       run('setfacl', '-m', 'u:12345:rw,m:rw', sandbox.at('f'));

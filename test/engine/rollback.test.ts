@@ -97,6 +97,48 @@ describe.each(modes)('native %s', (mode) => {
       expect(sandbox.tree()).toMatchObject({ a: file('new'), b: file('new') });
     });
 
+    test('further changes go along in the same transaction, and not without it', async () => {
+      sandbox.seed({ a: '0', b: '0', other: 'other' });
+      const store = await sandbox.open();
+      await write(store, 'a', '1');
+      await store.snapshots.create({ name: 's' });
+      await write(store, 'a', '2');
+      const label = { verb: 'more', subjects: [{ name: 'x', to: '1' }] };
+      const alongside = async (tx: Transaction): Promise<void> => {
+        await tx.write('b', `after ${Buffer.from((await tx.read('a')) ?? []).toString()}`);
+        await tx.describe(label);
+      };
+      for (const [to, text, rollsBackTo] of [
+        [{ snapshot: 's' }, '1', 's'],
+        [{ transaction: 0 }, '0', 0],
+      ] as const) {
+        const { transaction } = await store.rollback({ to, alongside });
+        expect(transaction?.annotations).toEqual({ rollsBackTo, label });
+        expect(sandbox.tree()).toMatchObject({ a: file(text), b: file(`after ${text}`) });
+      }
+      const failing = async (): Promise<void> => {
+        throw new Error('no more');
+      };
+      const before = sandbox.tree();
+      for (const to of [{ transaction: 1 }, { snapshot: 's' }]) {
+        await expect(store.rollback({ to, alongside: failing })).rejects.toThrow('no more');
+        expect(sandbox.tree()).toEqual(before);
+      }
+    });
+
+    test('a label is kept with so many subjects, the others are counted', async () => {
+      const store = await sandbox.open();
+      const subjects = Array.from({ length: 130 }, (_, at) => ({ name: String(at) }));
+      const { transaction } = await store.transact({}, async (tx) => {
+        await tx.write('a', 'a');
+        await tx.describe({ verb: 'first', subjects: [] });
+        await tx.describe({ verb: 'much', subjects });
+      });
+      const label = { verb: 'much', subjects: subjects.slice(0, 100), more: 30 };
+      expect(transaction?.annotations).toEqual({ label });
+      expect((await store.history())[0]?.annotations).toEqual({ label });
+    });
+
     test('a rollback can be rolled back, to before it and to after it', async () => {
       sandbox.seed({ a: '0', other: 'other' });
       const store = await sandbox.open();

@@ -56,6 +56,24 @@ describe.each(modes)('native %s', (mode) => {
     });
   }
 
+  test('a file is read as a snapshot has it', async () => {
+    plantAll();
+    const store = await sandbox.open();
+    await store.snapshots.create({ name: 's' });
+    await store.transact({}, (tx) => tx.write('deep/er/x', 'changed'));
+    const read = async (path: string): Promise<string | undefined> => {
+      const bytes = await store.snapshots.read('s', path);
+      return bytes === undefined ? undefined : Buffer.from(bytes).toString();
+    };
+    expect(await read('deep/er/x')).toBe('x');
+    expect(await read('empty')).toBe('');
+    for (const path of ['deep', 'link', 'none', 'a/b']) expect(await read(path)).toBeUndefined();
+    await expectError(read('../x'), 'PATH_ESCAPES_ROOT');
+    await expectError(store.snapshots.read('none', 'a'), 'SNAPSHOT_NOT_FOUND');
+    await store.close();
+    await expectError(read('a'), 'STORE_CLOSED');
+  });
+
   test('a snapshot holds everything with its kind, mode and content', async () => {
     plantAll();
     const store = await sandbox.open();

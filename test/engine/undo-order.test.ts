@@ -68,6 +68,7 @@ describe('annotations', () => {
       restores: 's',
       adopts: true,
       by: 'me@desk',
+      label: { verb: 'update', subjects: [{ name: 'a', was: 'b', from: '1', to: '2' }], more: 3 },
     } as const;
     expect(parseAnnotations(formatAnnotations(annotations))).toEqual(annotations);
     expect(formatAnnotations({})).toBe('{}');
@@ -85,6 +86,11 @@ describe('annotations', () => {
     '{"paths":[1]}',
     '{"adopts":false}',
     '{"by":7}',
+    '{"label":{"verb":1,"subjects":[]}}',
+    '{"label":{"verb":"x"}}',
+    '{"label":{"verb":"x","subjects":[{"was":"y"}]}}',
+    '{"label":{"verb":"x","subjects":[{"name":"y","to":1}]}}',
+    '{"label":{"verb":"x","subjects":[],"more":0}}',
     '{"later":"version"}',
   ])('%s says nothing', (text) => {
     expect(parseAnnotations(text)).toEqual({});

@@ -10,6 +10,7 @@ import type {
 } from './children/disk-fault-child.js';
 import type { FileSystemVariant } from './disk/file-systems.js';
 import { compileDisk, inOwnNamespace, whyNoDisk } from './disk/recording-disk.js';
+import { skippedBecause } from '../support/skipped.js';
 
 /*
  * Disks that fail under a real file system: see children/disk-fault-child.ts. A failed write-back
@@ -49,7 +50,7 @@ if (whyNot !== undefined) {
   }
 }
 
-describe.skipIf(whyNot !== undefined)('a disk that fails', () => {
+describe('a disk that fails', skippedBecause(whyNot), () => {
   const outcomes = new Map<string, readonly DiskFaultOutcome[]>();
 
   beforeAll(async () => {

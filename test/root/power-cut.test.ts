@@ -5,6 +5,7 @@ import { Child, cleanUp, inParallel, makeDirectory, seededRandom } from '../supp
 import type { PowerCutInput, PowerCutReport } from './children/power-cut-child.js';
 import type { FileSystemVariant } from './disk/file-systems.js';
 import { compileDisk, inOwnNamespace, whyNoDisk } from './disk/recording-disk.js';
+import { skippedBecause } from '../support/skipped.js';
 
 /*
  * Power cuts on real file systems: see children/power-cut-child.ts for how, disk/power-cuts.ts for
@@ -51,7 +52,7 @@ if (whyNot !== undefined) {
   }
 }
 
-describe.skipIf(whyNot !== undefined)('after a power cut at any write', () => {
+describe('after a power cut at any write', skippedBecause(whyNot), () => {
   const reports = new Map<string, PowerCutReport>();
   let failures: readonly string[] = [];
 
@@ -117,7 +118,10 @@ function report(seed: number, reports: ReadonlyMap<string, PowerCutReport>): voi
     console.log(
       `power cut, ${name}: ${String(states)} of ${String(possible)} states and ${String(secondStates)} of cut recoveries; ${String(violations.length)} violations, ${String(unmountable.length)} not mountable, ${String(tornBeyondMounting)} torn so that the file system itself was lost`,
     );
-    const at = { on: [type, ...mountOptions].join(', '), native, seed };
+    // `nouuid` is needed for a clone of a disk, and changes nothing about what is tested.
+    const options = mountOptions.filter((option) => option !== 'nouuid');
+    const operation = 'transactions';
+    const at = { on: [type, ...options].join(', '), operation, native, seed };
     testify(
       {
         ...at,

@@ -32,12 +32,14 @@ export async function rollback(
     force,
     dryRun: isDryRun,
     signal,
-    ...(only !== undefined && { paths: only }),
     ...(message !== undefined && { message }),
   };
   await using store = await openForCommand(context);
   // In any other directory its rule has nothing to say.
-  const receipt = await new Collection(store).rollback(options);
+  const receipt = await new Collection(store).rollback({
+    ...options,
+    ...(only !== undefined && { only }),
+  });
   warnOfSuperseded(receipt, context);
   const { paths, conflicts } = receipt;
   const { style, isQuiet } = output;

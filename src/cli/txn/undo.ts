@@ -1,3 +1,4 @@
+import { Collection } from '../../collection/index.js';
 import type { UndoOptions, UndoReceipt } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { describeUndo } from '../describe-undo.js';
@@ -37,7 +38,8 @@ async function run(
 ): Promise<ExitCode> {
   const { output } = context;
   await using store = await openForCommand(context);
-  const receipt: UndoReceipt = await store[kind](options);
+  // In any other directory its rules have nothing to say.
+  const receipt: UndoReceipt = await new Collection(store)[kind](options);
   warnOfSuperseded(receipt, context);
   const { undone, paths } = receipt;
   const { style, isQuiet } = output;

@@ -59,6 +59,30 @@ export function insertTable(text: string, table: string, at: number = text.lengt
   return `${ended}${isSet ? '' : lineBreak}${table}${gap}${after}`;
 }
 
+/** Where a table with its subtables stands. */
+export interface TablePlace {
+  /** Its first section. */
+  readonly head: Section;
+  readonly end: number;
+}
+
+/**
+ * Returns `text` with a table's lines put in place of the table at `place`; without one, after the
+ * table at `last`, or at the end. The blank lines after it stay as they are.
+ */
+export function putTable(
+  text: string,
+  lines: string,
+  place: TablePlace | undefined,
+  last: TablePlace | undefined,
+): string {
+  const table = `${lines.replace(/(?:[ \t]*\r?\n)+$/, '')}${lineBreakOf(text)}`;
+  if (place === undefined) return insertTable(text, table, last?.end);
+  const { head, end } = place;
+  const [gap = ''] = /(?:\r?\n)*$/.exec(text.slice(head.start, end).replace(/\r?\n$/, '')) ?? [];
+  return text.slice(0, head.start) + table + gap + text.slice(end);
+}
+
 /** Returns `text` without what stands from `start` to `end`, and without a blank line too many. */
 export function removeTable(text: string, start: number, end: number): string {
   const before = text.slice(0, start);
