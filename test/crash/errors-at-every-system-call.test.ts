@@ -12,6 +12,7 @@ import {
   removeDirectory,
   seededRandom,
 } from '../support/processes.js';
+import { skippedBecause } from '../support/skipped.js';
 import { whyNoStrace } from '../support/strace.js';
 import type { RunInput } from './children/run-and-die.mjs';
 import type { RunWithErrorsInput } from './children/run-with-errors.mjs';
@@ -98,7 +99,7 @@ if (whyNot !== undefined) {
   console.warn(
     `\n!!! NOT RUN: errors at every system call need strace, and ${whyNot}.\n!!! Install it (apt-get install strace) to test this.\n`,
   );
-  testify({ fault: 'error at a system call', on: testMachine, whyNot });
+  testify({ fault: 'error at a system call', on: testMachine, whyNot: `strace: ${whyNot}` });
 }
 
 afterEach(cleanUp);
@@ -128,7 +129,7 @@ const scenarios: readonly Scenario[] = [
   },
 ];
 
-describe.skipIf(whyNot !== undefined).each(nativeModes)('native %s', (native) => {
+describe.each(nativeModes)('native %s', skippedBecause(whyNot), (native) => {
   const one = random.below(scenarios.length);
   test.each(isExhaustive ? scenarios : scenarios.slice(one, one + 1))(
     'whatever system call fails, what is said is true: $name',
@@ -166,7 +167,7 @@ describe.skipIf(whyNot !== undefined).each(nativeModes)('native %s', (native) =>
         states: faults.length,
         violations: violations.length,
         seed: random.seed,
-        note: scenario.name,
+        operation: scenario.name,
       });
       const counts = [...said].map(([code, count]) => `${code} ${String(count)}`).join(', ');
       console.log(
