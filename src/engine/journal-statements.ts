@@ -2,7 +2,7 @@ import type { Statement } from 'better-sqlite3';
 import type { RowPosition, StoredChange } from './change-row.js';
 import { keptPlacesMax } from './limits.js';
 import type { RelativePath } from './path.js';
-import type { SqliteDatabase } from './sqlite.js';
+import { preparedWhenUsed, type SqliteDatabase } from './sqlite.js';
 import type { StoredTransaction } from './transaction-row.js';
 
 /** A path and what is below it: `/` comes right before `0`. */
@@ -49,75 +49,86 @@ export function prepareStatements(database: SqliteDatabase): Statements {
     database
       .prepare<Values, StoredTransaction>(`SELECT * FROM journal_transaction ${rest}`)
       .safeIntegers(true);
-  return {
-    newest: select('ORDER BY id DESC LIMIT 1'),
-    insertTransaction: database.prepare(`INSERT INTO journal_transaction VALUES (${places(17)})`),
-    replaceTransaction: database.prepare(`REPLACE INTO journal_transaction VALUES (${places(17)})`),
-    insertChange: database.prepare(`INSERT INTO journal_change VALUES (${places(18)})`),
-    replaceChange: database.prepare(`REPLACE INTO journal_change VALUES (${places(18)})`),
-    change: database
-      .prepare<[number, number], StoredChange>(
-        'SELECT * FROM journal_change WHERE transaction_id = ? AND sequence = ?',
-      )
-      .safeIntegers(true),
+  return preparedWhenUsed({
+    newest: () => select('ORDER BY id DESC LIMIT 1'),
+    insertTransaction: () =>
+      database.prepare(`INSERT INTO journal_transaction VALUES (${places(17)})`),
+    replaceTransaction: () =>
+      database.prepare(`REPLACE INTO journal_transaction VALUES (${places(17)})`),
+    insertChange: () => database.prepare(`INSERT INTO journal_change VALUES (${places(18)})`),
+    replaceChange: () => database.prepare(`REPLACE INTO journal_change VALUES (${places(18)})`),
+    change: () =>
+      database
+        .prepare<[number, number], StoredChange>(
+          'SELECT * FROM journal_change WHERE transaction_id = ? AND sequence = ?',
+        )
+        .safeIntegers(true),
     // Everything up to settled_through is settled or in trouble.
-    unsettled: select(
-      `WHERE id > ? AND state IN ('committed', 'undoing')
+    unsettled: () =>
+      select(
+        `WHERE id > ? AND state IN ('committed', 'undoing')
        UNION SELECT * FROM journal_transaction WHERE trouble IS NOT NULL
        ORDER BY id`,
-    ),
-    countUnsettled: database.prepare(
-      `SELECT count(*) AS transactions, coalesce(sum(row_count), 0) AS rows
+      ),
+    countUnsettled: () =>
+      database.prepare(
+        `SELECT count(*) AS transactions, coalesce(sum(row_count), 0) AS rows
        FROM journal_transaction
        WHERE id > ? AND state = 'committed' AND trouble IS NULL`,
-    ),
-    troubled: select('WHERE trouble IS NOT NULL ORDER BY id'),
-    firstUnsettled: database.prepare(
-      `SELECT coalesce(
+      ),
+    troubled: () => select('WHERE trouble IS NOT NULL ORDER BY id'),
+    firstUnsettled: () =>
+      database.prepare(
+        `SELECT coalesce(
          (SELECT min(id) FROM journal_transaction
           WHERE id > ? AND state IN ('committed', 'undoing') AND trouble IS NULL),
          (SELECT max(id) + 1 FROM journal_transaction), 1)`,
-    ),
-    history: select("WHERE id > ? AND state IN ('settled', 'rolled-back') ORDER BY id DESC"),
-    transaction: select('WHERE id = ?'),
-    log: select('WHERE id < ? ORDER BY id DESC LIMIT ?'),
-    logOf: select(
-      `WHERE id < :before AND EXISTS (
+      ),
+    history: () => select("WHERE id > ? AND state IN ('settled', 'rolled-back') ORDER BY id DESC"),
+    transaction: () => select('WHERE id = ?'),
+    log: () => select('WHERE id < ? ORDER BY id DESC LIMIT ?'),
+    logOf: () =>
+      select(
+        `WHERE id < :before AND EXISTS (
          SELECT 1 FROM journal_change WHERE transaction_id = id AND ${isInRange}
            AND (before_kind IS NOT after_kind OR before_sha256 IS NOT after_sha256
              OR before_mode IS NOT after_mode OR before_target IS NOT after_target))
        ORDER BY id DESC LIMIT :limit`,
-    ),
-    changesAfter: database
-      .prepare<[PathRange & RowPosition & { limit: number }], StoredChange>(
-        `SELECT journal_change.* FROM journal_change
+      ),
+    changesAfter: () =>
+      database
+        .prepare<[PathRange & RowPosition & { limit: number }], StoredChange>(
+          `SELECT journal_change.* FROM journal_change
          JOIN journal_transaction ON id = transaction_id
            AND state IN ('committed', 'settled') AND trouble IS NULL
          WHERE (transaction_id, sequence) > (:id, :sequence) AND ${isInRange}
          ORDER BY transaction_id, sequence LIMIT :limit`,
-      )
-      .safeIntegers(true),
-    displaced: database.prepare(
-      `SELECT changed.transaction_id AS id, changed.sequence FROM journal_change AS changed
+        )
+        .safeIntegers(true),
+    displaced: () =>
+      database.prepare(
+        `SELECT changed.transaction_id AS id, changed.sequence FROM journal_change AS changed
        JOIN journal_change AS head ON head.transaction_id = changed.transaction_id
          AND head.sequence = changed.unit AND head.slot IS NOT NULL
        JOIN journal_transaction ON id = changed.transaction_id
          AND (id > :pruned OR state = 'committed') AND state IN ('committed', 'settled')
        WHERE changed.before_sha256 = :content
        ORDER BY changed.path = :path DESC, id DESC LIMIT ${String(keptPlacesMax)}`,
-    ),
-    transactionIds: database
-      .prepare<[number, number], number>(
-        'SELECT id FROM journal_transaction WHERE id < ? ORDER BY id DESC LIMIT ?',
-      )
-      .pluck(),
-    lastChanged: database.prepare('SELECT max(transaction_id) FROM journal_change'),
-    changes: database
-      .prepare<[number], StoredChange>(
-        'SELECT * FROM journal_change WHERE transaction_id = ? ORDER BY sequence',
-      )
-      .safeIntegers(true),
-  };
+      ),
+    transactionIds: () =>
+      database
+        .prepare<[number, number], number>(
+          'SELECT id FROM journal_transaction WHERE id < ? ORDER BY id DESC LIMIT ?',
+        )
+        .pluck(),
+    lastChanged: () => database.prepare('SELECT max(transaction_id) FROM journal_change'),
+    changes: () =>
+      database
+        .prepare<[number], StoredChange>(
+          'SELECT * FROM journal_change WHERE transaction_id = ? ORDER BY sequence',
+        )
+        .safeIntegers(true),
+  });
 }
 
 function places(count: number): string {

@@ -488,10 +488,11 @@ export class Journal implements Disposable {
   /**
    * Checks a transaction against its chain hash and the one before, so that replaying it is safe.
    *
+   * @returns its rows.
    * @throws {EngineError} `JOURNAL_DAMAGED`.
    */
-  verifyChain(id: number): void {
-    this.#reading(() => {
+  verifyChain(id: number): readonly ChangeRow[] {
+    return this.#reading(() => {
       const row = this.#statements.transaction.get(id);
       assert(row !== undefined, `transaction ${String(id)} is in the journal`);
       const transaction = this.#toTransaction(row);
@@ -511,7 +512,7 @@ export class Journal implements Disposable {
       hasher.update(chainText(previous, transaction, changes.length));
       for (const change of changes) hasher.update(toStoredChange(id, change).text);
       // guard: chain-hash [if true]
-      if (hasher.digest() === (transaction.chain as string)) return;
+      if (hasher.digest() === (transaction.chain as string)) return changes;
       throw damaged(this.#path, `transaction ${String(id)} does not match its chain hash`);
     });
   }

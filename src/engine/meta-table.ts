@@ -1,7 +1,7 @@
 import type { Statement } from 'better-sqlite3';
 import { damaged } from './journal-failure.js';
 import { rowChecksum } from './row-text.js';
-import type { SqliteDatabase } from './sqlite.js';
+import { preparedWhenUsed, type SqliteDatabase } from './sqlite.js';
 
 export type MetaValue = string | number;
 
@@ -65,19 +65,20 @@ function parseValue({ key, value, checksum }: StoredMeta): MetaValue | undefined
   return undefined;
 }
 
-// oxlint-disable-next-line typescript/explicit-function-return-type -- the types of the statements
 function prepareStatements(database: SqliteDatabase) {
-  return {
-    get: select<[string]>('WHERE key = ?'),
-    all: select<[]>(''),
-    set: database.prepare<[string, MetaValue, bigint]>(
-      `INSERT INTO meta (key, value, checksum) VALUES (?, ?, ?)
+  return preparedWhenUsed({
+    get: () => select<[string]>('WHERE key = ?'),
+    all: () => select<[]>(''),
+    set: () =>
+      database.prepare<[string, MetaValue, bigint]>(
+        `INSERT INTO meta (key, value, checksum) VALUES (?, ?, ?)
        ON CONFLICT (key) DO UPDATE SET value = excluded.value, checksum = excluded.checksum`,
-    ),
-    advance: database.prepare<[number, bigint, string, number]>(
-      'UPDATE meta SET value = ?, checksum = ? WHERE key = ? AND value = ?',
-    ),
-  };
+      ),
+    advance: () =>
+      database.prepare<[number, bigint, string, number]>(
+        'UPDATE meta SET value = ?, checksum = ? WHERE key = ? AND value = ?',
+      ),
+  });
 
   function select<Values extends unknown[]>(rest: string): Statement<Values, StoredMeta> {
     return database
