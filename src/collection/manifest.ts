@@ -124,11 +124,35 @@ export class Manifest {
     return this.#with((text) => editTable(text, block.head, edits));
   }
 
-  /** Returns the manifest with one artifact more, after the last one. */
-  add(values: TableEdits): Manifest {
+  /**
+   * Returns the manifest with these keys of an artifact's `metadata` set, or taken away. One that is
+   * written in another way than as a table of its own stays as it is.
+   */
+  editMetadata(key: ArtifactKey, edits: TableEdits): Manifest {
+    const { head, end } = this.#block(key);
+    const table = this.#sections.find(
+      ({ start, path }) => start >= head.start && start < end && isMetadata(path),
+    );
+    if (table !== undefined) return this.#with((text) => editTable(text, table, edits));
+    const isElsewhere = statementsOf(this.#regular, head).some(
+      ({ path }) => path[0] === 'metadata',
+    );
+    if (isElsewhere) return this;
     return this.#with((text) => {
-      const lines = writeTable('[[artifacts]]', values, lineBreakOf(text));
-      return insertTable(text, lines, [...this.#blocks.values()].at(-1)?.end);
+      const lines = writeTable('[artifacts.metadata]', edits, lineBreakOf(text));
+      return insertTable(text, lines, head.end);
+    });
+  }
+
+  /** Returns the manifest with one artifact more, after the last one. */
+  add(values: TableEdits, metadata: TableEdits = {}): Manifest {
+    return this.#with((text) => {
+      const lineBreak = lineBreakOf(text);
+      const tables = [writeTable('[[artifacts]]', values, lineBreak)];
+      if (Object.keys(metadata).length > 0) {
+        tables.push(writeTable('[artifacts.metadata]', metadata, lineBreak));
+      }
+      return insertTable(text, tables.join(lineBreak), [...this.#blocks.values()].at(-1)?.end);
     });
   }
 
@@ -213,6 +237,10 @@ function keyIn(text: string, { head, end }: Block): ArtifactKey | undefined {
   const { artifacts } = parseToml(text.slice(head.start, end), manifestName);
   const artifact = Array.isArray(artifacts) ? readArtifact(artifacts[0]) : undefined;
   return artifact === undefined ? undefined : keyOf(artifact);
+}
+
+function isMetadata(path: readonly string[]): boolean {
+  return path.length === 2 && path[0] === 'artifacts' && path[1] === 'metadata';
 }
 
 interface Regular {
