@@ -16,15 +16,18 @@ import { build, ensureInstalled, root, run } from './setup.js';
  * `npm run certificate`: runs every suite and writes docs/certificate.md.
  *
  * --from DIR  renders what an earlier run with SKILLMEAT_EVIDENCE=DIR left; nothing is run.
- * --print     to standard output, not to docs/.
+ * --to FILE   instead of docs/certificate.md.
  */
 
 const { values } = parseArgs({
-  options: { from: { type: 'string' }, print: { type: 'boolean', default: false } },
+  options: {
+    from: { type: 'string' },
+    to: { type: 'string', default: path.join(root, 'docs/certificate.md') },
+  },
 });
 const { text, isClean } = values.from === undefined ? certifyRun() : certify(values.from);
-if (values.print) console.log(text);
-else fs.writeFileSync(path.join(root, 'docs/certificate.md'), text);
+fs.mkdirSync(path.dirname(values.to), { recursive: true });
+fs.writeFileSync(values.to, text);
 process.exitCode = isClean ? 0 : 1;
 
 function certifyRun(): Certificate {

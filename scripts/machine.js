@@ -31,7 +31,16 @@ export function describeMachine() {
     'better-sqlite3': versionOf(`node_modules/${driverName()}/package.json`),
     koffi: versionOf('node_modules/koffi/package.json'),
     ...Object.fromEntries(tools),
+    'temporary directories': [os.tmpdir(), '/dev/shm']
+      .map((place) => `${place} is ${fileSystemOf(place)}`)
+      .join(', '),
   };
+}
+
+/** @param {string} place */
+function fileSystemOf(place) {
+  const { status, stdout } = spawnSync('stat', ['-f', '-c', '%T', place], { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : 'not known';
 }
 
 /** @param {string} file */

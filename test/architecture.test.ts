@@ -61,7 +61,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['take-snapshot', 'restore-in-place'],
   ['commit'],
   ['undo', 'adopt'],
-  ['undo-transaction', 'rollback'],
+  ['undo-transaction', 'rollback', 'adopt-scanned'],
   ['snapshots'],
   ['store'],
   ['index'],

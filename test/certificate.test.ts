@@ -4,12 +4,19 @@ import {
   expectedFaults,
   renderCertificate,
 } from '../scripts/render-certificate.js';
-import type { Evidence } from './support/evidence.js';
+import type { Evidence, NotRun } from './support/evidence.js';
 
 const suite = { suite: 'all', passed: 7, failed: 0, skipped: 0, machine: { kernel: 'Linux 6' } };
 
 function row(given: Partial<Evidence>): Evidence {
-  return { fault: 'race', on: 'any', native: 'both', states: 1_000, violations: 0, ...given };
+  return {
+    fault: 'race with an editor',
+    on: 'any',
+    native: 'both',
+    states: 1_000,
+    violations: 0,
+    ...given,
+  };
 }
 
 /** Evidence of everything that a full run tries. */
@@ -18,6 +25,11 @@ const full: CertificateInput = { evidence: [everything], notRun: [], suites: [su
 
 function firstLine({ text }: { readonly text: string }): string {
   return text.split('\n')[0] ?? '';
+}
+
+function whatRan(text: string): string {
+  const [, ran = ''] = text.split('## What ran');
+  return ran.split('## ')[0] ?? '';
 }
 
 describe('the certificate', () => {
@@ -75,22 +87,25 @@ describe('the certificate', () => {
 
   test('gives the reason of what could not be tried, and never shows it among what ran', () => {
     const evidence = everything.filter(({ fault }) => fault !== 'power cut');
-    const notRun = ['ext4', 'xfs', 'btrfs'].map((on) => ({
-      fault: 'power cut',
-      on,
-      whyNot: 'this is not root',
-    }));
+    const notRun = ['ext4', 'xfs', 'btrfs'].map(
+      (on): NotRun => ({
+        fault: 'power cut',
+        on,
+        whyNot: 'this is not root',
+      }),
+    );
     const { text } = renderCertificate({ ...full, evidence: [evidence], notRun });
     expect(text).toContain('| power cut | xfs | this is not root |');
-    const [, ran] = text.split('## What ran');
-    expect(ran).not.toContain('| power cut |');
+    expect(whatRan(text)).not.toContain('| power cut |');
   });
 
   test('does not count a kind that looked at nothing as run', () => {
-    const evidence = everything.map((one) => (one.fault === 'race' ? { ...one, states: 0 } : one));
+    const evidence = everything.map((one) =>
+      one.fault === 'race with an editor' ? { ...one, states: 0 } : one,
+    );
     const { text } = renderCertificate({ ...full, evidence: [evidence] });
-    expect(text).toContain('| race | ext4 | it ran and looked at no state |');
-    expect(text.split('## What ran')[1]).not.toContain('| race |');
+    expect(text).toContain('| race with an editor | ext4 | it ran and looked at no state |');
+    expect(whatRan(text)).not.toContain('| race with an editor |');
   });
 
   test('adds up what several tests tell of one kind', () => {
@@ -99,16 +114,33 @@ describe('the certificate', () => {
       row({ on: 'tmpfs', states: 2, note: 'b', seed: 5 }),
     ];
     const { text } = renderCertificate({ ...full, evidence: [[...everything, ...more]] });
-    expect(text).toContain('| race | tmpfs | both | 42 | 0 | a; seed 5; b |');
+    expect(text).toContain('| race with an editor | tmpfs | both | 42 | 0 | a; seed 5; b |');
+  });
+
+  test('tells how many states of a kind are of which operation', () => {
+    const killed = { fault: 'killed at a call', on: 'tmpfs' } as const;
+    const more = [
+      row({ ...killed, operation: 'undo', states: 40 }),
+      row({ ...killed, operation: 'redo', states: 1_002 }),
+      row({ ...killed, operation: 'undo', states: 2, note: 'a' }),
+    ];
+    const again = [row({ ...killed, operation: 'undo', states: 41 })];
+    const { text } = renderCertificate({ ...full, evidence: [[...everything, ...more], again] });
+    expect(text).toContain(
+      '| killed at a call | tmpfs | both | 1 044 | 0 | undo 42, redo 1 002; a |',
+    );
   });
 
   test('does not add up runs: they may have looked at the same', () => {
-    const again = [row({ on: 'tmpfs', states: 40 }), row({ fault: 'race', on: 'ext4' })];
+    const again = [
+      row({ on: 'tmpfs', states: 40 }),
+      row({ fault: 'race with an editor', on: 'ext4' }),
+    ];
     const { text } = renderCertificate({ ...full, evidence: [everything, again] });
-    expect(text).toContain('| race | tmpfs | both | 40 | 0 |');
-    expect(text).toContain('| race | ext4 | both | 1 000 | 0 |');
-    const broken = [row({ fault: 'race', on: 'ext4', states: 1, violations: 1 })];
+    expect(text).toContain('| race with an editor | tmpfs | both | 40 | 0 |');
+    expect(text).toContain('| race with an editor | ext4 | both | 1 000 | 0 |');
+    const broken = [row({ fault: 'race with an editor', on: 'ext4', states: 1, violations: 1 })];
     const failed = renderCertificate({ ...full, evidence: [everything, broken] });
-    expect(firstLine(failed)).toContain('FAILED: 1 violations by race on ext4');
+    expect(firstLine(failed)).toContain('FAILED: 1 violations by race with an editor on ext4');
   });
 });

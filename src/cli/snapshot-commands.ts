@@ -34,6 +34,7 @@ function addCreate(snapshot: Command, runCommand: RunCommand): void {
     .addOption(
       new Option('--max-size <size>', 'leave out larger files: 500k, 10M, 2G').argParser(parseSize),
     )
+    .option('--no-adopt', 'do not record what other programs changed as a transaction')
     .option('-n, --dry-run', 'only look, and print what the snapshot would hold')
     .action(async (name: string | undefined, flags: CreateFlags, command: Command) =>
       runCommand(command, async (context) =>

@@ -45,8 +45,9 @@ export type { Collected } from './collect-objects.js';
 export type { LeftOutReason } from './listing.js';
 export type { NotRestored } from './restore-plan.js';
 export type { LeftOut } from './scan.js';
-export type { CreatedSnapshot, Snapshot, SnapshotPath } from './snapshot-record.js';
+export type { Snapshot, SnapshotPath } from './snapshot-record.js';
 export type {
+  CreatedSnapshot,
   CreateSnapshotOptions,
   DeletedSnapshot,
   PrunedSnapshots,

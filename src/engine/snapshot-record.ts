@@ -2,7 +2,6 @@ import { EngineError } from './errors.js';
 import type { ContentHash } from './hash.js';
 import { snapshotNameLengthMax, snapshotTagsMax } from './limits.js';
 import type { ListingEntry } from './listing.js';
-import type { LeftOut } from './scan.js';
 import type { SnapshotRow } from './snapshot-table.js';
 
 /** A snapshot, as the engine tells of it. */
@@ -27,14 +26,6 @@ export interface Snapshot {
   readonly bytes: number;
   /** How many paths it left out. */
   readonly leftOut: number;
-}
-
-/** What `snapshots.create` did. */
-export interface CreatedSnapshot {
-  readonly snapshot: Snapshot;
-  /** Contents and listings that were not stored before, and the bytes that they take on disk. */
-  readonly added: { readonly objects: number; readonly bytes: number };
-  readonly leftOut: readonly LeftOut[];
 }
 
 /** One path of a snapshot. */

@@ -1,15 +1,14 @@
 import { resolve } from 'node:path';
 import { type Collected, collectObjects } from './collect-objects.js';
-import type { Collect, CommitOptions } from './commit.js';
-import { type CompressionLevel, compressionLevelDefault } from './compression.js';
+import { adoptScanned, planAdoptScanned } from './adopt-scanned.js';
+import type { Collect, CommitOptions, Committing } from './commit.js';
 import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
 import type { ContentHash } from './hash.js';
 import type { Looking } from './inspect.js';
-import type { Journal } from './journal.js';
 import { unnamedObjectAgeMs } from './limits.js';
-import { ObjectStore } from './object-store.js';
+import type { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
 import { planPruning, type PruningPlan } from './prune-snapshots.js';
@@ -21,7 +20,6 @@ import { restoreElsewhere } from './restore-elsewhere.js';
 import { carryOut } from './restore-in-place.js';
 import { type NotRestored, planRestore } from './restore-plan.js';
 import {
-  type CreatedSnapshot,
   latest,
   parseSnapshotName,
   parseTags,
@@ -30,11 +28,12 @@ import {
   toSnapshot,
   toSnapshotPath,
 } from './snapshot-record.js';
+import type { LeftOut } from './scan.js';
 import type { SnapshotRow } from './snapshot-table.js';
 import { findEntry, listingReader, type ReadListing, walkListing } from './snapshot-tree.js';
 import type { Rule } from './rules.js';
-import type { StoreDirectory } from './store-directory.js';
 import type { Transaction } from './transaction.js';
+import type { Session } from './writer.js';
 import {
   lookForSnapshot,
   readIgnoreFile,
@@ -61,8 +60,28 @@ export interface CreateSnapshotOptions extends Waiting {
   readonly ignore?: readonly string[];
   /** Larger files are left out. */
   readonly fileBytesMax?: number;
+  /**
+   * Record what other programs changed, of paths that transactions know, as a transaction of its own:
+   * then the log tells of it, and it can be undone. Default: true.
+   */
+  readonly adopt?: boolean;
   /** Scan, tell what the snapshot would hold, and write nothing. */
   readonly dryRun?: boolean;
+}
+
+/** What `snapshots.create` did. */
+export interface CreatedSnapshot {
+  readonly snapshot: Snapshot;
+  /** Contents and listings that were not stored before, and the bytes that they take on disk. */
+  readonly added: { readonly objects: number; readonly bytes: number };
+  readonly leftOut: readonly LeftOut[];
+  /**
+   * The transaction that records what other programs had changed; of a dry run, as it would be.
+   * `null`: nothing, or `adopt` was false.
+   */
+  readonly adopted: Receipt['transaction'];
+  /** Why that could not be recorded: a transaction is neither done nor undone. */
+  readonly notAdopted: string | null;
 }
 
 export interface RestoreOptions extends Waiting {
@@ -113,17 +132,14 @@ export interface PrunedSnapshots extends PruningPlan {
 
 /** What snapshots need of their store. */
 export interface SnapshotHost {
-  readonly directory: StoreDirectory;
-  readonly journal: Journal;
-  readonly bootId: string;
-  readonly now: () => number;
-  readonly newId: () => string;
-  readonly directoryMode: number;
-  readonly compression: CompressionLevel | undefined;
+  readonly committing: Committing;
   readonly refuseClosed: () => void;
   /** Lets closing wait for work that does not hold the lock. */
   readonly during: <T>(work: () => Promise<T>) => Promise<T>;
-  readonly exclusively: <T>(waiting: Waiting, work: (epoch: number) => Promise<T>) => Promise<T>;
+  readonly exclusively: <T>(
+    waiting: Waiting,
+    work: (epoch: number, session: Session) => Promise<T>,
+  ) => Promise<T>;
   readonly commit: (
     options: Waiting & {
       readonly message: string;
@@ -137,15 +153,16 @@ export interface SnapshotHost {
 
 /** The snapshots of a store: the whole directory at one moment, edits by hand included. */
 export class Snapshots {
-  readonly #host: SnapshotHost;
+  readonly #host: SnapshotHost & Committing;
 
   /** @internal */
   constructor(host: SnapshotHost) {
-    this.#host = host;
+    this.#host = { ...host.committing, ...host };
   }
 
   /**
-   * Takes a snapshot. An unchanged directory costs a scan and one row.
+   * Takes a snapshot. An unchanged directory costs a scan and one row. What other programs changed
+   * is recorded as a transaction first, unless `adopt` is false.
    *
    * @throws {EngineError} `SNAPSHOT_EXISTS`, `SNAPSHOT_INVALID`, `SOURCE_CHANGED`, `DISK_FULL`, …
    */
@@ -158,18 +175,25 @@ export class Snapshots {
       isPinned: pin,
     };
     const given = parsePatterns(options.ignore ?? []);
+    const adopting = options.adopt === false ? undefined : adoptionMessage(words.name);
     return this.#working('take a snapshot of', async () => {
       const looking = this.#looking(signal, 'scan');
       const { directory } = this.#host;
       const patterns = [...parsePatterns(await readIgnoreFile({ looking, directory })), ...given];
       compileRules(patterns);
-      const taking = this.#taking(looking, patterns, options);
-      const { row, scanned, added } =
+      const taking = this.#taking(looking, patterns, { ...options, adopting });
+      const { row, scanned, added, adoption } =
         options.dryRun === true
-          ? await lookForSnapshot(taking, words)
+          ? await lookForSnapshot(taking, words, this.#planAdoption(adopting, signal))
           : await takeSnapshot(taking, words);
       const id = 'id' in row ? (row as SnapshotRow).id : null;
-      return { snapshot: toSnapshot({ ...row, id }), added, leftOut: scanned.leftOut };
+      return {
+        snapshot: toSnapshot({ ...row, id }),
+        added,
+        leftOut: scanned.leftOut,
+        adopted: adoption.transaction,
+        notAdopted: adoption.blocked,
+      };
     });
   }
 
@@ -187,7 +211,7 @@ export class Snapshots {
   /** Yields what a snapshot holds, each directory before its content. */
   async *paths(reference: string | number): AsyncGenerator<SnapshotPath, void> {
     const { sha256 } = this.#rowOf(reference);
-    using objects = this.#openObjects();
+    using objects = this.#host.openObjects();
     for await (const { path, entry } of walkListing(listingReader(objects), sha256)) {
       yield toSnapshotPath(path, entry);
     }
@@ -202,7 +226,7 @@ export class Snapshots {
     const parsed = parsePath(path);
     const { sha256 } = this.#rowOf(reference);
     return this.#explaining('read a snapshot of', async () => {
-      using objects = this.#openObjects();
+      using objects = this.#host.openObjects();
       const entry = await findEntry(listingReader(objects), sha256, parsed);
       if (entry?.kind !== 'file') return undefined;
       return await objects.read(entry.sha256, entry.size);
@@ -294,7 +318,7 @@ export class Snapshots {
     this.#host.refuseClosed();
     const pruning = (): Promise<PrunedSnapshots> =>
       this.#host.exclusively(options, async (epoch) => {
-        using objects = this.#openObjects();
+        using objects = this.#host.openObjects();
         const pace = new Pace(options.signal);
         const planning = { objects, pace, policy, now: now() };
         const plan = await planPruning(journal.snapshots.list(), planning);
@@ -314,14 +338,14 @@ export class Snapshots {
     row: SnapshotRow,
     signal: AbortSignal | undefined,
   ): Promise<ReadonlyMap<ContentHash, Uint8Array>> {
-    using objects = this.#openObjects();
+    using objects = this.#host.openObjects();
     const taking = this.#taking(this.#looking(signal, 'scan'), row.patterns, row);
     return (await scanAll(taking, objects)).listings;
   }
 
   /** @internal */
   openObjects(): ObjectStore {
-    return this.#openObjects();
+    return this.#host.openObjects();
   }
 
   // --- inside --------------------------------------------------------------------------------
@@ -331,7 +355,7 @@ export class Snapshots {
     const { directory, journal, now } = this.#host;
     const beforeMs = now() - unnamedObjectAgeMs;
     try {
-      using objects = this.#openObjects();
+      using objects = this.#host.openObjects();
       return await collectObjects({ journal, objects, pace: new Pace(signal), beforeMs });
     } catch (error) {
       const explained = fromSystemErrorOnly(error, 'remove objects of', directory.rootPath);
@@ -365,7 +389,7 @@ export class Snapshots {
     selection: PathSelection,
     signal: AbortSignal | undefined,
   ): Promise<readonly NotRestored[]> {
-    using objects = this.#openObjects();
+    using objects = this.#host.openObjects();
     const taking = this.#taking(this.#looking(signal, 'scan'), row.patterns, row);
     const scanned = await scanCurrent(taking, objects);
     const read = listingReader(objects);
@@ -384,7 +408,7 @@ export class Snapshots {
     const { directory, directoryMode, newId } = this.#host;
     const { sha256 } = row;
     return this.#working('restore', async () => {
-      using objects = this.#openObjects();
+      using objects = this.#host.openObjects();
       const read = listingReader(objects);
       await requireSelected(selection, [{ sha256, read }]);
       const looking = this.#looking(signal, 'write');
@@ -441,9 +465,18 @@ export class Snapshots {
   #taking(
     looking: Looking,
     patterns: readonly string[],
-    { fileBytesMax, ...waiting }: Waiting & { readonly fileBytesMax?: number | undefined },
+    {
+      fileBytesMax,
+      adopting,
+      ...waiting
+    }: Waiting & {
+      readonly fileBytesMax?: number | undefined;
+      /** What to say of the transaction that adopts; `undefined`: none. */
+      readonly adopting?: string | undefined;
+    },
   ): TakingSnapshot {
-    const { bootId, directory, journal, now, newId, exclusively } = this.#host;
+    const { bootId, committing, directory, journal, now, newId, exclusively } = this.#host;
+    const { signal } = waiting;
     return {
       bootId,
       directory,
@@ -452,10 +485,26 @@ export class Snapshots {
       rules: { patterns, fileBytesMax },
       now,
       newId,
-      openObjects: () => this.#openObjects(),
-      exclusively: (work) => exclusively(waiting, work),
+      openObjects: () => this.#host.openObjects(),
+      exclusively: (work) => exclusively(waiting, (_epoch, session) => work(session)),
+      adopt: async (scanned, objects, session) => {
+        const nothing = { transaction: null, blocked: null, epoch: session.epoch };
+        if (adopting === undefined) return nothing;
+        const terms = { message: adopting, objects, signal };
+        return adoptScanned(scanned, terms, { committing, session });
+      },
       onProgress: this.#onProgress('scan'),
     };
+  }
+
+  #planAdoption(
+    message: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Parameters<typeof lookForSnapshot>[2] {
+    return async (scanned, objects) =>
+      message === undefined
+        ? { transaction: null }
+        : planAdoptScanned(scanned, { message, objects, signal }, this.#host.committing);
   }
 
   #looking(signal: AbortSignal | undefined, phase: 'scan' | 'write'): Looking {
@@ -472,12 +521,11 @@ export class Snapshots {
       publish('skillmeat:progress', { root, phase, done, total: undefined });
     };
   }
+}
 
-  #openObjects(): ObjectStore {
-    const { directory, newId, compression = compressionLevelDefault } = this.#host;
-    const { files, store, root } = directory;
-    return new ObjectStore({ files, store, root, level: compression, newId });
-  }
+function adoptionMessage(name: string | undefined): string {
+  const which = name === undefined ? 'a snapshot' : `snapshot ${name}`;
+  return `changes by other programs, seen by ${which}`;
 }
 
 /** A path that is nowhere is a mistake, not nothing to do. */

@@ -28,6 +28,7 @@ import { Journal, notFound, type TransactionRow } from './journal.js';
 import { readKnownPaths } from './known-path.js';
 import { lockWaitMsDefault } from './limits.js';
 import { NodeFileSystem } from './node-file-system.js';
+import { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { comparePaths, parsePath, type RelativePath } from './path.js';
 import type { OpenPlan, PlanFormat, PlanSource } from './plan-document.js';
@@ -42,7 +43,7 @@ import {
 } from './receipt.js';
 import { RootTree } from './root-tree.js';
 import type { Rule } from './rules.js';
-import type { CompressionLevel } from './compression.js';
+import { type CompressionLevel, compressionLevelDefault } from './compression.js';
 import { formatVersion } from './schema.js';
 import { Snapshots } from './snapshots.js';
 import {
@@ -476,24 +477,28 @@ export class Store implements AsyncDisposable {
       bootId,
       now,
       newId,
+      openObjects: () =>
+        new ObjectStore({
+          files,
+          store: directory.store,
+          root: directory.root,
+          level: options.compression ?? compressionLevelDefault,
+          newId,
+        }),
       by: options.by === undefined ? undefined : plainText(options.by),
       fileMode: options.fileMode ?? 0o644,
       directoryMode: options.directoryMode ?? 0o755,
     };
     this.snapshots = new Snapshots({
-      directory,
-      journal,
-      bootId,
-      now,
-      newId,
-      directoryMode: options.directoryMode ?? 0o755,
-      compression: options.compression,
+      committing: this.#committing,
       refuseClosed: () => {
         this.#refuseClosed();
       },
       during: (work) => this.#during(work),
       exclusively: (waiting, work) =>
-        this.#exclusively({ ...waiting, isBegun: true }, (_report, { epoch }) => work(epoch)),
+        this.#exclusively({ ...waiting, isBegun: true }, (_report, session) =>
+          work(session.epoch, session),
+        ),
       commit: (given, expectations, collect) => this.#commit(given, expectations, collect),
     });
   }
@@ -882,13 +887,20 @@ export class Store implements AsyncDisposable {
     const work = async (): Promise<T> => {
       using tree = new RootTree(files, root);
       using history = new RootTree(files, stage);
+      using objects = this.#committing.openObjects();
       const pace = new Pace(signal);
       pace.onTurn = (): void => {
         const progress = { phase: 'compare', done: 0, total: undefined } as const;
         publish('skillmeat:progress', { root: rootPath, ...progress });
       };
       try {
-        return await read({ journal: this.#journal, looking: { files, pace }, tree, history });
+        return await read({
+          journal: this.#journal,
+          looking: { files, pace },
+          tree,
+          history,
+          objects,
+        });
       } catch (error) {
         throw fromSystemErrorOnly(error, 'read', rootPath);
       }

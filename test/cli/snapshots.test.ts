@@ -33,7 +33,13 @@ describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
     const created = await cli.run([...prefix, ...create, '--json']);
     expect(created).toMatchObject({ exitCode: 0, stderr: '' });
     const added = { objects: 4, bytes: expect.any(Number) as number };
-    expect(json(created)).toEqual({ snapshot, added, leftOut: [] });
+    expect(json(created)).toEqual({
+      snapshot,
+      added,
+      leftOut: [],
+      adopted: null,
+      notAdopted: null,
+    });
     const listed = await cli.run([...prefix, 'snapshot', 'list', '--json']);
     expect(json(listed)).toEqual({ snapshots: [snapshot] });
     const shown = await cli.run([...prefix, 'snapshot', 'show', 'latest', '--json']);
@@ -98,6 +104,31 @@ test('what cannot be restored is named, with exit code 3', async () => {
   expect(exitCode).toBe(3);
   expect(stderr).toMatch(/^skillmeat: warning: not restored: a \(.*damaged/);
   expect(cli.read('a')).toBe('two');
+});
+
+test('create adopts what other programs changed, and says so', async () => {
+  await cli.run(['txn', 'apply'], {
+    input: '{"version":1,"operations":[{"op":"write","path":"a","content":"two"}]}',
+  });
+  cli.write('a', 'by hand');
+  const dry = await cli.run(['snapshot', 'create', '-n']);
+  expect(dry.stdout).toContain(
+    '\nWould adopt what other programs changed: 1 changed (1 replaced).\n',
+  );
+  const not = await cli.run(['snapshot', 'create', '--no-adopt', '--json']);
+  expect(json(not)).toMatchObject({ adopted: null });
+  const { stdout } = await cli.run(['snapshot', 'create']);
+  expect(stdout).toContain(
+    '\nAdopted what other programs changed as transaction 2: 1 changed (1 replaced).\n',
+  );
+  cli.write('a', 'by hand, again');
+  const adopted = await cli.run(['snapshot', 'create', '--json']);
+  expect(json(adopted)).toMatchObject({
+    adopted: { id: 3, changes: [{ path: 'a', before: { mode: '0644' }, after: { size: 14 } }] },
+    notAdopted: null,
+  });
+  expect((await cli.run(['undo'])).stdout).toContain('transaction 3');
+  expect(cli.read('a')).toBe('by hand');
 });
 
 test('create tells people what it left out', async () => {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Collection, CollectionReader } from '../../src/collection/index.js';
 import { recordCrashes } from '../support/crash.js';
-import { testify } from '../support/evidence.js';
+import { testify, testMachine } from '../support/evidence.js';
 import { modes, type Seed, useSandbox } from '../support/store.js';
 
 const seed: Seed = {
@@ -63,8 +63,9 @@ describe.each(modes)('native %s', (mode) => {
         await opened.close();
       }
       testify({
-        fault: `killed at every call of ${name} of artifacts`,
-        on: 'the test machine',
+        fault: 'killed at a call',
+        operation: `${name} of artifacts`,
+        on: testMachine,
         native: mode,
         states: recorder.points.length,
         violations: violations.length,

@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { ReaderReport } from '../crash/children/looking-reader.mjs';
 import { plantStamped, stampedContent, stampedNames } from '../crash/children/stamped.mjs';
-import { testify } from '../support/evidence.js';
+import { testify, testMachine } from '../support/evidence.js';
 import { Child, cleanUp, makeDirectory } from '../support/processes.js';
 import { openStamped } from '../support/stamped-collection.js';
 import { modes } from '../support/store.js';
@@ -53,8 +53,8 @@ describe.each(modes)('native %s', (native) => {
     const seen = await endReader(reader);
     const mixed = (seen.descriptor.mixed ?? 0) + (seen.path.mixed ?? 0);
     testify({
-      fault: 'another program reads an artifact while it is updated',
-      on: 'the test machine',
+      fault: 'reader during an update',
+      on: testMachine,
       native,
       states: updates,
       violations: mixed,

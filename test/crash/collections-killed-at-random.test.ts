@@ -3,7 +3,7 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { CollectionReader, openCollection } from '../../src/collection/index.js';
-import { testify } from '../support/evidence.js';
+import { testify, testMachine } from '../support/evidence.js';
 import {
   Child,
   cleanUp,
@@ -49,8 +49,9 @@ test.each(['auto', 'off'] as const)(
     const random = seededRandom(`updates killed, native ${by}`);
     const { broken, done, failed } = await killOften(by, count, random);
     testify({
-      fault: 'updates of artifacts killed at random moments',
-      on: 'the test machine',
+      fault: 'killed at random',
+      operation: 'an update of artifacts',
+      on: testMachine,
       native: by,
       states: count,
       violations: broken.length,

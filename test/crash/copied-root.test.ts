@@ -15,6 +15,7 @@ import {
   nativeModes,
   requireRecovered,
 } from './recovered-state.js';
+import { testifyOfEachTest, testMachine } from '../support/evidence.js';
 
 /*
  * Somebody copies the whole root, engine directory included, in the middle of a transaction: the
@@ -29,6 +30,13 @@ const step = isExhaustive ? 1 : 7;
 const deleteStep = isExhaustive ? 1 : 4;
 
 describe.each(nativeModes)('native %s', (native) => {
+  testifyOfEachTest({
+    fault: 'odd place',
+    operation: 'copied or deleted under way',
+    on: testMachine,
+    native,
+  });
+
   test('a root that is copied with a transaction under way recovers alone', async () => {
     const expected = await expectedTrees();
     const { root, source, directory } = await makeStore(native);

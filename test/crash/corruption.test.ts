@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { testify, testMachine } from '../support/evidence.js';
 import { cleanUp, describeTree, type Random, seededRandom } from '../support/processes.js';
 import { type Damage, damaged, describeDamage, everyDamage } from './damage.js';
 import { observe, type Step, untouchedBytes, type Writing, writings } from './observation.js';
@@ -38,6 +39,16 @@ test.each(Object.entries(damageableStores))(
       if (typeof verdict !== 'string') failures.push(`${describeDamage(damage)}: ${verdict.wrong}`);
     }
     console.log(`${String(damages.length)} damages of a store ${name}: ${JSON.stringify(counts)}`);
+    testify({
+      fault: 'corruption',
+      operation: `a store ${name}`,
+      on: testMachine,
+      native: 'auto',
+      states: damages.length,
+      violations: failures.length,
+      seed: random.seed,
+      note: 'sectors and pages of every file but `journal.db`',
+    });
     expect(firstFew(failures)).toEqual([]);
   },
 );

@@ -8,6 +8,7 @@ import { damageableStores, takeHalfDone } from './damageable-stores.js';
 import { untouchedBytes } from './observation.js';
 import { makePlace } from './recovered-state.js';
 import { SavedStore } from './saved-store.js';
+import { testifyOfEachTest, testMachine } from '../support/evidence.js';
 
 /*
  * SQLite takes a log with a damaged frame for one that ends there, and says nothing. What `owner`
@@ -15,6 +16,12 @@ import { SavedStore } from './saved-store.js';
  */
 
 afterEach(cleanUp);
+testifyOfEachTest({
+  fault: 'corruption',
+  operation: 'the newest frames of the log',
+  on: testMachine,
+  native: 'auto',
+});
 
 /** Cuts the log to its first `bytes`, and requires that nobody can write with the store any more. */
 async function requireFoundOut(saved: SavedStore, bytes: number, message: RegExp): Promise<void> {

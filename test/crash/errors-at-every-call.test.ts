@@ -7,7 +7,7 @@ import {
   openStore,
   type Store,
 } from '../../src/engine/index.js';
-import { testify } from '../support/evidence.js';
+import { testify, testMachine } from '../support/evidence.js';
 import {
   cleanUp,
   describeTree,
@@ -84,12 +84,12 @@ describe.each(nativeModes)('native %s', (native) => {
       const states = faults.length;
       testify({
         fault: 'error at a call',
-        on: 'the test machine',
+        operation: scenario.name,
+        on: testMachine,
         native,
         states,
         violations: violations.length,
         seed: random.seed,
-        note: scenario.name,
       });
       console.log(
         `errors at every call, native ${native}, ${scenario.name}: ${String(undisturbed.calls.length)} calls, ${String(states)} faults: ${describeCounts(said)}`,

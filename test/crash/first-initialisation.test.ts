@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { openStore } from '../../src/engine/index.js';
-import { testifyOf } from '../support/evidence.js';
+import { testifyOf, testMachine } from '../support/evidence.js';
 import { Child, cleanUp, makeDirectory, removeDirectory } from '../support/processes.js';
 import { type NativeMode, requireChain } from './recovered-state.js';
 
@@ -20,10 +20,9 @@ test.each<{ readonly kinds: readonly NativeMode[] }>([
   'processes that initialise one store at once all get the same one: $kinds',
   async ({ kinds }) => {
     const [native = 'auto'] = kinds;
-    const fault = 'first initialisation at once';
     const about = {
-      fault,
-      on: 'the test machine',
+      fault: 'first initialisation at once',
+      on: testMachine,
       native: isMixed(kinds) ? 'both' : native,
     } as const;
     await testifyOf({ ...about, note: 'states are rounds' }, async () => {

@@ -1,5 +1,6 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { NodeFileSystem } from '../../src/engine/node-file-system.js';
+import { type Evidence, testify, testMachine } from '../support/evidence.js';
 import { Child, cleanUp, describeTree, inParallel, removeDirectory } from '../support/processes.js';
 import type { RunInput, RunReport } from './children/run-and-die.mjs';
 import { lookingCalls, mutatingCalls } from './children/watched-file-system.mjs';
@@ -44,7 +45,7 @@ describe.each(nativeModes)('native %s', (native) => {
     const input: Input = { native, run: [0, 1, 2] };
     const { calls } = await countCalls(await makeStore(native), input);
     const deaths = everyDeath(calls);
-    await forEachDeath(deaths, async (die) => {
+    await forEachDeath({ native, operation: 'transactions' }, deaths, async (die) => {
       const place = await makeStore(native);
       const { acknowledged } = await runUntilDeath(place, { ...input, die });
       await requireDoneOrNot(place, acknowledged, recovererOf(die, native));
@@ -56,18 +57,22 @@ describe.each(nativeModes)('native %s', (native) => {
     const input: Input = { native, run: [0], refuseExchange: 3 };
     const { calls } = await countCalls(await makeStore(native), input);
     const deaths = everyDeath(calls);
-    const outcomes = await forEachDeath(deaths, async (die) => {
-      const place = await makeStore(native);
-      const { hasFailed } = await runUntilDeath(place, { ...input, die });
-      const { tree, log } = await requireRecovered(place.root, {
-        native: recovererOf(die, native),
-      });
-      const isDone = log[0] !== undefined && log[0].state !== 'rolled-back';
-      expect({ hasFailed, isDone }).not.toEqual({ hasFailed: true, isDone: true });
-      expect(tree).toEqual(trees[isDone ? 1 : 0]);
-      removeDirectory(place.directory);
-      return log[0]?.state ?? 'none';
-    });
+    const outcomes = await forEachDeath(
+      { native, operation: 'undoing a transaction that failed' },
+      deaths,
+      async (die) => {
+        const place = await makeStore(native);
+        const { hasFailed } = await runUntilDeath(place, { ...input, die });
+        const { tree, log } = await requireRecovered(place.root, {
+          native: recovererOf(die, native),
+        });
+        const isDone = log[0] !== undefined && log[0].state !== 'rolled-back';
+        expect({ hasFailed, isDone }).not.toEqual({ hasFailed: true, isDone: true });
+        expect(tree).toEqual(trees[isDone ? 1 : 0]);
+        removeDirectory(place.directory);
+        return log[0]?.state ?? 'none';
+      },
+    );
     expect(new Set(outcomes)).toEqual(new Set(['none', 'settled', 'rolled-back']));
     report(native, 'undoing', calls.length, deaths.length);
   });
@@ -76,7 +81,7 @@ describe.each(nativeModes)('native %s', (native) => {
     const input: Input = { native, create: true };
     const { calls } = await countCalls(makePlace(), input);
     const deaths = everyDeath(calls);
-    await forEachDeath(deaths, async (die) => {
+    await forEachDeath({ native, operation: 'a first initialisation' }, deaths, async (die) => {
       const place = makePlace();
       await runUntilDeath(place, { ...input, die });
       expect(describeTree(place.root)).toEqual(trees[0]);
@@ -101,7 +106,7 @@ describe.each(nativeModes)('native %s', (native) => {
       const { calls } = await countCalls(counted, { native });
       expect(calls).toContain('journal COMMIT');
       const deaths = everyDeath(calls);
-      await forEachDeath(deaths, async (die) => {
+      await forEachDeath({ native, operation: 'a recovery' }, deaths, async (die) => {
         const place = await makeStore(native);
         await runUntilDeath(place, prepare);
         await runUntilDeath(place, { native, die });
@@ -128,6 +133,7 @@ describe.each(nativeModes)('native %s', (native) => {
     const { calls } = await countCalls(counted, { native });
     const failing = calls.flatMap((name, i) => (name.startsWith('journal') ? [] : [i + 1]));
     await forEachDeath(
+      { fault: 'error at a call', native, operation: 'a recovery of what was killed' },
       failing.map((at) => ({ at, when: 'before' })),
       async ({ at }) => {
         const place = await makeStore(native);
@@ -203,6 +209,7 @@ function everyDeath(calls: readonly string[]): readonly Death[] {
 
 /** Runs every case, then fails with all that failed and where each died. */
 async function forEachDeath<T>(
+  about: Pick<Evidence, 'native' | 'operation'> & Partial<Pick<Evidence, 'fault'>>,
   deaths: readonly Death[],
   run: (die: Death) => Promise<T>,
 ): Promise<readonly T[]> {
@@ -215,6 +222,8 @@ async function forEachDeath<T>(
       return [];
     }
   });
+  const [states, violations] = [deaths.length, failures.length];
+  testify({ fault: 'killed at a call', on: testMachine, ...about, states, violations });
   expect(firstFew(failures)).toEqual([]);
   return results.flat();
 }

@@ -21,6 +21,7 @@ import {
   requireRecovered,
 } from './recovered-state.js';
 import { skippedBecause } from '../support/skipped.js';
+import { type Evidence, testify, testMachine } from '../support/evidence.js';
 
 /*
  * SIGKILL at every system call, as the kernel sees them: SQLite's own and those inside of one call
@@ -65,6 +66,7 @@ if (whyNot !== undefined) {
   console.warn(
     `\n!!! NOT RUN: SIGKILL at every system call needs strace, and ${whyNot}.\n!!! Install it (apt-get install strace) to test this.\n`,
   );
+  testify({ fault: 'killed at a system call', on: testMachine, whyNot: `strace: ${whyNot}` });
 }
 
 afterEach(cleanUp);
@@ -83,7 +85,7 @@ describe.each(nativeModes)('native %s', skippedBecause(whyNot), (native) => {
     const deaths = await countDeaths(counted, input);
     const after = describeTree(counted.root);
     expect(after).not.toEqual(before);
-    await forEachDeath(deaths, native, async (death) => {
+    await forEachDeath(deaths, { native, operation: 'a transaction' }, async (death) => {
       const place = await makeStore(native);
       const { isAcknowledged } = await dieAt(death, place, input);
       const { tree, log } = await requireRecovered(place.root, { native });
@@ -114,7 +116,7 @@ describe.each(nativeModes)('native %s', skippedBecause(whyNot), (native) => {
       const deaths = await countDeaths(counted, { native });
       const after = describeTree(counted.root);
       expect(after).not.toEqual(before);
-      await forEachDeath(deaths, native, async (death) => {
+      await forEachDeath(deaths, { native, operation: 'a recovery' }, async (death) => {
         const place = await prepared();
         await dieAt(death, place, { native });
         const { tree, log } = await requireRecovered(place.root, { native });
@@ -218,7 +220,7 @@ async function countSeamCallsToCommit(native: NativeMode): Promise<number> {
 
 async function forEachDeath(
   deaths: readonly Death[],
-  native: NativeMode,
+  about: Pick<Evidence, 'native' | 'operation'>,
   run: (death: Death) => Promise<void>,
 ): Promise<void> {
   const failures: string[] = [];
@@ -229,8 +231,10 @@ async function forEachDeath(
       failures.push(`killed at ${death.call} ${String(death.at)}: ${String(error)}`);
     }
   });
+  const [states, violations] = [deaths.length, failures.length];
   console.log(
-    `killed at every system call, native ${native}: ${String(deaths.length)} processes killed`,
+    `killed at every system call of ${String(about.operation)}, native ${about.native}: ${String(states)} processes killed`,
   );
+  testify({ fault: 'killed at a system call', on: testMachine, ...about, states, violations });
   expect(firstFew(failures)).toEqual([]);
 }

@@ -12,6 +12,7 @@ import {
   type Place,
   requireChain,
 } from './recovered-state.js';
+import { testify, testMachine } from '../support/evidence.js';
 
 /*
  * Holders of the lock that die, and holders that stand still while somebody removes their lock
@@ -79,6 +80,14 @@ describe.each(nativeModes)('native %s', (native) => {
     console.log(
       `stopped at each of ${String(stops.length)} calls, native ${native}: ${counts.join(', ')}`,
     );
+    testify({
+      fault: 'lock torture',
+      operation: 'a holder that lost its lock file',
+      on: testMachine,
+      native,
+      states: stops.length,
+      violations: failures.length,
+    });
     expect(firstFew(failures)).toEqual([]);
   });
 

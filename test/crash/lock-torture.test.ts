@@ -3,7 +3,7 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { openStore } from '../../src/engine/index.js';
-import { testifyOf } from '../support/evidence.js';
+import { testifyOf, testMachine } from '../support/evidence.js';
 import { Child, cleanUp, makeDirectory, type Random, seededRandom } from '../support/processes.js';
 import type { ReturnInput } from './children/commit-and-return.mjs';
 import { isExhaustive, type NativeMode } from './recovered-state.js';
@@ -31,7 +31,7 @@ describe.each([
   test('leave what they acknowledged, one after the other', async () => {
     const native = new Set(modes).size > 1 ? 'both' : 'auto';
     await testifyOf(
-      { fault: `writers are ${what}`, on: 'the test machine', native, note: 'states are deeds' },
+      { fault: 'lock torture', operation: `writers ${what}`, on: testMachine, native },
       () => torture(kinds),
     );
   });

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { type Evidence, testifyOf } from '../support/evidence.js';
+import { type Evidence, type Fault, testifyOf, testMachine } from '../support/evidence.js';
 import { Child, cleanUp, makeDirectory, seededRandom } from '../support/processes.js';
 import type { CommitInput } from './children/commit-in-turn.mjs';
 import type { NativeMode } from './recovered-state.js';
@@ -49,13 +49,13 @@ async function commitAtOnce(modes: readonly NativeMode[], count: number): Promis
 }
 
 function about(
-  fault: string,
+  fault: Fault,
   modes: readonly NativeMode[],
 ): Omit<Evidence, 'states' | 'violations'> {
   const [native = 'auto'] = modes;
   return {
     fault,
-    on: 'the test machine',
+    on: testMachine,
     native: new Set(modes).size > 1 ? 'both' : native,
     note: 'states are transactions',
   };

@@ -6,6 +6,7 @@ import { NodeFileSystem } from '../../src/engine/node-file-system.js';
 import { cleanUp, hashesBelow, makeDirectory, sha256 } from '../support/processes.js';
 import { watchFileSystem } from './children/watched-file-system.mjs';
 import { nativeModes } from './recovered-state.js';
+import { testifyOfEachTest, testMachine } from '../support/evidence.js';
 
 /*
  * I3 in the instants that racing-editor.test.ts meets by chance: another program writes through a
@@ -15,6 +16,13 @@ import { nativeModes } from './recovered-state.js';
 afterEach(cleanUp);
 
 describe.each(nativeModes)('native %s, a file of a transaction that is undone', (native) => {
+  testifyOfEachTest({
+    fault: 'edit of another program at a chosen moment',
+    operation: 'while a transaction is undone',
+    on: testMachine,
+    native,
+  });
+
   // Somebody opens the new file in the instant that it is in place, and writes when it no longer is.
   test.each(['exchange', 'barrier', 'close'] as const)(
     'keeps what is written to it through an open descriptor after %s',

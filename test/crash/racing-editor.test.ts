@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { isEngineError, openStore, type Store } from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
 import { historyTransactionsMax, unsettledTransactionsMax } from '../../src/engine/limits.js';
-import { type Evidence, testify } from '../support/evidence.js';
+import { type Evidence, testify, testMachine } from '../support/evidence.js';
 import { Child, cleanUp, makeDirectory, removeDirectory, sha256 } from '../support/processes.js';
 import type { EditInput, EditWay } from './children/racing-editor.mjs';
 import { recordOf, recordsIn } from './children/records.mjs';
@@ -100,8 +100,8 @@ test('a program that looks, and then renames over the file, loses edits of the s
 });
 
 const about: Omit<Evidence, 'states' | 'violations' | 'native'> = {
-  fault: 'another program edits the same files',
-  on: 'the test machine',
+  fault: 'race with an editor',
+  on: testMachine,
   note: 'states are edits',
 };
 

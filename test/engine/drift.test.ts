@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Store } from '../../src/engine/index.js';
 import { recordCrashes } from '../support/crash.js';
-import { testify } from '../support/evidence.js';
+import { testify, testMachine } from '../support/evidence.js';
 import { faultyFileSystem } from '../support/faults.js';
 import { mkfifoSync } from '../support/sources.js';
 import {
@@ -211,8 +211,9 @@ describe.each(modes)('native %s', (mode) => {
         requireHealthy(root);
       }
       testify({
-        fault: 'killed at every call of adopt',
-        on: 'the test machine',
+        fault: 'killed at a call',
+        operation: 'adopt',
+        on: testMachine,
         native: mode,
         states: recorder.points.length,
         violations: violations.length,

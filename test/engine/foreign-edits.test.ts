@@ -15,8 +15,16 @@ import { recordCrashes } from '../support/crash.js';
 import { mkfifoSync } from '../support/sources.js';
 import { modes, readQuarantine, requireHealthy, useSandbox } from '../support/store.js';
 import { directory, file, readStats, readTree, symlink, type Tree } from '../support/tree.js';
+import { testifyOfEachTest, testMachine } from '../support/evidence.js';
 
 describe.each(modes)('native %s', (mode) => {
+  testifyOfEachTest({
+    fault: 'edit of another program at a chosen moment',
+    operation: 'before a recovery',
+    on: testMachine,
+    native: mode,
+  });
+
   const sandbox = useSandbox(mode);
 
   interface Killed {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Store } from '../../src/engine/index.js';
 import { recordCrashes } from '../support/crash.js';
-import { testify } from '../support/evidence.js';
+import { testify, testMachine } from '../support/evidence.js';
 import { listOwn, modes, requireHealthy, useSandbox } from '../support/store.js';
 
 const day = 86_400_000;
@@ -106,8 +106,9 @@ describe.each(modes)('native %s', (mode) => {
       requireHealthy(root);
     }
     testify({
-      fault: 'killed at every call of pruning snapshots',
-      on: 'the test machine',
+      fault: 'killed at a call',
+      operation: 'pruning snapshots',
+      on: testMachine,
       native: mode,
       states: recorder.points.length,
       violations: violations.length,

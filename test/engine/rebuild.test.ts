@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { type Finding, openStore, rebuildStore, type Store } from '../../src/engine/index.js';
 import { copyTree, recordCrashes } from '../support/crash.js';
 import { damages, plantHistory, removePlanted } from '../support/damages.js';
-import { testify } from '../support/evidence.js';
+import { testify, testMachine } from '../support/evidence.js';
 import {
   changeJournal,
   expectError,
@@ -142,8 +142,9 @@ describe.each(modes)('native %s', (mode) => {
         rmSync(root, { recursive: true });
       }
       testify({
-        fault: 'killed at every call of rebuilding a journal',
-        on: 'the test machine',
+        fault: 'killed at a call',
+        operation: 'rebuilding a journal',
+        on: testMachine,
         native: mode,
         states: recorder.points.length,
         violations: violations.length,

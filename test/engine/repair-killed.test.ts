@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { Finding, Store } from '../../src/engine/index.js';
 import { recordCrashes } from '../support/crash.js';
 import { damages, plantHistory, removePlanted } from '../support/damages.js';
-import { testify } from '../support/evidence.js';
+import { testify, testMachine } from '../support/evidence.js';
 import { modes, requireHealthy, useSandbox } from '../support/store.js';
 import { readTree } from '../support/tree.js';
 
@@ -77,8 +77,9 @@ describe.each(modes)('native %s', (mode) => {
       rmSync(root, { recursive: true });
     }
     testify({
-      fault: 'killed at every call of repair',
-      on: 'the test machine',
+      fault: 'killed at a call',
+      operation: 'repair',
+      on: testMachine,
       native: mode,
       states: looked,
       violations: violations.length,

@@ -7,6 +7,7 @@ import { faultyFileSystem, type FileSystemCall, type FileSystemMethod } from '..
 import { storedObjects } from '../support/objects.js';
 import { modes, requireHealthy, useSandbox } from '../support/store.js';
 import { readTree, type Tree } from '../support/tree.js';
+import { testifyOf, testMachine } from '../support/evidence.js';
 
 /*
  * Killed, or out of room, at any call: every snapshot that is listed is whole, and the root is what
@@ -17,6 +18,7 @@ const day = 86_400_000;
 
 describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
+  const killed = { fault: 'killed at a call', on: testMachine, native: mode } as const;
 
   /** Opens what a killed process left, and brings back each of its snapshots elsewhere. */
   async function requireWhole(
@@ -59,78 +61,90 @@ describe.each(modes)('native %s', (mode) => {
   }
 
   test('a snapshot killed at any call is whole or not there', async () => {
-    const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
-    const store = await sandbox.open({ fileSystem: recorder.files });
-    const trees = await plantTwo(store);
-    recorder.start();
-    await store.snapshots.create();
-    recorder.stop();
-    const found = new Set<string>();
-    for (const { label, root } of recorder.points) {
-      expect(readTree(root), label).toEqual(trees[1]);
-      found.add(String(await requireWhole(root, { label, trees })));
-    }
-    expect(found).toEqual(new Set(['1', '2,1']));
-    expect(recorder.points.length).toBeGreaterThan(20);
+    await testifyOf({ ...killed, operation: 'a snapshot' }, async () => {
+      const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
+      const store = await sandbox.open({ fileSystem: recorder.files });
+      const trees = await plantTwo(store);
+      recorder.start();
+      await store.snapshots.create();
+      recorder.stop();
+      const found = new Set<string>();
+      for (const { label, root } of recorder.points) {
+        expect(readTree(root), label).toEqual(trees[1]);
+        found.add(String(await requireWhole(root, { label, trees })));
+      }
+      expect(found).toEqual(new Set(['1', '2,1']));
+      expect(recorder.points.length).toBeGreaterThan(20);
+      return recorder.points.length;
+    });
   });
 
   test('a restore killed at any call leaves everything as before or as restored', async () => {
-    const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
-    const store = await sandbox.open({ fileSystem: recorder.files });
-    const trees = await plantTwo(store);
-    recorder.start();
-    await store.snapshots.restore(1);
-    recorder.stop();
-    expect(sandbox.tree()).toEqual(trees[0]);
-    const found = new Set<Tree | undefined>();
-    for (const { label, root } of recorder.points) {
-      await requireWhole(root, { label, trees });
-      const tree = JSON.stringify(readTree(root));
-      const state = trees.find((one) => JSON.stringify(one) === tree);
-      expect(state, label).toBeDefined();
-      found.add(state);
-    }
-    expect(found.size).toBe(2);
-    expect(recorder.points.length).toBeGreaterThan(10);
+    await testifyOf({ ...killed, operation: 'a restore' }, async () => {
+      const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
+      const store = await sandbox.open({ fileSystem: recorder.files });
+      const trees = await plantTwo(store);
+      recorder.start();
+      await store.snapshots.restore(1);
+      recorder.stop();
+      expect(sandbox.tree()).toEqual(trees[0]);
+      const found = new Set<Tree | undefined>();
+      for (const { label, root } of recorder.points) {
+        await requireWhole(root, { label, trees });
+        const tree = JSON.stringify(readTree(root));
+        const state = trees.find((one) => JSON.stringify(one) === tree);
+        expect(state, label).toBeDefined();
+        found.add(state);
+      }
+      expect(found.size).toBe(2);
+      expect(recorder.points.length).toBeGreaterThan(10);
+      return recorder.points.length;
+    });
   });
 
   test('a delete killed at any call leaves the other snapshots whole', async () => {
-    const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
-    let now = Date.now();
-    const store = await sandbox.open({ fileSystem: recorder.files, now: () => now });
-    const trees = await plantTwo(store);
-    await store.snapshots.create();
-    now += 2 * day;
-    recorder.start();
-    const { collected } = await store.snapshots.delete(1);
-    recorder.stop();
-    expect(collected.objects).toBeGreaterThan(2);
-    const found = new Set<string>();
-    for (const { label, root } of recorder.points) {
-      found.add(String(await requireWhole(root, { label, trees })));
-    }
-    expect(found).toEqual(new Set(['2,1', '2']));
+    await testifyOf({ ...killed, operation: 'deleting a snapshot' }, async () => {
+      const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
+      let now = Date.now();
+      const store = await sandbox.open({ fileSystem: recorder.files, now: () => now });
+      const trees = await plantTwo(store);
+      await store.snapshots.create();
+      now += 2 * day;
+      recorder.start();
+      const { collected } = await store.snapshots.delete(1);
+      recorder.stop();
+      expect(collected.objects).toBeGreaterThan(2);
+      const found = new Set<string>();
+      for (const { label, root } of recorder.points) {
+        found.add(String(await requireWhole(root, { label, trees })));
+      }
+      expect(found).toEqual(new Set(['2,1', '2']));
+      return recorder.points.length;
+    });
   });
 
   test('a restore elsewhere killed at any call never shows half a snapshot', async () => {
-    // Everything is recorded, the place where the restore goes to as well.
-    const directory = join(sandbox.root, 'both');
-    const recorder = recordCrashes(mode, directory, join(sandbox.directory, 'killed'));
-    const store = await sandbox.openAt(join(directory, 'root'), { fileSystem: recorder.files });
-    writeFileSync(join(directory, 'root/a'), 'a');
-    writeFileSync(join(directory, 'root/b'), 'b');
-    await store.snapshots.create();
-    recorder.start();
-    await store.snapshots.restore(1, { to: join(directory, 'to') });
-    recorder.stop();
-    const whole = readTree(join(directory, 'root'));
-    const seen = new Set<boolean>();
-    for (const { label, root } of recorder.points) {
-      const isThere = readTree(root)['to'] !== undefined;
-      seen.add(isThere);
-      if (isThere) expect(readTree(join(root, 'to')), label).toEqual(whole);
-    }
-    expect(seen).toEqual(new Set([false, true]));
+    await testifyOf({ ...killed, operation: 'a restore elsewhere' }, async () => {
+      // Everything is recorded, the place where the restore goes to as well.
+      const directory = join(sandbox.root, 'both');
+      const recorder = recordCrashes(mode, directory, join(sandbox.directory, 'killed'));
+      const store = await sandbox.openAt(join(directory, 'root'), { fileSystem: recorder.files });
+      writeFileSync(join(directory, 'root/a'), 'a');
+      writeFileSync(join(directory, 'root/b'), 'b');
+      await store.snapshots.create();
+      recorder.start();
+      await store.snapshots.restore(1, { to: join(directory, 'to') });
+      recorder.stop();
+      const whole = readTree(join(directory, 'root'));
+      const seen = new Set<boolean>();
+      for (const { label, root } of recorder.points) {
+        const isThere = readTree(root)['to'] !== undefined;
+        seen.add(isThere);
+        if (isThere) expect(readTree(join(root, 'to')), label).toEqual(whole);
+      }
+      expect(seen).toEqual(new Set([false, true]));
+      return recorder.points.length;
+    });
   });
 
   const needingRoom: ReadonlySet<FileSystemMethod> = new Set<FileSystemMethod>([

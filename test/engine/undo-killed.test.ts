@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Store, Transaction } from '../../src/engine/index.js';
 import { recordCrashes } from '../support/crash.js';
-import { testify } from '../support/evidence.js';
+import { testify, testMachine } from '../support/evidence.js';
 import { names, systemError } from '../support/faults.js';
 import {
   listOwn,
@@ -99,8 +99,9 @@ describe.each(modes)('native %s', (mode) => {
         requireHealthy(root);
       }
       testify({
-        fault: `killed at every call of ${kind}`,
-        on: 'the test machine',
+        fault: 'killed at a call',
+        operation: kind,
+        on: testMachine,
         native: mode,
         states: points.length,
         violations: violations.length,

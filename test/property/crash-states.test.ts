@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { explore } from '../simulation/exploration.js';
 import { type CrashKind, crashKinds } from '../simulation/explorer.js';
 import { profiles } from '../simulation/profiles.js';
-import { testify } from '../support/evidence.js';
+import { type Fault, testify } from '../support/evidence.js';
 
 /*
  * Runs the real engine, with a real SQLite journal, on a simulated file system; enumerates what a
@@ -15,7 +15,7 @@ const seed = Number(process.env['SKILLMEAT_STATES_SEED'] ?? 79_191);
 const states = Number(process.env['SKILLMEAT_STATES'] ?? 50_000);
 const processes = Number(process.env['SKILLMEAT_STATES_PROCESSES'] ?? 1);
 
-const faultOf: Record<CrashKind, string> = {
+const faultOf: Record<CrashKind, Fault> = {
   workload: 'crash after any step',
   'failed sync': 'failed sync, then a crash',
   recovery: 'crash of a recovery',

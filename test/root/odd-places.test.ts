@@ -17,7 +17,7 @@ import {
 } from '../crash/recovered-state.js';
 import { transactions, writeBase } from '../crash/children/transactions.mjs';
 import type { RunInput } from '../crash/children/run-and-die.mjs';
-import { testify } from '../support/evidence.js';
+import { testify, testifyOfEachTest, testMachine } from '../support/evidence.js';
 import { Child, cleanUp, describeTree, makeDirectory } from '../support/processes.js';
 import { mountAt, mountFolding, mountImage, mountOverlay, remount, unmountAll } from './mounts.js';
 
@@ -27,6 +27,12 @@ import { mountAt, mountFolding, mountImage, mountOverlay, remount, unmountAll } 
  */
 
 let expected: Awaited<ReturnType<typeof expectedTrees>>;
+const oddPlace = {
+  fault: 'odd place',
+  operation: 'overlayfs, tmpfs, bind mounts, read-only mounts, folded names, moved roots',
+  on: testMachine,
+} as const;
+
 beforeAll(async () => {
   expected = await expectedTrees();
   cleanUp();
@@ -37,6 +43,8 @@ afterEach(() => {
 });
 
 describe.each(nativeModes)('native %s', (native) => {
+  testifyOfEachTest({ ...oddPlace, native });
+
   test('overlayfs, all in the upper layer: works in full', async () => {
     const { directory, source } = makePlace();
     const lower = path.join(directory, 'lower');
@@ -227,12 +235,14 @@ describe.each(nativeModes)('native %s', (native) => {
 });
 
 describe.each(nativeModes)('native %s', (native) => {
+  testifyOfEachTest({ ...oddPlace, native });
+
   test('a file system that folds names: works, and refuses what differs in case alone', async (context) => {
     const { directory, source } = makePlace();
     const folding = mountFolding(directory);
     if (typeof folding === 'string') {
       console.warn(`\n!!! NOT RUN: a file system that folds names; ${folding}.\n`);
-      testify({ fault: 'odd places', on: 'a file system that folds names', whyNot: folding });
+      testify({ fault: 'odd place', on: 'a file system that folds names', whyNot: folding });
       context.task.meta.whyNot = folding;
       context.skip();
       return;

@@ -118,7 +118,10 @@ function report(seed: number, reports: ReadonlyMap<string, PowerCutReport>): voi
     console.log(
       `power cut, ${name}: ${String(states)} of ${String(possible)} states and ${String(secondStates)} of cut recoveries; ${String(violations.length)} violations, ${String(unmountable.length)} not mountable, ${String(tornBeyondMounting)} torn so that the file system itself was lost`,
     );
-    const at = { on: [type, ...mountOptions].join(', '), native, seed };
+    // `nouuid` is needed for a clone of a disk, and changes nothing about what is tested.
+    const options = mountOptions.filter((option) => option !== 'nouuid');
+    const operation = 'transactions';
+    const at = { on: [type, ...options].join(', '), operation, native, seed };
     testify(
       {
         ...at,

@@ -6,6 +6,7 @@ import type { SnapshotCutReport } from './children/snapshot-power-cut-child.js';
 import type { FileSystemVariant } from './disk/file-systems.js';
 import { compileDisk, inOwnNamespace, whyNoDisk } from './disk/recording-disk.js';
 import { skippedBecause } from '../support/skipped.js';
+import { testify } from '../support/evidence.js';
 
 /*
  * Power cuts while snapshots are taken and deleted: see children/snapshot-power-cut-child.ts.
@@ -27,6 +28,9 @@ const variants: readonly FileSystemVariant[] = [
 const whyNot = whyNoDisk(['mkfs.ext4', 'mkfs.xfs', 'mkfs.btrfs']);
 if (whyNot !== undefined) {
   console.warn(`\n!!! NOT RUN: power cuts while snapshots are taken; ${whyNot}.\n`);
+  for (const on of new Set(variants.map(({ type }) => type))) {
+    testify({ fault: 'power cut', on, whyNot });
+  }
 }
 
 describe('after a power cut while snapshots are taken', skippedBecause(whyNot), () => {
@@ -45,11 +49,7 @@ describe('after a power cut while snapshots are taken', skippedBecause(whyNot), 
       }
     });
     failures = outcomes.flat();
-    for (const [name, { possible, states: tried, restored }] of reports) {
-      console.log(
-        `power cut, snapshots, ${name}: ${String(tried)} of ${String(possible)} states, ${String(restored)} snapshots brought back`,
-      );
-    }
+    tell(seed, reports);
   });
   afterAll(cleanUp);
 
@@ -63,6 +63,26 @@ describe('after a power cut while snapshots are taken', skippedBecause(whyNot), 
     expect(report?.restored ?? 0).toBeGreaterThan(0);
   });
 });
+
+function tell(seed: number, reports: ReadonlyMap<string, SnapshotCutReport>): void {
+  for (const { name, type, mountOptions, native } of variants) {
+    const found = reports.get(name);
+    if (found === undefined) continue;
+    console.log(
+      `power cut, snapshots, ${name}: ${String(found.states)} of ${String(found.possible)} states, ${String(found.restored)} snapshots brought back`,
+    );
+    testify({
+      fault: 'power cut',
+      operation: 'snapshots',
+      // Of a clone of the disk, which changes nothing about what is tested.
+      on: [type, ...mountOptions.filter((option) => option !== 'nouuid')].join(', '),
+      native,
+      states: found.states,
+      violations: found.violations.length,
+      seed,
+    });
+  }
+}
 
 async function cutPower(
   variant: FileSystemVariant,

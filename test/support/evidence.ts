@@ -1,15 +1,41 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { afterEach } from 'vitest';
 
 /*
  * What the crash tests have to say for docs/certificate.md. Each calls `testify` before it asserts,
  * so that a violation is counted as well; `npm run certificate` collects and renders it.
  */
 
-/** One row: a kind of fault, on one file system or model of one. */
+/** Kinds of faults; a full run tries all of them, as `expectedPlaces` in scripts/render-certificate.ts says. */
+export type Fault =
+  | 'crash after any step'
+  | 'crash of a recovery'
+  | 'failed sync, then a crash'
+  | 'crash states that broke a promise once'
+  | 'power cut'
+  | 'power cut while recovering'
+  | 'failing disk'
+  | 'killed at a call'
+  | 'killed at a system call'
+  | 'killed at random'
+  | 'killed among other writers'
+  | 'many writers at once'
+  | 'first initialisation at once'
+  | 'lock torture'
+  | 'error at a call'
+  | 'corruption'
+  | 'edit of another program at a chosen moment'
+  | 'race with an editor'
+  | 'reader during an update'
+  | 'odd place'
+  | 'guard removed';
+
+/** One kind of fault, on one file system or model of one. */
 export interface Evidence {
-  /** As in 'power cut' or 'error at a call'; rows of one fault stand together. */
-  readonly fault: string;
+  readonly fault: Fault;
+  /** What was disturbed, such as `undo`; rows that differ in nothing else are added up. */
+  readonly operation?: string;
   /** A real file system (`ext4, commit=1`), or `simulated XFS`. */
   readonly on: string;
   readonly native: 'auto' | 'off' | 'both';
@@ -24,10 +50,13 @@ export interface Evidence {
 
 /** What could not be tried here, and why. */
 export interface NotRun {
-  readonly fault: string;
+  readonly fault: Fault;
   readonly on: string;
   readonly whyNot: string;
 }
+
+/** The file systems of the directories for temporary files; the certificate names them. */
+export const testMachine = 'the test machine';
 
 /** Adds rows to the report in `SKILLMEAT_EVIDENCE`, a directory; without that it does nothing. */
 export function testify(...rows: readonly (Evidence | NotRun)[]): void {
@@ -54,4 +83,13 @@ export async function testifyOf(
     throw error;
   }
   testify({ ...about, states, violations: 0 });
+}
+
+/** Makes each test of the group (or file) that it is called in one state, unless it is skipped. */
+export function testifyOfEachTest(about: Omit<Evidence, 'states' | 'violations'>): void {
+  afterEach(({ task }) => {
+    const state = task.result?.state;
+    if (state === 'skip') return;
+    testify({ ...about, states: 1, violations: state === 'fail' ? 1 : 0 });
+  });
 }

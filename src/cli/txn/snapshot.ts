@@ -2,7 +2,7 @@ import type { CreateSnapshotOptions, SnapshotPath } from '../../engine/index.js'
 import type { Context } from '../context.js';
 import { describeCreated, describeSnapshot, describeSnapshots } from '../describe-snapshot.js';
 import { type ExitCode, success } from '../exit-codes.js';
-import { toJsonSnapshotPath } from '../json-shapes.js';
+import { toJsonCreated, toJsonSnapshotPath } from '../json-shapes.js';
 import { openForCommand, openForReading } from '../open-store.js';
 
 export interface CreateFlags {
@@ -11,6 +11,8 @@ export interface CreateFlags {
   readonly pin?: boolean;
   readonly ignore?: readonly string[];
   readonly maxSize?: number;
+  /** `false` with `--no-adopt`. */
+  readonly adopt?: boolean;
   readonly dryRun?: boolean;
 }
 
@@ -27,14 +29,18 @@ export async function createSnapshot(
   const { output, signal } = context;
   await using store = await openForCommand(context);
   const { message = '', tag = [], pin = false, ignore = [], maxSize, dryRun = false } = flags;
-  const options: CreateSnapshotOptions = { message, tags: tag, pin, ignore, dryRun, signal };
+  const { adopt = true } = flags;
+  const options: CreateSnapshotOptions = { message, tags: tag, pin, ignore, adopt, dryRun, signal };
   const created = await store.snapshots.create({
     ...options,
     ...(name === undefined ? {} : { name }),
     ...(maxSize === undefined ? {} : { fileBytesMax: maxSize }),
   });
   const { isQuiet, style } = output;
-  output.answer(created, describeCreated(created, { isQuiet, style }));
+  if (created.notAdopted !== null) {
+    output.warn(`what other programs changed is not adopted: ${created.notAdopted}`);
+  }
+  output.answer(toJsonCreated(created), describeCreated(created, { isQuiet, style }));
   return success;
 }
 

@@ -9,7 +9,7 @@ import {
   parseSource,
 } from '../../../src/collection/index.js';
 import { recordCrashes } from '../../support/crash.js';
-import { testify } from '../../support/evidence.js';
+import { testify, testMachine } from '../../support/evidence.js';
 import { names, systemError } from '../../support/faults.js';
 import { gitEnvironment, Upstream } from '../../support/git-upstream.js';
 import { modes, type Sandbox, useSandbox } from '../../support/store.js';
@@ -82,8 +82,9 @@ describe.each(modes)('native %s', (mode) => {
       await opened.close();
     }
     testify({
-      fault: 'killed at every call of an update of artifacts',
-      on: 'the test machine',
+      fault: 'killed at a call',
+      operation: 'an update of artifacts',
+      on: testMachine,
       native: mode,
       states: recorder.points.length,
       violations: violations.length,
