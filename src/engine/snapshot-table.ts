@@ -1,7 +1,7 @@
 import type { Statement } from 'better-sqlite3';
 import { EngineError } from './errors.js';
 import { checksumOf, type ContentHash } from './hash.js';
-import type { SqliteDatabase } from './sqlite.js';
+import { preparedWhenUsed, type SqliteDatabase } from './sqlite.js';
 
 /** One snapshot, as the journal has it. */
 export interface SnapshotRow {
@@ -256,23 +256,24 @@ function parseTexts(text: string): readonly string[] | undefined {
 function prepareStatements(database: SqliteDatabase) {
   const select = <Values extends unknown[]>(rest: string): Statement<Values, StoredSnapshot> =>
     database.prepare<Values, StoredSnapshot>(`SELECT * FROM snapshot ${rest}`).safeIntegers(true);
-  return {
-    list: select<[]>('ORDER BY id DESC'),
-    byId: select<[number]>('WHERE id = ?'),
-    byName: select<[string]>('WHERE name = ?'),
-    newest: select<[]>('ORDER BY id DESC LIMIT 1'),
-    insert: database.prepare(
-      `INSERT INTO snapshot (id, name, message, tags, is_pinned, created_at, head, sha256, file_count,
+  return preparedWhenUsed({
+    list: () => select<[]>('ORDER BY id DESC'),
+    byId: () => select<[number]>('WHERE id = ?'),
+    byName: () => select<[string]>('WHERE name = ?'),
+    newest: () => select<[]>('ORDER BY id DESC LIMIT 1'),
+    insert: () =>
+      database.prepare(
+        `INSERT INTO snapshot (id, name, message, tags, is_pinned, created_at, head, sha256, file_count,
         directory_count, link_count, bytes, left_out_count, patterns, file_bytes_max, checksum)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ),
-    remove: database.prepare<[number]>('DELETE FROM snapshot WHERE id = ?'),
-    lastId: database.prepare<[], { value: number }>(
-      `SELECT value FROM meta WHERE key = '${lastIdKey}'`,
-    ),
-    setLastId: database.prepare<[number]>(
-      `INSERT INTO meta (key, value) VALUES ('${lastIdKey}', ?)
+      ),
+    remove: () => database.prepare<[number]>('DELETE FROM snapshot WHERE id = ?'),
+    lastId: () =>
+      database.prepare<[], { value: number }>(`SELECT value FROM meta WHERE key = '${lastIdKey}'`),
+    setLastId: () =>
+      database.prepare<[number]>(
+        `INSERT INTO meta (key, value) VALUES ('${lastIdKey}', ?)
        ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
-    ),
-  };
+      ),
+  });
 }
