@@ -584,6 +584,7 @@ describe.each(modes)('native %s', (mode) => {
       await expectError(() => store.snapshots.create(), 'TRANSACTION_NESTED');
       await expectError(() => store.snapshots.restore(1), 'TRANSACTION_NESTED');
       await expectError(() => store.snapshots.delete(1), 'TRANSACTION_NESTED');
+      await expectError(() => store.snapshots.undelete(1), 'TRANSACTION_NESTED');
     });
     // Closing waits for what runs.
     const running = store.snapshots.create();
@@ -596,6 +597,7 @@ describe.each(modes)('native %s', (mode) => {
     await expectError(() => store.snapshots.restore(1), 'STORE_CLOSED');
     await expectError(() => store.snapshots.restore(1, { to: 'x' }), 'STORE_CLOSED');
     await expectError(() => store.snapshots.delete(1), 'STORE_CLOSED');
+    await expectError(() => store.snapshots.undelete(1), 'STORE_CLOSED');
   });
 
   test('a stopped snapshot leaves none', async () => {
