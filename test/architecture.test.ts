@@ -85,6 +85,7 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
 
 /** What only the named collection modules may import. */
 const collectionHomes: Readonly<Record<string, readonly string[]>> = {
+  'node:buffer': ['toml/parse-toml'],
   'node:fs': ['live-view', 'merge/write-tree', 'sources/disk'],
   'node:crypto': ['sources/git-objects', 'sources/git-cache'],
   'node:child_process': ['sources/git-program'],

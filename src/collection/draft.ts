@@ -193,12 +193,12 @@ export class Draft {
 
   /** Writes the files that changed; both when the collection is new. */
   async save(isNew: boolean): Promise<void> {
-    const isManifestSame = this.#manifest.text === this.before.manifest.text;
-    const isLockSame = this.#lock.text === this.before.lock.text;
+    const isManifestSame = this.#manifest.isSame(this.before.manifest);
+    const isLockSame = this.#lock.isSame(this.before.lock);
     if (isManifestSame && isLockSame && !isNew) return;
     this.#manifest = this.#manifest.touch(this.time);
-    await this.tx.write(manifestName, this.#manifest.text);
-    if (!isLockSame || isNew) await this.tx.write(lockName, this.#lock.text);
+    await this.tx.write(manifestName, this.#manifest.bytes);
+    if (!isLockSame || isNew) await this.tx.write(lockName, this.#lock.bytes);
   }
 }
 
