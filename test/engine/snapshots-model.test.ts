@@ -208,6 +208,6 @@ describe.each(modes)('native %s', (mode) => {
       if (deletedAt + 7 * day < now()) trash.delete(old);
     }
     const deleted = await store.snapshots.list({ deleted: true });
-    expect(deleted.map((snapshot) => snapshot.id).toSorted()).toEqual([...trash.keys()].toSorted());
+    expect(new Set(deleted.map((snapshot) => snapshot.id))).toEqual(new Set(trash.keys()));
   }
 });
