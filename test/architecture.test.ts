@@ -90,6 +90,7 @@ const collectionHomes: Readonly<Record<string, readonly string[]>> = {
   'node:crypto': ['sources/git-objects', 'sources/git-cache'],
   'node:child_process': ['sources/git-program'],
   'node:timers/promises': ['sources/retry'],
+  yaml: ['front-matter'],
 };
 
 const layerHomes: Readonly<Record<string, typeof engineHomes>> = {
