@@ -45,11 +45,13 @@ export function readFailure(error: unknown, path: string): unknown {
   return failure(code, path, text, error);
 }
 
-/** As {@link readFailure}, while writing: damage found by then has been rolled back. */
+/** As {@link readFailure}, of a write that has been rolled back. */
 export function writeFailure(error: unknown, path: string): unknown {
   const code = systemCode(error);
   if (code === undefined || !code.startsWith('SQLITE_')) return error;
-  return failure(code, path, error instanceof Error ? error.message : code, error);
+  const text = error instanceof Error ? error.message : code;
+  if (code.startsWith('SQLITE_CORRUPT')) return damaged(path, text);
+  return failure(code, path, text, error);
 }
 
 function failure(code: string, path: string, text: string, cause: unknown): EngineError {

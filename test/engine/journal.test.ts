@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -263,6 +263,30 @@ test('what does not match its checksum gets no new one', () => {
   change("UPDATE meta SET value = 7 WHERE key = 'settled_through'");
   expect(codeOf(() => journal.unsettled())).toBe('JOURNAL_DAMAGED');
   expect(settle(2)).toBe('JOURNAL_DAMAGED');
+});
+
+test('a page that turns out to be damaged while it is written to is damage', () => {
+  {
+    using journal = Journal.open(path);
+    commit(journal, 1);
+    journal.truncateLog();
+  }
+  const database = openDatabase(path);
+  const root = database
+    .prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'journal_troubled'")
+    .pluck()
+    .get();
+  const size = database.pragma('page_size', { simple: true });
+  database.close();
+  const file = openSync(path, 'r+');
+  const zeros = Buffer.alloc(Number(size));
+  writeSync(file, zeros, 0, zeros.length, (Number(root) - 1) * zeros.length);
+  closeSync(file);
+  using journal = Journal.open(path);
+  const block = (): void => {
+    journal.update([{ id: 1, state: 'committed', trouble: 'blocked' }]);
+  };
+  expect(codeOf(block)).toBe('JOURNAL_DAMAGED');
 });
 
 test('what is restored stands there as it did', () => {
