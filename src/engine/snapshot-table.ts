@@ -1,6 +1,6 @@
 import { EngineError } from './errors.js';
 import { checksumOf, type ContentHash } from './hash.js';
-import type { SqliteDatabase } from './sqlite.js';
+import { preparedWhenUsed, type SqliteDatabase } from './sqlite.js';
 
 /** One snapshot, as the journal has it. */
 export interface SnapshotRow {
@@ -254,22 +254,24 @@ function parseTexts(text: string): readonly string[] | undefined {
 }
 
 function prepareStatements(database: SqliteDatabase) {
-  return {
-    list: database
-      .prepare<[], StoredSnapshot>('SELECT * FROM snapshot ORDER BY id DESC')
-      .safeIntegers(true),
-    insert: database.prepare(
-      `INSERT INTO snapshot (id, name, message, tags, is_pinned, created_at, head, sha256, file_count,
-        directory_count, link_count, bytes, left_out_count, patterns, file_bytes_max, deleted_at, checksum)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ),
-    remove: database.prepare<[number]>('DELETE FROM snapshot WHERE id = ?'),
-    lastId: database.prepare<[], { value: number }>(
-      `SELECT value FROM meta WHERE key = '${lastIdKey}'`,
-    ),
-    setLastId: database.prepare<[number]>(
-      `INSERT INTO meta (key, value) VALUES ('${lastIdKey}', ?)
+  return preparedWhenUsed({
+    list: () =>
+      database
+        .prepare<[], StoredSnapshot>('SELECT * FROM snapshot ORDER BY id DESC')
+        .safeIntegers(true),
+    insert: () =>
+      database.prepare(
+        `INSERT INTO snapshot (id, name, message, tags, is_pinned, created_at, head, sha256, file_count,
+          directory_count, link_count, bytes, left_out_count, patterns, file_bytes_max, deleted_at, checksum)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      ),
+    remove: () => database.prepare<[number]>('DELETE FROM snapshot WHERE id = ?'),
+    lastId: () =>
+      database.prepare<[], { value: number }>(`SELECT value FROM meta WHERE key = '${lastIdKey}'`),
+    setLastId: () =>
+      database.prepare<[number]>(
+        `INSERT INTO meta (key, value) VALUES ('${lastIdKey}', ?)
        ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
-    ),
-  };
+      ),
+  });
 }

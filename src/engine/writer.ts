@@ -239,7 +239,7 @@ export class Writer {
     const hasStaged = (): boolean => directory.files.list(directory.stage).length > 0;
     const position = journal.position();
     const isEmpty = owner === undefined && position.head.id === 0 && !hasStaged();
-    return (isEmpty || this.#isOrderly(owner, position)) && journal.troubled().length === 0;
+    return (isEmpty || this.#isOrderly(owner, position)) && !position.isTroubled;
   }
 
   /** Counts a commit of this process towards the next checkpoint. */

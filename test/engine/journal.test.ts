@@ -16,7 +16,12 @@ import { breakTableRule } from '../support/broken-journal.js';
 import { whileSqliteFails } from '../support/failing-sqlite.js';
 import { prepareConnection, requireDurability, requireOurSchema } from '../../src/engine/schema.js';
 import type { NewSnapshot } from '../../src/engine/snapshot-table.js';
-import { openDatabase, type SqliteDatabase, sqliteDriver } from '../../src/engine/sqlite.js';
+import {
+  openDatabase,
+  preparedWhenUsed,
+  type SqliteDatabase,
+  sqliteDriver,
+} from '../../src/engine/sqlite.js';
 
 let directory = '';
 let path = '';
@@ -419,9 +424,21 @@ describe('a connection', () => {
     inMemory.close();
   });
 
+  test('prepares a statement once, when it is first used', () => {
+    const prepared: string[] = [];
+    const prepare = (name: string) => (): string => {
+      prepared.push(name);
+      return `${name} is prepared`;
+    };
+    const statements = preparedWhenUsed({ one: prepare('one'), other: prepare('other') });
+    expect(prepared).toEqual([]);
+    expect([statements.one, statements.one]).toEqual(['one is prepared', 'one is prepared']);
+    expect(prepared).toEqual(['one']);
+  });
+
   test('to an SQLite that can corrupt its log is refused', () => {
     const old = {
-      pragma: () => [],
+      exec: () => undefined,
       prepare: () => ({ pluck: () => ({ get: () => '3.51.2' }) }),
     } as unknown as SqliteDatabase;
     expect(codeOf(() => prepareConnection(old))).toBe('SQLITE_UNSUITABLE');
