@@ -39,7 +39,7 @@ describe.each(modes)('native %s', (mode) => {
 
   function stagedTransactions(root = sandbox.root): readonly number[] {
     const ids = listOwn(root, 'stage').map((name) => Number(name.split('-')[0]));
-    return [...new Set(ids)].toSorted();
+    return [...new Set(ids)].toSorted((a, b) => a - b);
   }
 
   test('a dry run tells what goes and why; pruning drops that, and undo says so', async () => {
