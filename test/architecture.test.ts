@@ -29,6 +29,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['journal', 'writer-lock', 'quarantine'],
   ['restore-plan', 'snapshot-record', 'snapshot-sizes'],
   ['collect-objects', 'prune-snapshots'],
+  ['snapshot-trash'],
   ['restore-elsewhere'],
   ['units', 'decide', 'unflushed', 'text', 'undo-decision', 'undo-order'],
   ['history', 'text-merge', 'unified-diff', 'undo-choice', 'known-path', 'drift'],
