@@ -146,6 +146,7 @@ test('the same commits have the same chain on every machine', () => {
 
 test.each([
   ['SQLITE_FULL', 'DISK_FULL'],
+  ['SQLITE_IOERR_SHMSIZE', 'DISK_FULL'],
   ['SQLITE_IOERR_FSYNC', 'IO_FAILED'],
 ] as const)('a new journal whose log cannot be emptied is not made: %s', (code, expected) => {
   const other = join(directory, 'other.db');
