@@ -1011,7 +1011,8 @@ function writeFailure(error: unknown, path: string): unknown {
 
 function failure(code: string, path: string, text: string, cause: unknown): EngineError {
   const doing = `the journal ${path} failed: ${text} (${code})`;
-  if (code === 'SQLITE_FULL') {
+  // Memory that processes share is a file, and this is for want of room in it.
+  if (code === 'SQLITE_FULL' || code === 'SQLITE_IOERR_SHMSIZE') {
     return new EngineError('DISK_FULL', doing, { path, cause, hint: 'Free some space.' });
   }
   if (code.startsWith('SQLITE_READONLY')) {

@@ -2,6 +2,7 @@ import {
   checkpoint,
   coverByBarrier,
   coverStagedByBarrier,
+  prune,
   refuseLostWrites,
   refuseLostTransactions,
   setAsideForeign,
@@ -323,6 +324,11 @@ export class Writer {
     }
     this.#noteAllSettled();
     publish('skillmeat:checkpoint', { root, settled: ready.length, lateWrites });
+  }
+
+  /** Drops what settled transactions displaced, newest first. Runs under the lock. */
+  async prune(transactions: readonly TransactionRow[]): Promise<void> {
+    await prune(transactions, this.#checkpointing());
   }
 
   // --- inside --------------------------------------------------------------------------------
