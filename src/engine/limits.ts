@@ -70,3 +70,6 @@ export const snapshotNameLengthMax = 100;
 export const snapshotTagsMax = 64;
 /** How long nothing names an object before it is removed, in milliseconds: a day. */
 export const unnamedObjectAgeMs = 86_400_000;
+
+/** What must be free where SQLite makes the index of its log; measured: 64 KiB on ext4, 256 on btrfs. */
+export const logIndexRoomBytes = 524_288;
