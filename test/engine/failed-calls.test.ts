@@ -192,12 +192,12 @@ describe.each(modes)('native %s', (mode) => {
       let looks = 0;
       hasFailed = false;
       const real = fs.fstatSync;
-      const spy = vi.spyOn(fs, 'fstatSync').mockImplementation(((...given: [number]) => {
+      const spy = vi.spyOn(fs, 'fstatSync').mockImplementation((...given: [number]) => {
         looks += 1;
         hasFailed ||= looks === failing;
         if (looks === failing) throw systemError('EIO');
         return real(...given);
-      }) as typeof fs.fstatSync);
+      });
       const open = (): unknown => files.openDirectory({ directory: root, name: 'docs/deep/gone' });
       try {
         open();

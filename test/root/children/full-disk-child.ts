@@ -147,7 +147,7 @@ async function look(operation: FullDiskOperation, said: string): Promise<string 
     const isUnsure = said.startsWith('SIG') || unknown.includes(said);
     // What a dead process committed is finished once it can be.
     const isAfter = said === 'done' || operation === 'recovery';
-    if (isUnsure && !isAfter) assert.ok([before, after].some((tree) => same(tree, found)));
+    if (isUnsure && !isAfter) assert.ok([before, after].some((expected) => same(expected, found)));
     else assert.deepEqual(found, isAfter ? after : before);
     if (operation !== 'snapshot') return undefined;
     await using store = await openStore(place.root, { native });
