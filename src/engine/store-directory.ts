@@ -5,7 +5,7 @@ import { logIndexRoomBytes } from './limits.js';
 import { engineDirectoryName, foldSegment, quote } from './path.js';
 import { readOwner } from './writer-lock.js';
 
-const journalName = 'journal.db';
+export const journalName = 'journal.db';
 const privateMode = 0o700;
 const writableByOthers = 0o022;
 

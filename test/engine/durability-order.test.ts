@@ -209,7 +209,7 @@ describe.each(modes)('native %s', (mode) => {
       sandbox.seed({ a: 'a' });
       const first = await sandbox.open();
       await first.snapshots.create();
-      await first.snapshots.delete(1);
+      await first.snapshots.delete(1, { now: true });
       await first.close();
       rmSync(sandbox.at('.skillmeat/scan-cache'), { force: true });
       const { files, calls } = log();
