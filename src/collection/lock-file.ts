@@ -41,7 +41,6 @@ export class LockFile {
   readonly #pieces: Pieces;
   readonly #inlineText: string | undefined;
   readonly #frozen: string | undefined;
-  #bytes: Buffer | undefined;
 
   /**
    * @param known an earlier version; what did not change since is not taken apart again.
@@ -70,8 +69,8 @@ export class LockFile {
 
   /** {@link text} as it stands in the file. */
   get bytes(): Uint8Array {
-    this.#bytes ??= Buffer.from(this.text);
-    return this.#bytes;
+    if (this.#inlineText === undefined) return this.#pieces.bytes;
+    return Buffer.from(this.#inlineText);
   }
 
   get keys(): readonly ArtifactKey[] {

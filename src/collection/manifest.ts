@@ -37,7 +37,6 @@ export class Manifest {
   readonly #inlineText: string | undefined;
   /** Why the text cannot be edited. */
   readonly #frozen: string | undefined;
-  #bytes: Buffer | undefined;
 
   /**
    * @param known an earlier version; what did not change since is not taken apart again.
@@ -66,8 +65,8 @@ export class Manifest {
 
   /** {@link text} as it stands in the file. */
   get bytes(): Uint8Array {
-    this.#bytes ??= Buffer.from(this.text);
-    return this.#bytes;
+    if (this.#inlineText === undefined) return this.#pieces.bytes;
+    return Buffer.from(this.#inlineText);
   }
 
   get keys(): Iterable<ArtifactKey> {

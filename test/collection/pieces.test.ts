@@ -78,6 +78,7 @@ function editLock(lock: LockFile, { kind, key, to, value, field }: Action): Lock
 function layout(file: Manifest | LockFile): unknown {
   return {
     text: file.text,
+    bytes: Buffer.from(file.bytes).toString(),
     keys: [...file.keys],
     places: keys.map((key) => [file.has(key), file.textOf(key)]),
     duplicates: file.duplicates,
@@ -100,12 +101,16 @@ function requireLikeWhole<F extends Manifest | LockFile>(
   actions: readonly Action[],
   { edit, read }: { edit: (file: F, action: Action) => F; read: (text: string) => F },
 ): void {
+  expect(Buffer.from(first.bytes).toString()).toBe(first.text);
   const versions = [first];
   for (const [at, one] of actions.entries()) {
     // Sometimes from an earlier version, as a transaction that was rolled back does.
     const from = versions[at % 3 === 2 ? Math.floor(at / 2) : versions.length - 1] ?? first;
     const edited = attempt(() => edit(from, one));
-    if (edited !== undefined) versions.push(edited);
+    if (edited === undefined) continue;
+    versions.push(edited);
+    // What comes next is put together from these.
+    if (at % 2 === 0) expect(Buffer.from(edited.bytes).toString()).toBe(edited.text);
   }
   for (const [at, version] of versions.entries()) {
     const whole = read(version.text);

@@ -1,5 +1,6 @@
 import type { ArtifactKey } from '../artifact.js';
 import { insertTable, lineBreakOf } from './edit-table.js';
+import { type EncodedPieces, encodePieces } from './encode-pieces.js';
 import { LayoutError, type Section, splitSections } from './sections.js';
 
 /**
@@ -43,6 +44,9 @@ export class Pieces {
    */
   #index: Index | undefined;
   #text: string | undefined;
+  #bytes: Uint8Array | undefined;
+  /** An earlier version of which the bytes are known. */
+  #base: EncodedPieces | undefined;
 
   /** @throws {LayoutError} */
   static of(text: string, cutting: Cutting): Pieces {
@@ -58,6 +62,14 @@ export class Pieces {
   get text(): string {
     this.#text ??= textOf(this.all);
     return this.#text;
+  }
+
+  /** {@link text} in UTF-8. */
+  get bytes(): Uint8Array {
+    this.#bytes ??=
+      this.#base === undefined ? Buffer.from(this.text) : encodePieces(this.all, this.#base);
+    this.#base = undefined;
+    return this.#bytes;
   }
 
   /** The line break that the file uses. */
@@ -131,6 +143,7 @@ export class Pieces {
     const middle = found.slice(before.length, found.length - after.length);
     const all = this.all.slice(0, place).concat(middle, this.all.slice(place + count));
     const edited = new Pieces(all, this.#cutting);
+    edited.#base = this.#bytes === undefined ? this.#base : { all: this.all, bytes: this.#bytes };
     this.#share(edited, { place, count, middle });
     return edited;
   }
