@@ -193,7 +193,7 @@ function renameHeader(text: string, section: Section, newKey: ArtifactKey): stri
 const cutting: Cutting = {
   isHead: (path) => path.length === 3 && entryKey(path) !== undefined,
   belongsTo: (head, path) => path.length > 3 && entryKey(path) === entryKey(head),
-  keyIn: (_text, { path }) => entryKey(path),
+  ownerIn: (_text, { path }) => ({ key: entryKey(path), at: undefined }),
 };
 
 function entryKey([first, second, key]: readonly string[]): ArtifactKey | undefined {

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { stringify } from 'smol-toml';
 import { type Artifact, type ArtifactKey, keyOf, readArtifact, textOf } from './artifact.js';
 import { CollectionError } from './errors.js';
@@ -94,6 +95,13 @@ export class Manifest {
 
   isSame(other: Manifest): boolean {
     return this.#inlineText === other.#inlineText && this.#pieces.isSame(other.#pieces);
+  }
+
+  /** Returns the artifacts whose files are at one of these paths, each relative to the collection. */
+  artifactsAt(paths: ReadonlySet<string>): readonly ArtifactKey[] {
+    return this.#pieces.all.flatMap(({ key, at }) =>
+      key !== undefined && at !== undefined && paths.has(at) ? [key] : [],
+    );
   }
 
   /** Returns the artifacts whose lines changed, came or went since an earlier version. */
@@ -204,20 +212,25 @@ export function newManifest(name: string, time: string): string {
 const cutting: Cutting = {
   isHead: ([first, ...rest]) => first === 'artifacts' && rest.length === 0,
   belongsTo: (_head, path) => path[0] === 'artifacts' && path.length > 1,
-  keyIn: (text, head, end) => {
-    plainPair.lastIndex = head.bodyStart;
-    const plain = plainPair.exec(text);
-    if (plain?.[1] !== undefined && plain[2] !== undefined) {
-      return keyOf({ name: plain[1], type: plain[2] });
+  ownerIn: (text, head, end) => {
+    plainOwner.lastIndex = head.bodyStart;
+    const [, name, type, path] = plainOwner.exec(text) ?? [];
+    if (name !== undefined && type !== undefined && path !== undefined) {
+      return { key: keyOf({ name, type }), at: normalPath(path) };
     }
     const { artifacts } = parseToml(text.slice(head.start, end), manifestName);
     const artifact = Array.isArray(artifacts) ? readArtifact(artifacts[0]) : undefined;
-    return artifact === undefined ? undefined : keyOf(artifact);
+    if (artifact === undefined) return { key: undefined, at: undefined };
+    return { key: keyOf(artifact), at: normalPath(artifact.path) };
   },
 };
 
-/** A name and a type as nearly every manifest has them. */
-const plainPair = /name = "([^"\\\n]+)"\r?\ntype = "([^"\\\n]+)"\r?\n/y;
+/** A name, a type and a path as nearly every manifest has them. */
+const plainOwner = /name = "([^"\\\n]+)"\r?\ntype = "([^"\\\n]+)"\r?\npath = "([^"\\\n]+)"\r?\n/y;
+
+function normalPath(path: string): string {
+  return posix.normalize(path).replace(/\/$/, '');
+}
 
 interface Regular {
   readonly regular: string;

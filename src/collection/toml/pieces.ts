@@ -14,8 +14,13 @@ export interface Piece {
   readonly path: readonly string[];
   /** `undefined` for an artifact without a name, and for what is none. */
   readonly key: ArtifactKey | undefined;
+  /** Where the artifact's files are, relative to the collection and normal, if the file says so. */
+  readonly at: string | undefined;
   readonly isArtifact: boolean;
 }
+
+/** What a file says of whose lines these are. */
+export type Owner = Pick<Piece, 'key' | 'at'>;
 
 /** How a file is taken apart. */
 export interface Cutting {
@@ -23,8 +28,7 @@ export interface Cutting {
   readonly isHead: (path: readonly string[]) => boolean;
   /** Whether a table goes on with what an artifact's header began. */
   readonly belongsTo: (head: readonly string[], path: readonly string[]) => boolean;
-  /** Reads whose lines these are. */
-  readonly keyIn: (text: string, head: Section, end: number) => ArtifactKey | undefined;
+  readonly ownerIn: (text: string, head: Section, end: number) => Owner;
 }
 
 interface Index {
@@ -257,7 +261,9 @@ export function changedKeys(before: Pieces, after: Pieces): ReadonlySet<Artifact
   return changed;
 }
 
-function cut(text: string, { isHead, belongsTo, keyIn }: Cutting): readonly Piece[] {
+const nobody: Owner = { key: undefined, at: undefined };
+
+function cut(text: string, { isHead, belongsTo, ownerIn }: Cutting): readonly Piece[] {
   const pieces: Piece[] = [];
   let open: Section | undefined;
   let end = 0;
@@ -265,8 +271,8 @@ function cut(text: string, { isHead, belongsTo, keyIn }: Cutting): readonly Piec
     if (open === undefined) return;
     const { path, start } = open;
     const isArtifact = isHead(path);
-    const key = isArtifact ? keyIn(text, open, end) : undefined;
-    pieces.push({ text: text.slice(start, end), path, key, isArtifact });
+    const owner = isArtifact ? ownerIn(text, open, end) : nobody;
+    pieces.push({ text: text.slice(start, end), path, isArtifact, ...owner });
   };
   for (const section of splitSections(text)) {
     // Before the first header there may be nothing.
