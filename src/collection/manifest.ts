@@ -122,9 +122,7 @@ export class Manifest {
 
   /** Parses the whole file. @throws {CollectionError} `TOML_INVALID`, with line and column. */
   all(): readonly Artifact[] {
-    const { artifacts } = parseToml(this.text, manifestName);
-    if (!Array.isArray(artifacts)) return [];
-    return artifacts.flatMap((table) => readArtifact(table) ?? []);
+    return artifactsIn(this.text);
   }
 
   /** What `[collection]` says; a nameless collection is called `default`. */
@@ -201,6 +199,13 @@ export class Manifest {
 
 function unsupported(message: string, hint: string): CollectionError {
   return new CollectionError('TOML_LAYOUT_UNSUPPORTED', message, { path: manifestName, hint });
+}
+
+/** Returns what a manifest names, in its order, without taking it apart for edits. @throws `TOML_INVALID`. */
+export function artifactsIn(text: string): readonly Artifact[] {
+  const { artifacts } = parseToml(text, manifestName);
+  if (!Array.isArray(artifacts)) return [];
+  return artifacts.flatMap((table) => readArtifact(table) ?? []);
 }
 
 /** Returns the text of a new, empty manifest. */
