@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { stringify } from 'smol-toml';
 import { type Artifact, type ArtifactKey, keyOf, readArtifact, textOf } from './artifact.js';
-import { CollectionError } from './errors.js';
+import { CollectionError, isCollectionError } from './errors.js';
 import {
   editFirstTable,
   insertTable,
@@ -11,7 +11,14 @@ import {
 } from './toml/edit-table.js';
 import { isTable, parseToml, type TomlTable } from './toml/parse-toml.js';
 import { changedKeys, type Cutting, type Piece, Pieces } from './toml/pieces.js';
-import { hasComment, splitSections, type Statement, statementsOf } from './toml/sections.js';
+import { readPlainTable } from './toml/plain-table.js';
+import {
+  hasComment,
+  LayoutError,
+  splitSections,
+  type Statement,
+  statementsOf,
+} from './toml/sections.js';
 import { layoutOf } from './toml/layout.js';
 
 export const manifestName = 'collection.toml';
@@ -201,11 +208,39 @@ function unsupported(message: string, hint: string): CollectionError {
   return new CollectionError('TOML_LAYOUT_UNSUPPORTED', message, { path: manifestName, hint });
 }
 
-/** Returns what a manifest names, in its order, without taking it apart for edits. @throws `TOML_INVALID`. */
+/** Returns what a manifest names, in its order. @throws {CollectionError} `TOML_INVALID`, with line and column. */
 export function artifactsIn(text: string): readonly Artifact[] {
-  const { artifacts } = parseToml(text, manifestName);
-  if (!Array.isArray(artifacts)) return [];
-  return artifacts.flatMap((table) => readArtifact(table) ?? []);
+  const tables = plainTables(text) ?? parseToml(text, manifestName)['artifacts'];
+  if (!Array.isArray(tables)) return [];
+  return tables.flatMap((table) => readArtifact(table) ?? []);
+}
+
+/**
+ * Reads artifact by artifact, as far as that is what reading the whole file gives.
+ *
+ * @returns `undefined` when it may not be, or when something is wrong: the whole file then tells what.
+ */
+function plainTables(text: string): readonly unknown[] | undefined {
+  const tables: unknown[] = [];
+  const others: string[] = [];
+  try {
+    for (const { isArtifact, text: lines } of Pieces.of(text, cutting).all) {
+      if (isArtifact) {
+        const table = readPlainTable(lines) ?? onlyTable(parseToml(lines, manifestName));
+        if (table === undefined) return undefined;
+        tables.push(table);
+      } else others.push(lines);
+    }
+    // A table of that name apart from the list, or one inside of it, is what a whole file tells.
+    return 'artifacts' in parseToml(others.join(''), manifestName) ? undefined : tables;
+  } catch (error) {
+    if (error instanceof LayoutError || isCollectionError(error, 'TOML_INVALID')) return undefined;
+    throw error;
+  }
+}
+
+function onlyTable({ artifacts }: TomlTable): unknown {
+  return Array.isArray(artifacts) && artifacts.length === 1 ? artifacts[0] : undefined;
 }
 
 /** Returns the text of a new, empty manifest. */

@@ -1,8 +1,9 @@
 import * as fc from 'fast-check';
+import { parse } from 'smol-toml';
 import { expect, test } from 'vitest';
-import { type ArtifactKey, keyOf } from '../../src/collection/artifact.js';
+import { type ArtifactKey, keyOf, readArtifact } from '../../src/collection/artifact.js';
 import { LockFile } from '../../src/collection/lock-file.js';
-import { Manifest } from '../../src/collection/manifest.js';
+import { artifactsIn, Manifest } from '../../src/collection/manifest.js';
 
 /*
  * An edit takes apart only what it touches. What comes out must be what taking the whole text apart
@@ -169,6 +170,37 @@ test('a text that is read again is in pieces as without what was known of it', (
         }
       },
     ),
+    { numRuns: runs },
+  );
+});
+
+test('artifacts that are read one by one are what a parser reads in the whole file', () => {
+  const more = fc.oneof(
+    between,
+    fc.constantFrom(
+      'origin = "github"\nupstream = "u"\n\n',
+      'tags = ["t"]\n',
+      'origin = "a\\u0041"\n',
+      'origin = "a\u0001"\n',
+      'origin = "one"\norigin = "two"\n',
+      '__proto__ = "p"\n',
+      '[artifacts]\nname = "n"\n',
+      'artifacts = []\n',
+      '[[artifacts]]\n',
+    ),
+  );
+  const block = fc.tuple(fc.constantFrom(...names), more, more);
+  fc.assert(
+    fc.property(more, fc.array(block, { maxLength: 4 }), fc.boolean(), (first, blocks, isCrLf) => {
+      const lines = blocks.map(([name, inside, after]) => artifactText(name, inside) + after);
+      const unix = first + lines.join('');
+      const text = isCrLf ? unix.replaceAll('\n', '\r\n') : unix;
+      const whole = attempt(() => {
+        const { artifacts } = parse(text, { integersAsBigInt: 'asNeeded' });
+        return Array.isArray(artifacts) ? artifacts.flatMap((one) => readArtifact(one) ?? []) : [];
+      });
+      expect(attempt(() => artifactsIn(text))).toEqual(whole);
+    }),
     { numRuns: runs },
   );
 });
