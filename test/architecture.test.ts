@@ -29,6 +29,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['journal', 'writer-lock', 'quarantine'],
   ['restore-plan', 'snapshot-record', 'snapshot-sizes'],
   ['collect-objects', 'prune-snapshots'],
+  ['snapshot-trash'],
   ['restore-elsewhere'],
   ['units', 'decide', 'unflushed', 'text', 'undo-decision', 'undo-order'],
   ['history', 'text-merge', 'unified-diff', 'undo-choice', 'known-path', 'drift'],
@@ -89,6 +90,7 @@ const collectionHomes: Readonly<Record<string, readonly string[]>> = {
   'node:crypto': ['sources/git-objects', 'sources/git-cache'],
   'node:child_process': ['sources/git-program'],
   'node:timers/promises': ['sources/retry'],
+  yaml: ['front-matter'],
 };
 
 const layerHomes: Readonly<Record<string, typeof engineHomes>> = {

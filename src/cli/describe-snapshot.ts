@@ -45,6 +45,9 @@ export function describeSnapshots(snapshots: readonly Snapshot[], style: Style):
         counted(snapshot.files, 'file').padEnd(10),
         snapshot.name === null ? '' : style.strong(printable(snapshot.name)),
         snapshot.isPinned ? '[pinned]' : '',
+        snapshot.keptUntil === null
+          ? ''
+          : `[deleted, kept until ${snapshot.keptUntil.slice(0, 10)}]`,
         ...snapshot.tags.map((tag) => `#${printable(tag)}`),
         printable(subject),
       ];
@@ -87,6 +90,6 @@ function describePath({ path, kind, mode, size, target, why }: SnapshotPath): st
   return `${printable(path)}  ${what}`;
 }
 
-function titleOf({ id, name }: Snapshot): string {
+export function titleOf({ id, name }: Snapshot): string {
   return name === null ? String(id) : `${String(id)} "${printable(name)}"`;
 }

@@ -2,7 +2,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { addGlobalOptions, collect } from './global-options.js';
 import type { RunCommand } from './program.js';
 import type { PruneFlags } from './txn/prune.js';
-import type { CreateFlags, DeleteFlags } from './txn/snapshot.js';
+import type { CreateFlags } from './txn/snapshot.js';
+import type { DeleteFlags, UndeleteFlags } from './txn/snapshot-trash.js';
 import type { RestoreFlags } from './txn/restore.js';
 
 /** Adds `snapshot` and `restore` to a command. */
@@ -15,6 +16,7 @@ export function addSnapshotCommands(parent: Command, runCommand: RunCommand): vo
   addLooking(snapshot, runCommand);
   addRestore(snapshot, runCommand);
   addDelete(snapshot, runCommand);
+  addUndelete(snapshot, runCommand);
   addPrune(snapshot, runCommand);
   for (const command of snapshot.commands) addGlobalOptions(command);
   addRestore(parent, runCommand);
@@ -47,9 +49,10 @@ function addLooking(snapshot: Command, runCommand: RunCommand): void {
   snapshot
     .command('list')
     .description('list snapshots, newest first')
-    .action(async (_flags: object, command: Command) =>
+    .option('--deleted', 'those that were deleted and can be brought back')
+    .action(async (flags: { readonly deleted?: boolean }, command: Command) =>
       runCommand(command, async (context) =>
-        (await import('./txn/snapshot.js')).listSnapshots(context),
+        (await import('./txn/snapshot.js')).listSnapshots(context, flags),
       ),
     );
   snapshot
@@ -85,12 +88,27 @@ function addDelete(snapshot: Command, runCommand: RunCommand): void {
   snapshot
     .command('delete')
     .argument('<SNAPSHOT>', snapshotHelp)
-    .description('delete a snapshot, and contents that no snapshot has named for a day')
+    .description('delete a snapshot; for a week "snapshot undelete" brings it back')
     .option('--force', 'also when it is pinned')
+    .option('--now', 'for good, also one that was deleted before')
     .option('-n, --dry-run', 'only look whether it can be deleted')
     .action(async (reference: string, flags: DeleteFlags, command: Command) =>
       runCommand(command, async (context) =>
-        (await import('./txn/snapshot.js')).deleteSnapshot(context, reference, flags),
+        (await import('./txn/snapshot-trash.js')).deleteSnapshot(context, reference, flags),
+      ),
+    );
+}
+
+function addUndelete(snapshot: Command, runCommand: RunCommand): void {
+  snapshot
+    .command('undelete')
+    .argument('<SNAPSHOT>', 'number of a deleted snapshot, or its name, or: latest')
+    .description('bring back a snapshot that was deleted')
+    .option('--name <name>', 'what to call it from now on')
+    .option('-n, --dry-run', 'only look whether it can be brought back')
+    .action(async (reference: string, flags: UndeleteFlags, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/snapshot-trash.js')).undeleteSnapshot(context, reference, flags),
       ),
     );
 }
@@ -112,6 +130,7 @@ function addPrune(snapshot: Command, runCommand: RunCommand): void {
         'drop the oldest until contents take no more: 500k, 10M, 2G',
       ).argParser(parseSize),
     )
+    .option('--now', 'for good, instead of into the trash for a week')
     .option('-n, --dry-run', 'only print what is kept, what is not, and why')
     .addHelpText(
       'after',

@@ -237,8 +237,9 @@ export class Collection implements AsyncDisposable {
       const keys: ArtifactKey[] = [];
       for (const artifact of added) {
         await requireRoom(draft, artifact, force);
+        const frontMatter = await draft.frontMatterOf(keyOf(artifact));
         await draft.tx.copyIn(artifact.path, artifact.from);
-        keys.push(await draft.record(artifact));
+        keys.push(await draft.record(artifact, frontMatter));
       }
       return keys;
     });

@@ -4,6 +4,7 @@ import { type Artifact, type ArtifactKey, keyOf, readArtifact, textOf } from './
 import { CollectionError, isCollectionError } from './errors.js';
 import {
   editFirstTable,
+  editTable,
   insertTable,
   lineBreakOf,
   type TableEdits,
@@ -152,11 +153,27 @@ export class Manifest {
     return this.#with((pieces) => pieces.edit(place, editFirstTable(edits, pieces.lineBreak)));
   }
 
-  /** Returns the manifest with one artifact more, after the last one. */
-  add(values: TableEdits): Manifest {
+  /**
+   * Returns the manifest with these keys of an artifact's `metadata` set, or taken away. One that is
+   * written in another way than as a table of its own stays as it is.
+   */
+  editMetadata(key: ArtifactKey, edits: TableEdits): Manifest {
+    const place = this.#place(key);
     return this.#with((pieces) =>
-      pieces.add(writeTable('[[artifacts]]', values, pieces.lineBreak)),
+      pieces.edit(place, (text) => editMetadata(text, edits, pieces.lineBreak)),
     );
+  }
+
+  /** Returns the manifest with one artifact more, after the last one. */
+  add(values: TableEdits, metadata: TableEdits = {}): Manifest {
+    return this.#with((pieces) => {
+      const { lineBreak } = pieces;
+      const tables = [writeTable('[[artifacts]]', values, lineBreak)];
+      if (Object.keys(metadata).length > 0) {
+        tables.push(writeTable('[artifacts.metadata]', metadata, lineBreak));
+      }
+      return pieces.add(tables.join(lineBreak));
+    });
   }
 
   /** Returns the manifest without the artifact. */
@@ -270,6 +287,22 @@ const plainOwner = /name = "([^"\\\n]+)"\r?\ntype = "([^"\\\n]+)"\r?\npath = "([
 
 function normalPath(path: string): string {
   return posix.normalize(path).replace(/\/$/, '');
+}
+
+/** Edits the table `metadata` in the lines of an artifact. */
+function editMetadata(text: string, edits: TableEdits, lineBreak: string): string {
+  const sections = splitSections(text);
+  const head = sections.find(({ path }) => path.length === 1);
+  const table = sections.find(({ path }) => path.length === 2 && path[1] === 'metadata');
+  if (table !== undefined) return editTable(text, table, edits, lineBreak);
+  const isElsewhere =
+    head === undefined || statementsOf(text, head).some(({ path }) => path[0] === 'metadata');
+  if (isElsewhere) return text;
+  const lines = writeTable('[artifacts.metadata]', edits, lineBreak);
+  const own = text.slice(0, head.end).replace(/(?:\r?\n)+$/, '');
+  // The blank lines that were there come after the new table.
+  const gap = text.slice(own.length, head.end).replace(/^\r?\n/, '');
+  return insertTable(own + lineBreak, lines, { lineBreak }) + gap + text.slice(head.end);
 }
 
 interface Regular {

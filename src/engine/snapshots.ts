@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { type Collected, collectObjects } from './collect-objects.js';
+import type { Collected } from './collect-objects.js';
 import { adoptScanned, planAdoptScanned } from './adopt-scanned.js';
 import type { Collect, CommitOptions, Committing } from './commit.js';
 import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
@@ -7,7 +7,6 @@ import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
 import type { ContentHash } from './hash.js';
 import type { Looking } from './inspect.js';
-import { unnamedObjectAgeMs } from './limits.js';
 import type { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
@@ -20,7 +19,6 @@ import { restoreElsewhere } from './restore-elsewhere.js';
 import { carryOut } from './restore-in-place.js';
 import { type NotRestored, planRestore } from './restore-plan.js';
 import {
-  latest,
   parseSnapshotName,
   parseTags,
   type Snapshot,
@@ -32,6 +30,14 @@ import type { LeftOut } from './scan.js';
 import type { SnapshotRow } from './snapshot-table.js';
 import { findEntry, listingReader, type ReadListing, walkListing } from './snapshot-tree.js';
 import type { Rule } from './rules.js';
+import {
+  emptyTrash,
+  expired,
+  findDeleted,
+  findSnapshot,
+  removeSnapshot,
+  takeOutOfTrash,
+} from './snapshot-trash.js';
 import type { Transaction } from './transaction.js';
 import type { Session } from './writer.js';
 import {
@@ -187,6 +193,7 @@ export class Snapshots {
           ? await lookForSnapshot(taking, words, this.#planAdoption(adopting, signal))
           : await takeSnapshot(taking, words);
       const id = 'id' in row ? (row as SnapshotRow).id : null;
+      if (id !== null) await this.#emptyTrashIfDue(options);
       return {
         snapshot: toSnapshot({ ...row, id }),
         added,
@@ -197,10 +204,11 @@ export class Snapshots {
     });
   }
 
-  /** Returns all snapshots, newest first. */
-  async list(): Promise<readonly Snapshot[]> {
+  /** Returns all snapshots, newest first; or those that were deleted and can be brought back. */
+  async list(options: { readonly deleted?: boolean } = {}): Promise<readonly Snapshot[]> {
     this.#host.refuseClosed();
-    return this.#host.journal.snapshots.list().map(toSnapshot);
+    const { snapshots } = this.#host.journal;
+    return (options.deleted === true ? snapshots.deleted() : snapshots.list()).map(toSnapshot);
   }
 
   /** @param reference name, number, or `latest`. @throws {EngineError} `SNAPSHOT_NOT_FOUND`. */
@@ -280,39 +288,69 @@ export class Snapshots {
   }
 
   /**
-   * Deletes a snapshot, and the contents that no snapshot names for a day or longer. That these
-   * could not be removed is told in `collected.blocked`; the next deletion tries again.
+   * Deletes a snapshot: {@link undelete} brings it back within a week. With `now` it is gone at once,
+   * also one that was deleted before, and so are the contents that no snapshot names for a day or
+   * longer. That these could not be removed is told in `collected.blocked`; the next deletion tries
+   * again.
    *
    * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_PINNED`.
    */
   async delete(
     reference: string | number,
-    options: Waiting & { readonly force?: boolean; readonly dryRun?: boolean } = {},
+    options: Waiting & {
+      readonly force?: boolean;
+      readonly now?: boolean;
+      readonly dryRun?: boolean;
+    } = {},
   ): Promise<DeletedSnapshot> {
-    const { journal } = this.#host;
+    const { journal, now } = this.#host;
+    const isForGood = options.now === true;
     this.#host.refuseClosed();
     const deleting = (): Promise<DeletedSnapshot> =>
       this.#host.exclusively(options, async (epoch) => {
-        const row = this.#find(reference);
+        const row = this.#findToDelete(reference, isForGood);
         if (row.isPinned && options.force !== true) throw pinned(row);
-        const snapshot = toSnapshot(row);
+        const at = now();
+        const snapshot = toSnapshot(isForGood ? row : { ...row, deletedAt: at });
         if (options.dryRun === true) return { snapshot, collected: { objects: 0, blocked: null } };
-        journal.snapshots.remove(row.id, epoch);
-        return { snapshot, collected: await this.#collect(options) };
+        removeSnapshot(row, { journal, now: at, epoch, isForGood });
+        return { snapshot, collected: await this.#emptyTrash(epoch, options.signal) };
       });
     return this.#explaining('delete a snapshot of', deleting);
   }
 
   /**
-   * Deletes the snapshots that a policy does not keep, then the contents that none names for a day or
-   * longer. Pinned and tagged ones are kept, and the newest.
+   * Brings back a snapshot that was deleted, as it was.
+   *
+   * @param reference its number, or its name: of several that were deleted, the last one.
+   * @param options.name what to call it from now on, if another has its name by now.
+   * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_EXISTS`, `SNAPSHOT_INVALID`.
+   */
+  async undelete(
+    reference: string | number,
+    options: Waiting & { readonly name?: string; readonly dryRun?: boolean } = {},
+  ): Promise<Snapshot> {
+    const { journal } = this.#host;
+    const { name, dryRun: isDryRun = false } = options;
+    this.#host.refuseClosed();
+    const undeleting = (): Promise<Snapshot> =>
+      this.#host.exclusively(options, async (epoch) => {
+        const row = findDeleted(reference, journal);
+        return toSnapshot(takeOutOfTrash(row, name, { journal, epoch, isDryRun }));
+      });
+    return this.#explaining('bring back a snapshot of', undeleting);
+  }
+
+  /**
+   * Deletes the snapshots that a policy does not keep: {@link undelete} brings them back within a
+   * week, unless `now` is given. Then the contents go that none names for a day or longer. Pinned and tagged ones are kept, and the newest.
    *
    * @param policy without one: the last 10, a month of all, 8 weeks and 12 months.
    * @throws {EngineError} `HISTORY_DAMAGED` when a listing cannot be read.
    */
   async prune(
     policy: RetentionPolicy = defaultPolicy,
-    options: Waiting & { readonly dryRun?: boolean } = {},
+    options: Waiting & { readonly now?: boolean; readonly dryRun?: boolean } = {},
   ): Promise<PrunedSnapshots> {
     const { journal, now } = this.#host;
     this.#host.refuseClosed();
@@ -323,12 +361,14 @@ export class Snapshots {
         const planning = { objects, pace, policy, now: now() };
         const plan = await planPruning(journal.snapshots.list(), planning);
         if (options.dryRun === true) return { ...plan, collected: { objects: 0, blocked: null } };
-        for (const { snapshot, isKept } of plan.snapshots) {
-          if (!isKept && snapshot.id !== null) journal.snapshots.remove(snapshot.id, epoch);
+        const dropped = new Set(
+          plan.snapshots.flatMap((one) => (one.isKept ? [] : one.snapshot.id)),
+        );
+        const removing = { journal, now: now(), epoch, isForGood: options.now === true };
+        for (const row of journal.snapshots.list()) {
+          if (dropped.has(row.id)) removeSnapshot(row, removing);
         }
-        const beforeMs = now() - unnamedObjectAgeMs;
-        const collected = await collectObjects({ journal, objects, pace, beforeMs });
-        return { ...plan, collected };
+        return { ...plan, collected: await emptyTrash({ ...removing, objects, pace }) };
       });
     return this.#explaining('prune the snapshots of', pruning);
   }
@@ -350,13 +390,30 @@ export class Snapshots {
 
   // --- inside --------------------------------------------------------------------------------
 
-  /** The snapshot is deleted by then: what cannot be collected now is no failure of that. */
-  async #collect({ signal }: Waiting): Promise<Collected> {
+  #findToDelete(reference: string | number, isForGood: boolean): SnapshotRow {
+    const { journal } = this.#host;
+    try {
+      return findSnapshot(reference, journal);
+    } catch (error) {
+      if (!isForGood || !isEngineError(error, 'SNAPSHOT_NOT_FOUND')) throw error;
+      return findDeleted(reference, journal);
+    }
+  }
+
+  /** What was deleted goes also where nobody deletes or prunes any more (I9). */
+  async #emptyTrashIfDue(options: Waiting): Promise<void> {
+    const { journal, now, exclusively } = this.#host;
+    if (expired(journal, now()).length === 0) return;
+    await exclusively(options, (epoch) => this.#emptyTrash(epoch, options.signal));
+  }
+
+  /** What it is called for is done by then: what cannot be collected now is no failure of that. */
+  async #emptyTrash(epoch: number, signal: AbortSignal | undefined): Promise<Collected> {
     const { directory, journal, now } = this.#host;
-    const beforeMs = now() - unnamedObjectAgeMs;
     try {
       using objects = this.#host.openObjects();
-      return await collectObjects({ journal, objects, pace: new Pace(signal), beforeMs });
+      const pace = new Pace(signal);
+      return await emptyTrash({ journal, objects, pace, now: now(), epoch });
     } catch (error) {
       const explained = fromSystemErrorOnly(error, 'remove objects of', directory.rootPath);
       if (!isEngineError(explained)) throw error;
@@ -444,22 +501,7 @@ export class Snapshots {
 
   #rowOf(reference: string | number): SnapshotRow {
     this.#host.refuseClosed();
-    return this.#find(reference);
-  }
-
-  #find(reference: string | number): SnapshotRow {
-    const { snapshots } = this.#host.journal;
-    const text = String(reference);
-    const row =
-      text === latest
-        ? snapshots.newest()
-        : /^\d+$/.test(text)
-          ? snapshots.byId(Number(text))
-          : snapshots.byName(text);
-    if (row !== undefined) return row;
-    throw new EngineError('SNAPSHOT_NOT_FOUND', `there is no snapshot ${JSON.stringify(text)}`, {
-      hint: 'List them with: skillmeat snapshot list',
-    });
+    return findSnapshot(reference, this.#host.journal);
   }
 
   #taking(

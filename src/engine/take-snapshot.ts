@@ -200,7 +200,15 @@ function toNewSnapshot(
   words: SnapshotWords,
   { sha256, counts }: Scanned,
 ): NewSnapshot {
-  return { ...words, createdAt: now(), head: journal.head().id, sha256, ...counts, ...rules };
+  return {
+    ...words,
+    createdAt: now(),
+    head: journal.head().id,
+    sha256,
+    ...counts,
+    ...rules,
+    deletedAt: undefined,
+  };
 }
 
 function refuseTaken(journal: Journal, name: string | undefined): void {

@@ -26,6 +26,7 @@ import {
 } from './journal.js';
 import { recoveryRoundsMax, unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
 import { Pace } from './pace.js';
+import { engineDirectoryName } from './path.js';
 import type { Quarantine } from './quarantine.js';
 import type { RecoveryReport } from './receipt.js';
 import { recover, type Recovered, type SupersededPath } from './recover.js';
@@ -97,6 +98,8 @@ export class Writer {
   #head: Head | undefined;
   /** Whether the next holder may trust that everything was applied. */
   #isInOrder = false;
+  /** Whether a barrier covers the names of SQLite's files, or will. */
+  #isJournalNamed = false;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -180,6 +183,7 @@ export class Writer {
   ): Promise<{ readonly report: RecoveryReport | undefined; readonly position: Position }> {
     const { bootId, directory, journal, lock } = this.#options;
     try {
+      this.#coverJournalNames();
       const recovered = await this.#recoverIfNeeded(position !== undefined, leftBehind);
       const { isSwept, report } = recovered;
       this.#isInOrder = isSwept;
@@ -192,6 +196,18 @@ export class Writer {
     } catch (error) {
       throw fromSystemErrorOnly(error, 'recover', directory.rootPath);
     }
+  }
+
+  /**
+   * I2: SQLite syncs the directory that its log is named in, but tells nobody when that fails, and
+   * without its name the log is lost with the power. A `syncfs` covers names by itself.
+   */
+  #coverJournalNames(): void {
+    const { files, root } = this.#options.directory;
+    if (this.#isJournalNamed || files.capabilities.barrier === 'syncfs') return;
+    // guard: journal-names
+    files.mustReachDisk({ directory: root, name: engineDirectoryName });
+    this.#isJournalNamed = true;
   }
 
   /**
@@ -222,7 +238,7 @@ export class Writer {
     const hasStaged = (): boolean => directory.files.list(directory.stage).length > 0;
     const position = journal.position();
     const isEmpty = owner === undefined && position.head.id === 0 && !hasStaged();
-    return (isEmpty || this.#isOrderly(owner, position)) && journal.troubled().length === 0;
+    return (isEmpty || this.#isOrderly(owner, position)) && !position.isTroubled;
   }
 
   /** Counts a commit of this process towards the next checkpoint. */

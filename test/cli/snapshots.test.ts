@@ -24,6 +24,14 @@ const snapshot = {
   links: 0,
   bytes: 4,
   leftOut: 0,
+  deletedAt: null,
+  keptUntil: null,
+};
+
+const inTrash = {
+  ...snapshot,
+  deletedAt: expect.stringMatching(/^\d{4}-.*Z$/) as string,
+  keptUntil: expect.stringMatching(/^\d{4}-.*Z$/) as string,
 };
 
 const create = ['snapshot', 'create', 'first', '-m', 'why', '--tag', 't', '--tag', 'u', '--pin'];
@@ -60,7 +68,11 @@ describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
     expect(refused.exitCode).toBe(4);
     expect(json(refused)).toMatchObject({ error: { code: 'SNAPSHOT_PINNED' } });
     const deleted = await cli.run([...prefix, 'snapshot', 'delete', 'first', '--force', '--json']);
-    expect(json(deleted)).toEqual({ snapshot, collected: { objects: 0, blocked: null } });
+    expect(json(deleted)).toEqual({ snapshot: inTrash, collected: { objects: 0, blocked: null } });
+    const trash = await cli.run([...prefix, 'snapshot', 'list', '--deleted', '--json']);
+    expect(json(trash)).toEqual({ snapshots: [inTrash] });
+    const back = await cli.run([...prefix, 'snapshot', 'undelete', 'first', '--json']);
+    expect(json(back)).toEqual({ snapshot });
   });
 
   test('restore brings back what differs, and says what', async () => {
@@ -82,6 +94,30 @@ describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
     const again = await cli.run([...prefix, 'snapshot', 'restore', '1']);
     expect(again).toMatchObject({ exitCode: 0, stdout: 'Nothing to change.\n' });
   });
+});
+
+test('delete says until when undelete brings a snapshot back, unless it is for good', async () => {
+  await cli.run(['snapshot', 'create', 'first']);
+  expect((await cli.run(['snapshot', 'delete', 'first', '-n'])).stdout).toBe(
+    'Would delete snapshot 1 "first".\n',
+  );
+  expect((await cli.run(['snapshot', 'delete', '1'])).stdout).toMatch(
+    /^Deleted snapshot 1 "first"; until \d{4}-\d\d-\d\d "snapshot undelete" brings it back\.\n$/,
+  );
+  expect((await cli.run(['snapshot', 'list'])).stdout).toBe('No snapshots.\n');
+  expect((await cli.run(['snapshot', 'list', '--deleted'])).stdout).toMatch(
+    / first {2}\[deleted, kept until \d{4}-\d\d-\d\d\]\n$/,
+  );
+  expect((await cli.run(['snapshot', 'show', 'first'])).stderr).toContain(
+    'snapshot undelete first',
+  );
+  expect((await cli.run(['snapshot', 'undelete', '1', '--name', 'again'])).stdout).toBe(
+    'Brought back snapshot 1 "again".\n',
+  );
+  expect((await cli.run(['snapshot', 'delete', 'again', '--now'])).stdout).toBe(
+    'Deleted snapshot 1 "again".\n',
+  );
+  expect(await cli.run(['snapshot', 'undelete', 'again'])).toMatchObject({ exitCode: 4 });
 });
 
 test('restore --to writes a new directory, and refuses one that is there', async () => {

@@ -46,16 +46,48 @@ export function* crashStates(
   const [visible] = journals;
   if (visible !== undefined) {
     const everything = { changes: new Set(disk.pending), description: 'killed' };
-    const left = diskAfter(disk, everything, profile);
-    yield { disk: left, journal: visible, boot, description: `killed after ${call}` };
+    const left = whenUsed(() => diskAfter(disk, everything, profile));
+    yield new LeftState(left, visible, boot, () => `killed after ${call}`);
   }
   for (const choice of choices(disk.pending, profile, random)) {
-    const left = diskAfter(disk, choice, profile);
+    const left = whenUsed(() => diskAfter(disk, choice, profile));
     for (const [n, journal] of journals.entries()) {
-      const description = `power cut after ${call}: ${choice.description}, journal ${String(n)}`;
-      yield { disk: left, journal, boot: boot + 1, description };
+      const describe = (): string =>
+        `power cut after ${call}: ${choice.description}, journal ${String(n)}`;
+      yield new LeftState(left, journal, boot + 1, describe);
     }
   }
+}
+
+/** Most states are enumerated to be drawn from, and never looked at. */
+class LeftState implements CrashState {
+  readonly journal: JournalBytes;
+  readonly boot: number;
+  readonly #left: () => Disk;
+  readonly #describe: () => string;
+
+  constructor(left: () => Disk, journal: JournalBytes, boot: number, describe: () => string) {
+    this.journal = journal;
+    this.boot = boot;
+    this.#left = left;
+    this.#describe = describe;
+  }
+
+  get disk(): Disk {
+    return this.#left();
+  }
+
+  get description(): string {
+    return this.#describe();
+  }
+}
+
+function whenUsed<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 
 function* choices(
@@ -88,8 +120,8 @@ function* withoutOneContent(pending: readonly PendingChange[]): Generator<Choice
   for (const [n, missing] of contents.entries()) {
     const changes = without(missing, pending);
     yield { changes, description: `all but data ${String(n)}` };
-    changes.add(missing);
-    yield { changes, torn: missing, description: `all, data ${String(n)} torn` };
+    const all = new Set([...changes, missing]);
+    yield { changes: all, torn: missing, description: `all, data ${String(n)} torn` };
   }
 }
 

@@ -16,11 +16,6 @@ export interface CreateFlags {
   readonly dryRun?: boolean;
 }
 
-export interface DeleteFlags {
-  readonly force?: boolean;
-  readonly dryRun?: boolean;
-}
-
 export async function createSnapshot(
   context: Context,
   name: string | undefined,
@@ -44,11 +39,14 @@ export async function createSnapshot(
   return success;
 }
 
-export async function listSnapshots(context: Context): Promise<ExitCode> {
+export async function listSnapshots(
+  context: Context,
+  { deleted = false }: { readonly deleted?: boolean },
+): Promise<ExitCode> {
   const { output } = context;
   const reading = await openForReading(context);
   await using store = reading.store;
-  const snapshots = await store.snapshots.list();
+  const snapshots = await store.snapshots.list({ deleted });
   output.answer({ snapshots }, describeSnapshots(snapshots, output.style));
   return success;
 }
@@ -71,20 +69,5 @@ export async function showSnapshot(
     { snapshot, paths: paths?.map(toJsonSnapshotPath) ?? null },
     describeSnapshot(snapshot, paths ?? [], output.style),
   );
-  return success;
-}
-
-export async function deleteSnapshot(
-  context: Context,
-  reference: string,
-  { force = false, dryRun = false }: DeleteFlags,
-): Promise<ExitCode> {
-  const { output, signal } = context;
-  await using store = await openForCommand(context);
-  const deleted = await store.snapshots.delete(reference, { force, dryRun, signal });
-  const { snapshot, collected } = deleted;
-  if (collected.blocked !== null) output.warn(`no contents were removed: ${collected.blocked}`);
-  const doing = dryRun ? 'Would delete' : 'Deleted';
-  output.answer(deleted, `${doing} snapshot ${snapshot.name ?? String(snapshot.id)}.`);
   return success;
 }
