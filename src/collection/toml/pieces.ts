@@ -20,7 +20,7 @@ export interface Piece {
 }
 
 /** What a file says of whose lines these are. */
-export type Owner = Pick<Piece, 'key' | 'at'>;
+type Owner = Pick<Piece, 'key' | 'at'>;
 
 /** How a file is taken apart. */
 export interface Cutting {
