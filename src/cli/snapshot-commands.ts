@@ -1,4 +1,5 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
+import { parseAge, parseCount, parseSize } from './amounts.js';
 import { addGlobalOptions, collect } from './global-options.js';
 import type { RunCommand } from './program.js';
 import type { PruneFlags } from './txn/prune.js';
@@ -144,40 +145,3 @@ function addPrune(snapshot: Command, runCommand: RunCommand): void {
 }
 
 const snapshotHelp = 'name or number of a snapshot, or: latest';
-
-const bytesPer: Readonly<Record<string, number>> = {
-  '': 1,
-  k: 1_024,
-  m: 1_048_576,
-  g: 1_073_741_824,
-};
-
-/** Parses a number of bytes: `1000`, `500k`, `10M`, `2G`. */
-function parseSize(text: string): number {
-  const match = /^(?<amount>\d{1,12})(?<unit>[kmg]?)$/i.exec(text);
-  const amount = Number(match?.groups?.['amount'] ?? Number.NaN);
-  const bytes = amount * (bytesPer[(match?.groups?.['unit'] ?? '').toLowerCase()] ?? Number.NaN);
-  if (!Number.isSafeInteger(bytes)) {
-    throw new InvalidArgumentError('It must be like 500k, 10M or 2G.');
-  }
-  return bytes;
-}
-
-function parseCount(text: string): number {
-  if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('Expected a whole number from 0 on.');
-}
-
-const millisecondsPer: Readonly<Record<string, number>> = {
-  h: 3_600_000,
-  d: 86_400_000,
-  w: 7 * 86_400_000,
-};
-
-/** Parses an age into milliseconds: `12h`, `30d`, `8w`. */
-function parseAge(text: string): number {
-  const match = /^(?<amount>\d{1,6})(?<unit>[hdw])$/.exec(text);
-  const unit = millisecondsPer[match?.groups?.['unit'] ?? ''];
-  if (unit !== undefined) return Number(match?.groups?.['amount']) * unit;
-  throw new InvalidArgumentError('It must be like 12h, 30d or 8w.');
-}

@@ -2,6 +2,7 @@ import { adopt, type AdoptedPath, adoptable, plannedAdoption } from './adopt.js'
 import type { Committing } from './commit.js';
 import { lookAt } from './drift.js';
 import { absent, isSameImage, type Image } from './image.js';
+import type { Journal } from './journal.js';
 import { readKnownPaths } from './known-path.js';
 import type { ListingEntry } from './listing.js';
 import type { ObjectStore } from './object-store.js';
@@ -16,6 +17,7 @@ import type { Session } from './writer.js';
 /*
  * What other programs changed, as the scan for a snapshot saw it, becomes a transaction:
  *
+ * 0. Nothing, if neither the log nor the directory changed since it was done last.
  * 1. Compare what the journal says of every path that it knows with what the scan saw there.
  *    Nothing is read for that. What the scan left out it did not see.
  * 2. Settle, and look again at the few paths that differ: what is no longer as the scan saw it is
@@ -30,8 +32,6 @@ export interface ScannedAdoption {
   readonly transaction: Receipt['transaction'];
   /** Why it could not be recorded. */
   readonly blocked: string | null;
-  /** Whether no drift is left that the scan saw. */
-  readonly isComplete: boolean;
   /** The journal's epoch afterwards. */
   readonly epoch: number;
 }
@@ -54,10 +54,15 @@ export async function adoptScanned(
   if (troubled !== undefined) {
     // What is neither done nor undone must not be taken for somebody else's.
     const blocked = `transaction ${String(troubled.id)} is ${troubled.trouble ?? 'in trouble'}`;
-    return { transaction: null, blocked, isComplete: false, epoch };
+    return { transaction: null, blocked, epoch };
   }
+  const nothing = { transaction: null, blocked: null, epoch };
+  if (journal.meta(adoptedKey) === stateOf(scanned, journal)) return nothing;
   const seen = await findScannedDrift(scanned, terms, committing);
-  if (seen.length === 0) return { transaction: null, blocked: null, isComplete: true, epoch };
+  if (seen.length === 0) {
+    noteAdopted(scanned, journal);
+    return nothing;
+  }
   await writer.settle();
   const { files, root } = directory;
   const looking = { files, pace: new Pace(terms.signal) };
@@ -67,10 +72,23 @@ export async function adoptScanned(
     const found = await lookAt(drifted.path, { looking, tree });
     if (isSameImage(found, drifted.after)) still.push(drifted);
   }
-  const isComplete = still.length === seen.length;
   const { transaction } = await adopt(still, { message, isDryRun: false }, { committing, session });
+  if (still.length === seen.length) noteAdopted(scanned, journal);
   // A transaction takes the next epoch.
-  return { transaction, blocked: null, isComplete, epoch: epoch + (transaction === null ? 0 : 1) };
+  return { transaction, blocked: null, epoch: epoch + (transaction === null ? 0 : 1) };
+}
+
+/** The newest transaction and the state of the directory for which no drift was left to adopt. */
+const adoptedKey = 'drift_adopted';
+
+/** Comparing reads the whole log: an unchanged directory shall cost a scan and a row. */
+function noteAdopted(scanned: Scanned, journal: Journal): void {
+  journal.setMeta({ [adoptedKey]: stateOf(scanned, journal) });
+}
+
+/** By the chain, not by the number: a journal that was built anew may give that a second time. */
+function stateOf({ sha256 }: Scanned, journal: Journal): string {
+  return `${journal.head().chain} ${sha256}`;
 }
 
 /** Tells what {@link adoptScanned} would record. Writes nothing, and needs no lock. */

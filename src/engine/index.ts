@@ -55,7 +55,10 @@ export type {
   RestoreOptions,
   Snapshots,
 } from './snapshots.js';
+export type { HistoryPolicy } from './history-policy.js';
+export type { PrunedHistory, PrunedTransaction } from './prune-history.js';
 export type { PrunedSnapshot, PruningPlan } from './prune-snapshots.js';
+export type { SnapshotUsage, StoreUsage, UsageRange } from './usage.js';
 export { defaultPolicy, type RetentionPolicy } from './retention.js';
 export type { Rule, Violation } from './rules.js';
 export type { Content } from './staged-content.js';

@@ -23,6 +23,7 @@ import { publish } from './events.js';
 import type { Capabilities, FileSystem } from './file-system.js';
 import { checksumReady, randomId } from './hash.js';
 import type { HistoryReading } from './history.js';
+import { defaultHistoryPolicy, type HistoryPolicy } from './history-policy.js';
 import type { FileImage, Image } from './image.js';
 import { Journal, notFound, type TransactionRow } from './journal.js';
 import { readKnownPaths } from './known-path.js';
@@ -32,6 +33,7 @@ import { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { comparePaths, parsePath, type RelativePath } from './path.js';
 import type { OpenPlan, PlanFormat, PlanSource } from './plan-document.js';
+import type { PrunedHistory } from './prune-history.js';
 import { Quarantine } from './quarantine.js';
 import {
   type Receipt,
@@ -66,6 +68,7 @@ import type { Repair, RepairOptions } from './repair/repairing.js';
 import type { Finding, Verified } from './verify/finding.js';
 import type { VerifyOptions } from './verify/verify.js';
 import type { Verifying } from './verify/verifying.js';
+import type { StoreUsage } from './usage.js';
 import { type OwnerRecord, readOwner, WriterLock } from './writer-lock.js';
 import { Writer } from './writer.js';
 
@@ -799,6 +802,48 @@ export class Store implements AsyncDisposable {
       whileNobodyWrites: (lockWaitMs, work) =>
         this.#whileNobodyWrites({ signal: options.signal, lockWaitMs }, work),
     });
+  }
+
+  /**
+   * Drops what old transactions displaced: they cannot be undone any more, and `HISTORY_PRUNED` says
+   * so. Their records stay. Every checkpoint does this beyond the default policy. What changed within
+   * the last day may stay until the next time, what is in trouble stays.
+   *
+   * @param policy which ones to keep. Default: the last 1 000, and no more than 2 GiB.
+   * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, ….
+   */
+  async prune(
+    policy?: HistoryPolicy,
+    options: Pick<TransactOptions, 'dryRun' | 'signal' | 'lockWaitMs'> = {},
+  ): Promise<PrunedHistory> {
+    const { pruneHistory } = await import('./prune-history.js');
+    const terms = { isDryRun: options.dryRun === true };
+    return this.#explaining('prune the history of', () =>
+      this.#exclusively(options, (_report, session) => {
+        const [journal, writer, now] = [this.#journal, this.#writer, this.#committing.now()];
+        return pruneHistory(policy ?? defaultHistoryPolicy, terms, {
+          journal,
+          writer,
+          session,
+          now,
+        });
+      }),
+    );
+  }
+
+  /** Returns what the store keeps besides the directory itself, in bytes. Reads no content. */
+  async usage({ signal }: { readonly signal?: AbortSignal } = {}): Promise<StoreUsage> {
+    const { measureUsage } = await import('./usage.js');
+    return this.#readHistory(signal, ({ journal, looking, objects }) =>
+      measureUsage({
+        directory: this.#directory,
+        journal,
+        objects,
+        looking,
+        quarantined: this.#quarantine.count(),
+        now: this.#committing.now(),
+      }),
+    );
   }
 
   /** Returns what this store stands on. */

@@ -2,6 +2,7 @@ import {
   checkpoint,
   coverByBarrier,
   coverStagedByBarrier,
+  prune,
   refuseLostWrites,
   refuseLostTransactions,
   setAsideForeign,
@@ -321,9 +322,13 @@ export class Writer {
       this.poisonWith(failure);
       throw failure;
     }
-    this.#unsettledTransactions = 0;
-    this.#unsettledChanges = 0;
+    this.#noteAllSettled();
     publish('skillmeat:checkpoint', { root, settled: ready.length, lateWrites });
+  }
+
+  /** Drops what settled transactions displaced, newest first. Runs under the lock. */
+  async prune(transactions: readonly TransactionRow[]): Promise<void> {
+    await prune(transactions, this.#checkpointing());
   }
 
   // --- inside --------------------------------------------------------------------------------
@@ -390,7 +395,8 @@ export class Writer {
     if (newest?.flush === 'with' && newest.id > flushedThrough) await this.#flush(newest);
     const report = await this.#finish(isOrderly ? troubled : unsettled, { flushedThrough });
     const isSwept = isOrderly || (await sweepStage(this.#checkpointing()));
-    this.#countUnsettled();
+    if (isOrderly) this.#countUnsettled();
+    else this.#noteAllSettled();
     return { isSwept, report: unsettled.length === 0 ? undefined : report };
   }
 
@@ -403,6 +409,13 @@ export class Writer {
     await coverStagedByBarrier(newest, this.#checkpointing());
     // guard: recovery-flush-barrier
     await this.#barrier();
+  }
+
+  /** All but what is in trouble, which no checkpoint can settle. */
+  #noteAllSettled(): void {
+    this.#unsettledTransactions = 0;
+    this.#unsettledChanges = 0;
+    this.#hasCounted = true;
   }
 
   #countUnsettled(): void {

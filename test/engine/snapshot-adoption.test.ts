@@ -69,6 +69,24 @@ describe.each(modes)('native %s', (mode) => {
     expect((await store.status()).unsettled).toBe(1);
   });
 
+  test('a snapshot of what the last one saw does not look for drift again', async () => {
+    const store = await openWithFiles();
+    const { snapshot } = await store.snapshots.create();
+    using journal = openJournal(store);
+    const noted = `${journal.head().chain} ${snapshot.sha256}`;
+    expect(journal.meta('drift_adopted')).toBe(noted);
+    // A lie: it would be found out by looking.
+    editByHand();
+    const { snapshot: edited } = await store.snapshots.create({ adopt: false });
+    journal.setMeta({ drift_adopted: `${journal.head().chain} ${edited.sha256}` });
+    expect((await store.snapshots.create()).adopted).toBeNull();
+    // Of another state, or after another transaction, it says nothing.
+    journal.setMeta({ drift_adopted: noted });
+    expect((await store.snapshots.create()).adopted?.changeCount).toBe(4);
+    expect(journal.meta('drift_adopted')).toBe(`${journal.head().chain} ${edited.sha256}`);
+    expect((await store.snapshots.create()).adopted).toBeNull();
+  });
+
   test('a dry run of a snapshot says what it would adopt, and one may leave it', async () => {
     const store = await openWithFiles();
     editByHand();
