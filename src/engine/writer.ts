@@ -322,8 +322,7 @@ export class Writer {
       this.poisonWith(failure);
       throw failure;
     }
-    this.#unsettledTransactions = 0;
-    this.#unsettledChanges = 0;
+    this.#noteAllSettled();
     publish('skillmeat:checkpoint', { root, settled: ready.length, lateWrites });
   }
 
@@ -396,7 +395,8 @@ export class Writer {
     if (newest?.flush === 'with' && newest.id > flushedThrough) await this.#flush(newest);
     const report = await this.#finish(isOrderly ? troubled : unsettled, { flushedThrough });
     const isSwept = isOrderly || (await sweepStage(this.#checkpointing()));
-    this.#countUnsettled();
+    if (isOrderly) this.#countUnsettled();
+    else this.#noteAllSettled();
     return { isSwept, report: unsettled.length === 0 ? undefined : report };
   }
 
@@ -409,6 +409,13 @@ export class Writer {
     await coverStagedByBarrier(newest, this.#checkpointing());
     // guard: recovery-flush-barrier
     await this.#barrier();
+  }
+
+  /** All but what is in trouble, which no checkpoint can settle. */
+  #noteAllSettled(): void {
+    this.#unsettledTransactions = 0;
+    this.#unsettledChanges = 0;
+    this.#hasCounted = true;
   }
 
   #countUnsettled(): void {
