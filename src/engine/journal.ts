@@ -184,6 +184,7 @@ export class Journal implements Disposable {
   quickCheck(): void {
     this.#reading(() => {
       const findings = this.#database.pragma('quick_check(1)', { simple: true });
+      // guard: quick-check
       if (findings !== 'ok') throw damaged(this.#path, String(findings));
     });
   }
@@ -525,6 +526,7 @@ export class Journal implements Disposable {
       const before = this.#statements.transaction.get(id - 1);
       const expectedPrevious = before === undefined ? emptyChain : toHex(before.chain);
       const previous = toHex(row.previous_chain) as ChainHash;
+      // guard: row-stage [if false]
       if (row.stage !== stagePrefix(id, row.uuid)) {
         throw damaged(this.#path, `transaction ${String(id)} names a stage that is not its own`);
       }

@@ -1147,6 +1147,7 @@ function requireSameRoot(directory: StoreDirectory, journal: Journal, adopt: boo
     journal.setMeta(identityMeta({ inode, born }));
     return;
   }
+  // guard: same-root-or-adopted
   throw detached(directory);
 }
 
@@ -1159,6 +1160,7 @@ function toWriter(owner: OwnerRecord | undefined): StoreStatus['writer'] {
 /** What is neither done nor undone must not be taken for somebody else's. */
 function refuseUnresolved(journal: Journal): void {
   const [first] = journal.troubled();
+  // guard: unresolved [if true]
   if (first === undefined) return;
   throw new EngineError(
     first.trouble === 'damaged' ? 'DAMAGED' : 'BLOCKED',

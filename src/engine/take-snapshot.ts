@@ -54,6 +54,7 @@ export async function takeSnapshot(
     const taken = await tryOnce(taking, words, objects);
     if (taken !== undefined) return taken;
   }
+  // guard: snapshot-keeps-collecting
   throw new EngineError('SOURCE_CHANGED', 'objects were removed again and again meanwhile', {
     hint: 'Wait until no other program deletes snapshots, and try again.',
   });
@@ -82,6 +83,7 @@ async function tryOnce(
   }
   await flush(taking, objects);
   const row = await taking.exclusively(async (epoch) => {
+    // guard: snapshot-collected
     if (endCollection(journal) !== collections) return undefined;
     refuseTaken(journal, words.name);
     return journal.snapshots.add(toNewSnapshot(taking, words, scanned), epoch);
