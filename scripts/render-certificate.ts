@@ -51,6 +51,7 @@ const expectedPlaces: Readonly<Record<Fault, readonly string[]>> = {
   'first initialisation at once': [],
   'lock torture': [],
   'error at a call': [],
+  'error at a system call': [],
   corruption: [],
   'edit of another program at a chosen moment': [],
   'race with an editor': [],

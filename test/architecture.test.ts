@@ -16,6 +16,7 @@ const engineRows: readonly (readonly string[])[] = [
     'utc-text',
     'compression',
     'retention',
+    'history-policy',
   ],
   ['file-system', 'descriptor'],
   ['native', 'sqlite', 'file-system-types', 'mount-points', 'unsynced'],
@@ -29,6 +30,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['journal', 'writer-lock', 'quarantine'],
   ['restore-plan', 'snapshot-record', 'snapshot-sizes'],
   ['collect-objects', 'prune-snapshots'],
+  ['snapshot-trash'],
   ['restore-elsewhere'],
   ['units', 'decide', 'unflushed', 'text', 'undo-decision', 'undo-order'],
   ['history', 'text-merge', 'unified-diff', 'undo-choice', 'known-path', 'drift'],
@@ -58,10 +60,10 @@ const engineRows: readonly (readonly string[])[] = [
   ['repair/repair-objects', 'repair/repair-stage'],
   ['repair/repair'],
   ['rules', 'run-operations', 'writer'],
-  ['take-snapshot', 'restore-in-place'],
+  ['take-snapshot', 'restore-in-place', 'usage'],
   ['commit'],
-  ['undo', 'adopt'],
-  ['undo-transaction', 'rollback'],
+  ['undo', 'adopt', 'prune-history'],
+  ['undo-transaction', 'rollback', 'adopt-scanned'],
   ['snapshots'],
   ['store'],
   ['index'],
@@ -84,10 +86,12 @@ const engineHomes: Readonly<Record<string, readonly string[]>> = {
 
 /** What only the named collection modules may import. */
 const collectionHomes: Readonly<Record<string, readonly string[]>> = {
+  'node:buffer': ['toml/parse-toml'],
   'node:fs': ['live-view', 'merge/write-tree', 'sources/disk'],
   'node:crypto': ['sources/git-objects', 'sources/git-cache'],
   'node:child_process': ['sources/git-program'],
   'node:timers/promises': ['sources/retry'],
+  yaml: ['front-matter'],
 };
 
 const layerHomes: Readonly<Record<string, typeof engineHomes>> = {

@@ -9,7 +9,7 @@ import { toJsonReceipt } from './json-shapes.js';
 
 /** An artifact as `--json` prints it: every key is there. */
 export function toJsonArtifact(artifact: Artifact): object {
-  const { name, type, path, origin, added, tags } = artifact;
+  const { name, type, path, origin, added, tags, metadata } = artifact;
   return {
     name,
     type,
@@ -22,7 +22,16 @@ export function toJsonArtifact(artifact: Artifact): object {
     resolvedVersion: artifact.resolvedVersion ?? null,
     lastUpdated: artifact.lastUpdated ?? null,
     tags,
-    description: artifact.description ?? null,
+    description: metadata.description ?? null,
+    metadata: {
+      title: metadata.title ?? null,
+      description: metadata.description ?? null,
+      author: metadata.author ?? null,
+      license: metadata.license ?? null,
+      version: metadata.version ?? null,
+      dependencies: metadata.dependencies,
+      tools: metadata.tools,
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Collection, CollectionError, CollectionReader } from '../collection/index.js';
+import { isEngineError } from '../engine/index.js';
 import type { Context } from './context.js';
 import type { GlobalOptions } from './global-options.js';
 import { activeName, collectionDirectory, isCollection, namedCollection } from './home.js';
@@ -73,12 +74,20 @@ export async function openCollectionAt(context: Context, root: string): Promise<
   return new Collection(store);
 }
 
-/** Reads the collection at hand, after recovering what a dead process left in its store. */
+/**
+ * Reads the collection at hand, after recovering what a dead process left in its store. One that
+ * may not be written to cannot be recovered, and can be read all the same.
+ */
 export async function readCollection(context: Context): Promise<CollectionReader> {
   const root = findCollection(context.options);
   if (existsSync(join(root, '.skillmeat'))) {
-    const { store } = await openForReading({ ...context, options: { ...context.options, root } });
-    await store.close();
+    try {
+      const { store } = await openForReading({ ...context, options: { ...context.options, root } });
+      await store.close();
+    } catch (error) {
+      if (!isEngineError(error, 'PERMISSION_DENIED', 'READ_ONLY')) throw error;
+      context.output.warn(`${error.message}; the collection is shown as it is on the disk`);
+    }
   }
   return new CollectionReader(root);
 }

@@ -1,5 +1,5 @@
 import type { CreatedSnapshot, Snapshot, SnapshotPath } from '../engine/index.js';
-import { octal } from './describe-change.js';
+import { describeCounts, octal } from './describe-change.js';
 import { counted, printable, printableLines } from './printable.js';
 import type { Style } from './style.js';
 
@@ -8,7 +8,7 @@ const listedMax = 20;
 
 /** What `snapshot create` tells people. */
 export function describeCreated(
-  { snapshot, added, leftOut }: CreatedSnapshot,
+  { snapshot, added, leftOut, adopted }: CreatedSnapshot,
   { isQuiet, style }: { readonly isQuiet: boolean; readonly style: Style },
 ): string {
   const holds = `${counted(snapshot.files, 'file')}, ${counted(snapshot.bytes, 'byte')}`;
@@ -16,12 +16,20 @@ export function describeCreated(
     snapshot.id === null
       ? `Would hold ${holds}.`
       : `Took snapshot ${titleOf(snapshot)}: ${holds}; ${counted(added.bytes, 'byte')} stored anew.`;
+  const notes = adopted === null ? [] : [describeAdopted(adopted)];
   const listed = leftOut
     .slice(0, listedMax)
     .map(({ path, why }) => `left out: ${printable(path)} (${why})`);
   const more = leftOut.length - listed.length;
   if (more > 0) listed.push(`… and ${String(more)} more`);
-  return [style.strong(result), ...(isQuiet ? [] : listed)].join('\n');
+  return [style.strong(result), ...(isQuiet ? [] : [...notes, ...listed])].join('\n');
+}
+
+function describeAdopted({ id, changes }: NonNullable<CreatedSnapshot['adopted']>): string {
+  const counts = describeCounts(changes);
+  return id === null
+    ? `Would adopt what other programs changed: ${counts}.`
+    : `Adopted what other programs changed as transaction ${String(id)}: ${counts}.`;
 }
 
 /** What `snapshot list` tells people: one line for each, newest first. */
@@ -37,6 +45,9 @@ export function describeSnapshots(snapshots: readonly Snapshot[], style: Style):
         counted(snapshot.files, 'file').padEnd(10),
         snapshot.name === null ? '' : style.strong(printable(snapshot.name)),
         snapshot.isPinned ? '[pinned]' : '',
+        snapshot.keptUntil === null
+          ? ''
+          : `[deleted, kept until ${snapshot.keptUntil.slice(0, 10)}]`,
         ...snapshot.tags.map((tag) => `#${printable(tag)}`),
         printable(subject),
       ];
@@ -79,6 +90,6 @@ function describePath({ path, kind, mode, size, target, why }: SnapshotPath): st
   return `${printable(path)}  ${what}`;
 }
 
-function titleOf({ id, name }: Snapshot): string {
+export function titleOf({ id, name }: Snapshot): string {
   return name === null ? String(id) : `${String(id)} "${printable(name)}"`;
 }

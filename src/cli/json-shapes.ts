@@ -1,4 +1,10 @@
-import type { FoundImage, Receipt, SnapshotPath, TransactionRecord } from '../engine/index.js';
+import type {
+  CreatedSnapshot,
+  FoundImage,
+  Receipt,
+  SnapshotPath,
+  TransactionRecord,
+} from '../engine/index.js';
 import { octal } from './describe-change.js';
 
 /** An image in `--json`: every key is always there. docs/cli.md is the contract. */
@@ -41,6 +47,10 @@ export function toJsonImage(image: FoundImage): JsonImage {
     mode: kind === 'file' || kind === 'directory' ? octal(image.mode) : null,
     target: kind === 'symlink' ? image.target : null,
   };
+}
+
+export function toJsonCreated({ adopted, ...created }: CreatedSnapshot): object {
+  return { ...created, adopted: adopted === null ? null : toJsonTransaction(adopted) };
 }
 
 export function toJsonSnapshotPath(path: SnapshotPath): object {

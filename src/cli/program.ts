@@ -9,6 +9,7 @@ import type { ApplyFlags } from './txn/apply.js';
 import type { RecoverFlags } from './txn/recover.js';
 import type { StatusFlags } from './txn/status.js';
 import { rollbackCommands } from './rollback-commands.js';
+import { usageCommands } from './usage-commands.js';
 import { verifyCommands } from './verify-commands.js';
 import { programVersion } from './version.js';
 
@@ -50,12 +51,18 @@ export function buildProgram({ writeOut, writeErr, runCommand }: ProgramOptions)
     ...rollbackCommands,
     ...historyCommands,
     ...verifyCommands,
+    ...usageCommands,
   ]) {
     add(txn, runCommand);
   }
   addSnapshotCommands(txn, runCommand);
   for (const command of txn.commands) addGlobalOptions(command);
-  for (const add of [...topLevelCommands, ...rollbackCommands, ...verifyCommands]) {
+  for (const add of [
+    ...topLevelCommands,
+    ...rollbackCommands,
+    ...verifyCommands,
+    ...usageCommands,
+  ]) {
     addGlobalOptions(add(program, runCommand));
   }
   addSnapshotCommands(program, runCommand);

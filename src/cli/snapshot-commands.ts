@@ -1,8 +1,10 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
+import { parseAge, parseCount, parseSize } from './amounts.js';
 import { addGlobalOptions, collect } from './global-options.js';
 import type { RunCommand } from './program.js';
 import type { PruneFlags } from './txn/prune.js';
-import type { CreateFlags, DeleteFlags } from './txn/snapshot.js';
+import type { CreateFlags } from './txn/snapshot.js';
+import type { DeleteFlags, UndeleteFlags } from './txn/snapshot-trash.js';
 import type { RestoreFlags } from './txn/restore.js';
 
 /** Adds `snapshot` and `restore` to a command. */
@@ -15,6 +17,7 @@ export function addSnapshotCommands(parent: Command, runCommand: RunCommand): vo
   addLooking(snapshot, runCommand);
   addRestore(snapshot, runCommand);
   addDelete(snapshot, runCommand);
+  addUndelete(snapshot, runCommand);
   addPrune(snapshot, runCommand);
   for (const command of snapshot.commands) addGlobalOptions(command);
   addRestore(parent, runCommand);
@@ -34,6 +37,7 @@ function addCreate(snapshot: Command, runCommand: RunCommand): void {
     .addOption(
       new Option('--max-size <size>', 'leave out larger files: 500k, 10M, 2G').argParser(parseSize),
     )
+    .option('--no-adopt', 'do not record what other programs changed as a transaction')
     .option('-n, --dry-run', 'only look, and print what the snapshot would hold')
     .action(async (name: string | undefined, flags: CreateFlags, command: Command) =>
       runCommand(command, async (context) =>
@@ -46,9 +50,10 @@ function addLooking(snapshot: Command, runCommand: RunCommand): void {
   snapshot
     .command('list')
     .description('list snapshots, newest first')
-    .action(async (_flags: object, command: Command) =>
+    .option('--deleted', 'those that were deleted and can be brought back')
+    .action(async (flags: { readonly deleted?: boolean }, command: Command) =>
       runCommand(command, async (context) =>
-        (await import('./txn/snapshot.js')).listSnapshots(context),
+        (await import('./txn/snapshot.js')).listSnapshots(context, flags),
       ),
     );
   snapshot
@@ -84,12 +89,27 @@ function addDelete(snapshot: Command, runCommand: RunCommand): void {
   snapshot
     .command('delete')
     .argument('<SNAPSHOT>', snapshotHelp)
-    .description('delete a snapshot, and contents that no snapshot has named for a day')
+    .description('delete a snapshot; for a week "snapshot undelete" brings it back')
     .option('--force', 'also when it is pinned')
+    .option('--now', 'for good, also one that was deleted before')
     .option('-n, --dry-run', 'only look whether it can be deleted')
     .action(async (reference: string, flags: DeleteFlags, command: Command) =>
       runCommand(command, async (context) =>
-        (await import('./txn/snapshot.js')).deleteSnapshot(context, reference, flags),
+        (await import('./txn/snapshot-trash.js')).deleteSnapshot(context, reference, flags),
+      ),
+    );
+}
+
+function addUndelete(snapshot: Command, runCommand: RunCommand): void {
+  snapshot
+    .command('undelete')
+    .argument('<SNAPSHOT>', 'number of a deleted snapshot, or its name, or: latest')
+    .description('bring back a snapshot that was deleted')
+    .option('--name <name>', 'what to call it from now on')
+    .option('-n, --dry-run', 'only look whether it can be brought back')
+    .action(async (reference: string, flags: UndeleteFlags, command: Command) =>
+      runCommand(command, async (context) =>
+        (await import('./txn/snapshot-trash.js')).undeleteSnapshot(context, reference, flags),
       ),
     );
 }
@@ -111,6 +131,7 @@ function addPrune(snapshot: Command, runCommand: RunCommand): void {
         'drop the oldest until contents take no more: 500k, 10M, 2G',
       ).argParser(parseSize),
     )
+    .option('--now', 'for good, instead of into the trash for a week')
     .option('-n, --dry-run', 'only print what is kept, what is not, and why')
     .addHelpText(
       'after',
@@ -124,40 +145,3 @@ function addPrune(snapshot: Command, runCommand: RunCommand): void {
 }
 
 const snapshotHelp = 'name or number of a snapshot, or: latest';
-
-const bytesPer: Readonly<Record<string, number>> = {
-  '': 1,
-  k: 1_024,
-  m: 1_048_576,
-  g: 1_073_741_824,
-};
-
-/** Parses a number of bytes: `1000`, `500k`, `10M`, `2G`. */
-function parseSize(text: string): number {
-  const match = /^(?<amount>\d{1,12})(?<unit>[kmg]?)$/i.exec(text);
-  const amount = Number(match?.groups?.['amount'] ?? Number.NaN);
-  const bytes = amount * (bytesPer[(match?.groups?.['unit'] ?? '').toLowerCase()] ?? Number.NaN);
-  if (!Number.isSafeInteger(bytes)) {
-    throw new InvalidArgumentError('It must be like 500k, 10M or 2G.');
-  }
-  return bytes;
-}
-
-function parseCount(text: string): number {
-  if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('Expected a whole number from 0 on.');
-}
-
-const millisecondsPer: Readonly<Record<string, number>> = {
-  h: 3_600_000,
-  d: 86_400_000,
-  w: 7 * 86_400_000,
-};
-
-/** Parses an age into milliseconds: `12h`, `30d`, `8w`. */
-function parseAge(text: string): number {
-  const match = /^(?<amount>\d{1,6})(?<unit>[hdw])$/.exec(text);
-  const unit = millisecondsPer[match?.groups?.['unit'] ?? ''];
-  if (unit !== undefined) return Number(match?.groups?.['amount']) * unit;
-  throw new InvalidArgumentError('It must be like 12h, 30d or 8w.');
-}

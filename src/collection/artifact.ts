@@ -1,4 +1,5 @@
 import { CollectionError } from './errors.js';
+import { type ArtifactMetadata, toMetadata } from './metadata.js';
 import { isTable, type TomlTable } from './toml/parse-toml.js';
 
 export type ArtifactType =
@@ -48,7 +49,7 @@ export interface Artifact extends ArtifactId {
   readonly resolvedVersion: string | undefined;
   readonly lastUpdated: string | undefined;
   readonly tags: readonly string[];
-  readonly description: string | undefined;
+  readonly metadata: ArtifactMetadata;
 }
 
 export function isArtifactType(text: string): text is ArtifactType {
@@ -102,7 +103,6 @@ export function readArtifact(table: unknown): Artifact | undefined {
   if (typeof name !== 'string' || typeof type !== 'string' || typeof path !== 'string') {
     return undefined;
   }
-  const metadata = table['metadata'];
   return {
     name,
     type,
@@ -115,7 +115,7 @@ export function readArtifact(table: unknown): Artifact | undefined {
     resolvedVersion: textOf(table, 'resolved_version'),
     lastUpdated: textOf(table, 'last_updated'),
     tags: listOf(table, 'tags'),
-    description: isTable(metadata) ? textOf(metadata, 'description') : undefined,
+    metadata: toMetadata(table['metadata']),
   };
 }
 

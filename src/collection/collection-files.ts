@@ -10,12 +10,20 @@ export interface CollectionFiles {
   readonly lock: LockFile;
 }
 
+/**
+ * What was last read or written of a collection. Only spares work: what is read is compared with it,
+ * byte for byte.
+ */
+export interface SeenFiles {
+  last?: CollectionFiles | undefined;
+}
+
 /** How often the two files are read again because somebody changes them. */
 const readsMax = 20;
 
 /**
- * Reads both files. Taking a large one apart is what a change of it costs, so one whose text is that
- * of `known` is not taken apart again.
+ * Reads both files. Taking a large one apart is what a change of it costs, so what is as in `known` is
+ * taken from there.
  *
  * @throws {CollectionError} `COLLECTION_NOT_FOUND`, `TOML_INVALID`.
  */
@@ -24,34 +32,47 @@ export async function readFiles(
   root: string,
   known?: CollectionFiles,
 ): Promise<CollectionFiles> {
-  const manifestBytes = await view.read(manifestName);
-  if (manifestBytes === undefined) throw notFound(root);
-  const lockBytes = await view.read(lockName);
-  const manifest = decodeToml(manifestBytes, manifestName);
-  const lock = lockBytes === undefined ? '' : decodeToml(lockBytes, lockName);
-  return {
-    manifest: known?.manifest.text === manifest ? known.manifest : new Manifest(manifest),
-    lock: known?.lock.text === lock ? known.lock : new LockFile(lock),
-  };
+  const manifest = await view.read(manifestName);
+  if (manifest === undefined) throw notFound(root);
+  return parseFiles(manifest, await view.read(lockName), known);
 }
 
 /** As {@link readFiles}, of a directory that somebody may be writing to: both files of one moment. */
 export async function readFilesTogether(
   view: ReadableView,
   root: string,
+  known?: CollectionFiles,
 ): Promise<CollectionFiles> {
-  let before = await view.read(manifestName);
+  let manifest = await view.read(manifestName);
   for (let reads = 0; ; reads += 1) {
-    const files = await readFiles(view, root);
+    if (manifest === undefined) throw notFound(root);
+    const lock = await view.read(lockName);
     const after = await view.read(manifestName);
     // A transaction may have come between the two: then the manifest has another `updated`.
-    if (reads === readsMax || isSame(before, after)) return files;
-    before = after;
+    if (reads === readsMax || (after !== undefined && isSame(manifest, after))) {
+      return parseFiles(manifest, lock, known);
+    }
+    manifest = after;
   }
 }
 
-function isSame(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
-  return a !== undefined && b !== undefined && Buffer.compare(a, b) === 0;
+function parseFiles(
+  manifest: Uint8Array,
+  lock: Uint8Array = new Uint8Array(),
+  known?: CollectionFiles,
+): CollectionFiles {
+  const isManifestKnown = known !== undefined && isSame(known.manifest.bytes, manifest);
+  const isLockKnown = known !== undefined && isSame(known.lock.bytes, lock);
+  return {
+    manifest: isManifestKnown
+      ? known.manifest
+      : new Manifest(decodeToml(manifest, manifestName), known?.manifest),
+    lock: isLockKnown ? known.lock : new LockFile(decodeToml(lock, lockName), known?.lock),
+  };
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
 }
 
 function notFound(root: string): CollectionError {

@@ -22,7 +22,12 @@ import {
   parseArtifactName,
   timeText,
 } from './artifact.js';
-import { type CollectionFiles, readFiles, readFilesTogether } from './collection-files.js';
+import {
+  type CollectionFiles,
+  readFiles,
+  readFilesTogether,
+  type SeenFiles,
+} from './collection-files.js';
 import {
   type ArtifactStatus,
   type CollectionStatus,
@@ -35,6 +40,7 @@ import { CollectionError } from './errors.js';
 import { findArtifacts, type FoundArtifacts, type SkippedPath } from './find-artifacts.js';
 import { type CollectionFinding, findingsOf, isInside } from './findings.js';
 import { labelOf } from './label.js';
+import { decodeToml } from './toml/parse-toml.js';
 import { LiveView } from './live-view.js';
 import { LockFile, lockName, newLock } from './lock-file.js';
 import { Manifest, manifestName, newManifest } from './manifest.js';
@@ -92,15 +98,20 @@ export class CollectionReader {
   /** Absolute. */
   readonly root: string;
   readonly #view: LiveView;
+  readonly #seen: SeenFiles;
 
-  constructor(root: string) {
+  /** @param seen shared with the collection that this reads. */
+  constructor(root: string, seen: SeenFiles = {}) {
     this.root = root;
     this.#view = new LiveView(root);
+    this.#seen = seen;
   }
 
   /** @throws {CollectionError} `COLLECTION_NOT_FOUND`, `TOML_INVALID`. */
   async files(): Promise<CollectionFiles> {
-    return readFilesTogether(this.#view, this.root);
+    const files = await readFilesTogether(this.#view, this.root, this.#seen.last);
+    this.#seen.last = files;
+    return files;
   }
 
   /** The manifest's artifacts, in its order. */
@@ -184,6 +195,7 @@ export class Collection implements AsyncDisposable {
   readonly store: Store;
   readonly reader: CollectionReader;
   readonly #now: () => number;
+  readonly #seen: SeenFiles = {};
 
   /** @param options `now`: milliseconds since 1970; a seam for tests. */
   constructor(
@@ -191,7 +203,7 @@ export class Collection implements AsyncDisposable {
     { now = Date.now }: { readonly now?: (() => number) | undefined } = {},
   ) {
     this.store = store;
-    this.reader = new CollectionReader(store.root);
+    this.reader = new CollectionReader(store.root, this.#seen);
     this.#now = now;
   }
 
@@ -224,8 +236,9 @@ export class Collection implements AsyncDisposable {
       const keys: ArtifactKey[] = [];
       for (const artifact of added) {
         await requireRoom(draft, artifact, force);
+        const frontMatter = await draft.frontMatterOf(keyOf(artifact));
         await draft.tx.copyIn(artifact.path, artifact.from);
-        keys.push(await draft.record(artifact));
+        keys.push(await draft.record(artifact, frontMatter));
       }
       return keys;
     });
@@ -367,25 +380,31 @@ export class Collection implements AsyncDisposable {
       ...options
     }: ChangeOptions & Partial<UpdateChoice> & { readonly fetcher: Fetcher },
   ): Promise<UpdateChange> {
-    const files = await this.reader.files();
     const prepared: PreparedUpdate[] = [];
     for (const update of updates) {
       const needsBase =
         strategy === 'merge' && (await this.reader.artifactStatus(update.key)).state === 'modified';
-      const base = needsBase ? await fetchBase(files, update.key, fetcher) : undefined;
+      const base = needsBase
+        ? await fetchBase(await this.reader.files(), update.key, fetcher)
+        : undefined;
       prepared.push({ ...update, base });
     }
     const message = `update ${updates.map(({ artifact }) => artifact.name).join(', ')}`;
     let updated: readonly UpdatedArtifact[] = [];
-    const terms = { verb: 'update', known: files };
-    const change = await this.#change({ message, ...options }, terms, async (draft) => {
-      const done: UpdatedArtifact[] = [];
-      for (const update of prepared) {
-        done.push(await applyUpdate(draft, update, { choice: { strategy, onConflict }, fetcher }));
-      }
-      updated = done;
-      return done.map(({ key }) => key);
-    });
+    const change = await this.#change(
+      { message, ...options },
+      { verb: 'update' },
+      async (draft) => {
+        const done: UpdatedArtifact[] = [];
+        for (const update of prepared) {
+          done.push(
+            await applyUpdate(draft, update, { choice: { strategy, onConflict }, fetcher }),
+          );
+        }
+        updated = done;
+        return done.map(({ key }) => key);
+      },
+    );
     return { ...change, updated };
   }
 
@@ -424,13 +443,11 @@ export class Collection implements AsyncDisposable {
       verb,
       isNew = false,
       name,
-      known,
     }: {
       /** What history calls it. */
       readonly verb?: string;
       readonly isNew?: boolean;
       readonly name?: string;
-      readonly known?: CollectionFiles;
     },
     callback: (draft: Draft) => Promise<readonly ArtifactKey[]> | readonly ArtifactKey[],
   ): Promise<CollectionChange> {
@@ -453,12 +470,14 @@ export class Collection implements AsyncDisposable {
       const isThere = (await tx.stat(manifestName)) !== undefined;
       if (isNew && isThere) throw collectionExists(this.root);
       const makes = name !== undefined && !isThere;
-      filesBefore = makes ? undefined : await readFiles(tx, this.root, known);
+      filesBefore = makes ? undefined : await readFiles(tx, this.root, this.#seen.last);
+      this.#seen.last = filesBefore;
       draft = new Draft(tx, filesBefore ?? (await emptyFiles(tx, name ?? '', time)), time);
       artifacts = await callback(draft);
       await draft.save(makes);
       if (verb !== undefined) await tx.describe(labelOf(verb, draft, artifacts));
     });
+    if (draft !== undefined) this.#seen.last = { manifest: draft.manifest, lock: draft.lock };
     return { receipt, artifacts };
   }
 
@@ -547,7 +566,7 @@ const localProvenance = {
 /** A lock without a manifest stays as it is. */
 async function emptyFiles(tx: Transaction, name: string, time: string): Promise<CollectionFiles> {
   const found = await tx.read(lockName);
-  const lock = new LockFile(found === undefined ? newLock() : new TextDecoder().decode(found));
+  const lock = new LockFile(found === undefined ? newLock() : decodeToml(found, lockName));
   return { manifest: new Manifest(newManifest(name, time)), lock };
 }
 

@@ -80,14 +80,7 @@ function touchedKeys(
 function changedKeys(
   before: CollectionFiles | undefined,
   after: CollectionFiles,
-): ReadonlySet<ArtifactKey> {
-  const changed = new Set<ArtifactKey>();
-  for (const file of ['manifest', 'lock'] as const) {
-    const old = before?.[file];
-    for (const key of after[file].keys) {
-      if (old?.textOf(key)?.trimEnd() !== after[file].textOf(key)?.trimEnd()) changed.add(key);
-    }
-    for (const key of old?.keys ?? []) if (!after[file].has(key)) changed.add(key);
-  }
-  return changed;
+): Iterable<ArtifactKey> {
+  if (before === undefined) return [...after.manifest.keys, ...after.lock.keys];
+  return [...after.manifest.changedSince(before.manifest), ...after.lock.changedSince(before.lock)];
 }

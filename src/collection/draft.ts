@@ -3,9 +3,12 @@ import { type Artifact, type ArtifactId, type ArtifactKey, keyOf } from './artif
 import type { CollectionFiles } from './collection-files.js';
 import { contentHash } from './content-hash.js';
 import { CollectionError } from './errors.js';
+import { isInside } from './findings.js';
+import { parseFrontMatter, readFrontMatter } from './front-matter.js';
 import type { LockFile } from './lock-file.js';
 import { lockName } from './lock-file.js';
 import { type Manifest, manifestName } from './manifest.js';
+import { changedMetadata, metadataEdits } from './metadata.js';
 import type { TableEdits } from './toml/edit-table.js';
 
 /** Where an artifact came from, as the manifest and the lock both say it (C3). */
@@ -85,8 +88,33 @@ export class Draft {
     return hash !== undefined && hash !== this.#lock.get(key)?.contentHash;
   }
 
-  /** Names an artifact whose files are in place, in both files. */
-  async record(artifact: NewArtifact): Promise<ArtifactKey> {
+  /** The artifact's front matter; to be asked before it is replaced. */
+  async frontMatterOf(key: ArtifactKey): Promise<string> {
+    const artifact = this.#manifest.get(key);
+    if (artifact === undefined || !isInside(artifact.path)) return '';
+    return readFrontMatter(this.tx, artifact);
+  }
+
+  /** Makes the manifest say what the artifact, which was replaced, says of itself now. */
+  async describe(key: ArtifactKey, frontMatterBefore: string): Promise<void> {
+    const frontMatter = await this.frontMatterOf(key);
+    if (frontMatter === frontMatterBefore) return;
+    const edits = changedMetadata({
+      current: this.artifact(key).metadata,
+      before: (await parseFrontMatter(frontMatterBefore)).metadata,
+      after: (await parseFrontMatter(frontMatter)).metadata,
+    });
+    if (Object.keys(edits).length === 0) return;
+    this.#keys.add(key);
+    this.#manifest = this.#manifest.editMetadata(key, edits);
+  }
+
+  /**
+   * Names an artifact whose files are in place, in both files.
+   *
+   * @param frontMatterBefore that of the one that it replaces.
+   */
+  async record(artifact: NewArtifact, frontMatterBefore = ''): Promise<ArtifactKey> {
     const key = keyOf(artifact);
     const { name, type, path, origin, upstream, versionSpec, resolvedSha, resolvedVersion } =
       artifact;
@@ -100,12 +128,19 @@ export class Draft {
       resolved_version: resolvedVersion,
       last_updated: upstream === undefined ? undefined : this.time,
     };
-    const tags = artifact.tags.length > 0 ? { tags: artifact.tags } : {};
     const { added: _added, ...renewed } = values;
-    this.#manifest = this.#manifest.has(key)
-      ? this.#manifest.edit(key, { ...renewed, ...tags })
-      : this.#manifest.add({ name, type, ...values, ...tags });
     this.#keys.add(key);
+    if (this.#manifest.has(key)) {
+      const tags = artifact.tags.length > 0 ? { tags: artifact.tags } : {};
+      this.#manifest = this.#manifest.edit(key, { ...renewed, ...tags });
+      await this.describe(key, frontMatterBefore);
+    } else {
+      const own = await parseFrontMatter(await readFrontMatter(this.tx, artifact));
+      const all = [...new Set([...artifact.tags, ...own.tags])];
+      const tags = all.length > 0 ? { tags: all } : {};
+      const metadata = metadataEdits(own.metadata);
+      this.#manifest = this.#manifest.add({ name, type, ...values, ...tags }, metadata);
+    }
     await this.lockContent(key, artifact);
     return key;
   }
@@ -193,12 +228,12 @@ export class Draft {
 
   /** Writes the files that changed; both when the collection is new. */
   async save(isNew: boolean): Promise<void> {
-    const isManifestSame = this.#manifest.text === this.before.manifest.text;
-    const isLockSame = this.#lock.text === this.before.lock.text;
+    const isManifestSame = this.#manifest.isSame(this.before.manifest);
+    const isLockSame = this.#lock.isSame(this.before.lock);
     if (isManifestSame && isLockSame && !isNew) return;
     this.#manifest = this.#manifest.touch(this.time);
-    await this.tx.write(manifestName, this.#manifest.text);
-    if (!isLockSame || isNew) await this.tx.write(lockName, this.#lock.text);
+    await this.tx.write(manifestName, this.#manifest.bytes);
+    if (!isLockSame || isNew) await this.tx.write(lockName, this.#lock.bytes);
   }
 }
 

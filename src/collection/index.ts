@@ -39,6 +39,7 @@ export {
 export type { FoundArtifact, FoundArtifacts, SkippedPath } from './find-artifacts.js';
 export type { CollectionFinding, CollectionRule } from './findings.js';
 export type { LockEntry, LockFile } from './lock-file.js';
+export type { ArtifactMetadata } from './metadata.js';
 export { type CollectionFacts, type Manifest, manifestName } from './manifest.js';
 export type { MergeConflict, OnConflict } from './merge/merge-trees.js';
 export type { UpdateChoice, UpdatedArtifact, UpdateStrategy } from './update/apply-update.js';

@@ -2,18 +2,23 @@ import { stringify } from 'smol-toml';
 import { type ArtifactKey, textOf } from './artifact.js';
 import { CollectionError } from './errors.js';
 import {
-  editTable,
+  editFirstTable,
   insertTable,
   lineBreakOf,
-  putTable,
-  removeTable,
   type TableEdits,
   writeTable,
 } from './toml/edit-table.js';
 import { writeKey } from './toml/toml-value.js';
 import { layoutOf } from './toml/layout.js';
 import { isTable, parseToml } from './toml/parse-toml.js';
-import { hasComment, type Section, splitSections, statementsOf } from './toml/sections.js';
+import { changedKeys, type Cutting, type Piece, Pieces } from './toml/pieces.js';
+import {
+  hasComment,
+  type Section,
+  splitSections,
+  type Statement,
+  statementsOf,
+} from './toml/sections.js';
 
 export const lockName = 'collection.lock';
 
@@ -28,61 +33,81 @@ export interface LockEntry {
   readonly resolvedVersion: string | undefined;
 }
 
-interface Entry {
-  readonly head: Section;
-  readonly end: number;
-}
+/** Values of entries by their lines, which never change. */
+const parsed = new WeakMap<Piece, LockEntry | undefined>();
 
 /** `collection.lock`, as {@link Manifest} is the manifest. A missing file is an empty text. */
 export class LockFile {
-  readonly text: string;
-  readonly #regular: string;
-  readonly #entries = new Map<ArtifactKey, Entry>();
-  readonly duplicates: readonly ArtifactKey[];
+  readonly #pieces: Pieces;
+  readonly #inlineText: string | undefined;
   readonly #frozen: string | undefined;
+  #bytes: Buffer | undefined;
 
-  /** @throws {CollectionError} `TOML_INVALID` when not even its tables can be told apart. */
-  constructor(text: string) {
-    this.text = text;
-    const { regular, frozen } = regularize(text);
-    this.#regular = regular;
-    this.#frozen = frozen;
-    const duplicates = new Set<ArtifactKey>();
-    let open: { key: ArtifactKey; head: Section } | undefined;
-    let end = 0;
-    const close = (): void => {
-      if (open === undefined) return;
-      if (this.#entries.has(open.key)) duplicates.add(open.key);
-      else this.#entries.set(open.key, { head: open.head, end });
-      open = undefined;
-    };
-    for (const section of layoutOf(regular, lockName, splitSections)) {
-      const key = entryKey(section);
-      if (section.path.length <= 3 || key !== open?.key) close();
-      if (key !== undefined && section.path.length === 3) open = { key, head: section };
-      end = section.end;
+  /**
+   * @param known an earlier version; what did not change since is not taken apart again.
+   * @throws {CollectionError} `TOML_INVALID` when not even its tables can be told apart.
+   */
+  constructor(source: string | Pieces, known?: LockFile) {
+    if (typeof source !== 'string') {
+      this.#pieces = source;
+      return;
     }
-    close();
-    this.duplicates = [...duplicates];
+    const pieces = layoutOf(source, lockName, (text) =>
+      known === undefined ? Pieces.of(text, cutting) : known.#pieces.rebase(text),
+    );
+    const { regular, frozen } = regularize(source, pieces);
+    this.#frozen = frozen;
+    if (regular === source) this.#pieces = pieces;
+    else {
+      this.#pieces = layoutOf(regular, lockName, (text) => Pieces.of(text, cutting));
+      this.#inlineText = source;
+    }
   }
 
-  get keys(): Iterable<ArtifactKey> {
-    return this.#entries.keys();
+  get text(): string {
+    return this.#inlineText ?? this.#pieces.text;
+  }
+
+  /** {@link text} as it stands in the file. */
+  get bytes(): Uint8Array {
+    this.#bytes ??= Buffer.from(this.text);
+    return this.#bytes;
+  }
+
+  get keys(): readonly ArtifactKey[] {
+    return this.#pieces.keys;
+  }
+
+  get duplicates(): readonly ArtifactKey[] {
+    return this.#pieces.duplicates;
   }
 
   has(key: ArtifactKey): boolean {
-    return this.#entries.has(key);
+    return this.#pieces.placeOf(key) !== undefined;
   }
 
+  /** Its lines. */
   textOf(key: ArtifactKey): string | undefined {
-    const entry = this.#entries.get(key);
-    return entry === undefined ? undefined : this.#regular.slice(entry.head.start, entry.end);
+    return this.#pieces.get(key)?.text;
+  }
+
+  isSame(other: LockFile): boolean {
+    return this.#inlineText === other.#inlineText && this.#pieces.isSame(other.#pieces);
+  }
+
+  /** Returns the artifacts whose entries changed, came or went since an earlier version. */
+  changedSince(before: LockFile): ReadonlySet<ArtifactKey> {
+    return changedKeys(before.#pieces, this.#pieces);
   }
 
   /** @throws {CollectionError} `TOML_INVALID`. */
   get(key: ArtifactKey): LockEntry | undefined {
-    const text = this.textOf(key);
-    return text === undefined ? undefined : entriesOf(text).get(key);
+    const piece = this.#pieces.get(key);
+    if (piece === undefined) return undefined;
+    if (parsed.has(piece)) return parsed.get(piece);
+    const entry = entriesOf(piece.text).get(key);
+    parsed.set(piece, entry);
+    return entry;
   }
 
   /** Parses the whole file. @throws {CollectionError} `TOML_INVALID`, with line and column. */
@@ -92,60 +117,58 @@ export class LockFile {
 
   /** Returns the lock with these keys of an entry set; makes the entry when there is none. */
   set(key: ArtifactKey, values: TableEdits): LockFile {
-    const entry = this.#entries.get(key);
-    if (entry !== undefined) {
-      this.#refuseDuplicate(key);
-      return this.#with((text) => editTable(text, entry.head, values));
+    const place = this.#place(key);
+    if (place !== undefined) {
+      return this.#with((pieces) => pieces.edit(place, editFirstTable(values, pieces.lineBreak)));
     }
-    return this.#with((text) => {
-      const base = text === '' ? newLock() : text;
-      const table = writeTable(`[lock.entries.${writeKey(key)}]`, values, lineBreakOf(base));
-      return insertTable(base, table, [...this.#entries.values()].at(-1)?.end);
+    return this.#with((pieces) => {
+      const base = orNew(pieces);
+      return base.add(writeTable(`[lock.entries.${writeKey(key)}]`, values, base.lineBreak));
     });
   }
 
   /** Returns the lock with the entry's lines as another text of the lock has them. */
   put(key: ArtifactKey, lines: string): LockFile {
-    const entry = this.#entries.get(key);
-    this.#refuseDuplicate(key);
-    return this.#with((text) =>
-      putTable(text === '' ? newLock() : text, lines, entry, [...this.#entries.values()].at(-1)),
-    );
+    const place = this.#place(key);
+    return this.#with((pieces) => orNew(pieces).put(place, lines));
   }
 
   /** Returns the lock with the entry under another name, and everything in it as it was. */
   rename(key: ArtifactKey, newKey: ArtifactKey): LockFile {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return this;
-    this.#refuseDuplicate(key);
-    return this.#with((text) => {
-      const inside = splitSections(text).filter(
-        ({ start, path }) => start >= entry.head.start && start < entry.end && path.length >= 3,
-      );
-      return inside
-        .toReversed()
-        .reduce((edited, section) => renameHeader(edited, section, newKey), text);
-    });
+    const place = this.#place(key);
+    if (place === undefined) return this;
+    return this.#with((pieces) =>
+      pieces.edit(place, (text) =>
+        splitSections(text)
+          .filter(({ path }) => path.length >= 3)
+          .toReversed()
+          .reduce((edited, section) => renameHeader(edited, section, newKey), text),
+      ),
+    );
   }
 
   remove(key: ArtifactKey): LockFile {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return this;
-    this.#refuseDuplicate(key);
-    return this.#with((text) => removeTable(text, entry.head.start, entry.end));
+    const place = this.#place(key);
+    if (place === undefined) return this;
+    return this.#with((pieces) => pieces.remove(place));
   }
 
-  #refuseDuplicate(key: ArtifactKey): void {
-    if (!this.duplicates.includes(key)) return;
+  #place(key: ArtifactKey): number | undefined {
+    const place = this.#pieces.placeOf(key);
+    if (place === undefined || !this.duplicates.includes(key)) return place;
     throw unsupported(`${lockName} has ${key} twice`, 'Remove one of the two by hand.');
   }
 
-  #with(edit: (text: string) => string): LockFile {
+  #with(edit: (pieces: Pieces) => Pieces): LockFile {
     if (this.#frozen !== undefined) {
       throw unsupported(this.#frozen, 'Write each entry as a [lock.entries."name::type"] table.');
     }
-    return new LockFile(layoutOf(this.#regular, lockName, edit));
+    return new LockFile(layoutOf(this.#pieces, lockName, edit));
   }
+}
+
+function orNew(pieces: Pieces): Pieces {
+  return pieces.all.length === 0 ? Pieces.of(newLock(), cutting) : pieces;
 }
 
 /** Returns the text of a new, empty lock. */
@@ -168,8 +191,13 @@ function renameHeader(text: string, section: Section, newKey: ArtifactKey): stri
   return text.slice(0, start) + lines + text.slice(bodyStart);
 }
 
-function entryKey({ path }: Section): ArtifactKey | undefined {
-  const [first, second, key] = path;
+const cutting: Cutting = {
+  isHead: (path) => path.length === 3 && entryKey(path) !== undefined,
+  belongsTo: (head, path) => path.length > 3 && entryKey(path) === entryKey(head),
+  keyIn: (_text, { path }) => entryKey(path),
+};
+
+function entryKey([first, second, key]: readonly string[]): ArtifactKey | undefined {
   if (first !== 'lock' || second !== 'entries' || key === undefined) return undefined;
   return toKey(key);
 }
@@ -197,24 +225,39 @@ function entriesOf(text: string): ReadonlyMap<ArtifactKey, LockEntry> {
   return found;
 }
 
+/** The statements of a text that is one table, as they stand in a file where that begins at `begin`. */
+function statementsIn(text: string, begin: number): readonly Statement[] {
+  return splitSections(text)
+    .flatMap((section) => statementsOf(text, section))
+    .map(({ path, start, valueStart, valueEnd, end }) => ({
+      path,
+      start: begin + start,
+      valueStart: begin + valueStart,
+      valueEnd: begin + valueEnd,
+      end: begin + end,
+    }));
+}
+
 /** Writes inline entries out as tables: `entries = {}` stands in empty locks. */
-function regularize(text: string): {
-  readonly regular: string;
-  readonly frozen: string | undefined;
-} {
+function regularize(
+  text: string,
+  { all }: Pieces,
+): { readonly regular: string; readonly frozen: string | undefined } {
   let regular = text;
   let isLossy = false;
   const tables: string[] = [];
-  const sections = layoutOf(text, lockName, splitSections);
-  for (const section of sections.toReversed()) {
-    const path = section.path.join('.');
-    if (section.path.length > 2 || (path !== '' && path !== 'lock' && path !== 'lock.entries')) {
+  let end = text.length;
+  for (const piece of all.toReversed()) {
+    const begin = end - piece.text.length;
+    end = begin;
+    const path = piece.path.join('.');
+    if (piece.path.length > 2 || (path !== '' && path !== 'lock' && path !== 'lock.entries')) {
       continue;
     }
-    for (const statement of statementsOf(text, section).toReversed()) {
-      const full = [...section.path, ...statement.path];
+    for (const statement of statementsIn(piece.text, begin).toReversed()) {
+      const full = [...piece.path, ...statement.path];
       if (full[0] !== 'lock' || (full.length > 1 && full[1] !== 'entries')) continue;
-      const header = section.path.length === 0 ? '' : `[${path}]\n`;
+      const header = piece.path.length === 0 ? '' : `[${path}]\n`;
       const value = parseToml(header + text.slice(statement.start, statement.end), lockName);
       const entries = isTable(value['lock']) ? value['lock']['entries'] : undefined;
       if (full.length > 3 || full.length === 1 || !isTable(entries)) {

@@ -2,22 +2,16 @@ import { stringify } from 'smol-toml';
 import { type Artifact, type ArtifactKey, keyOf, readArtifact, textOf } from './artifact.js';
 import { CollectionError } from './errors.js';
 import {
+  editFirstTable,
   editTable,
   insertTable,
   lineBreakOf,
-  putTable,
-  removeTable,
   type TableEdits,
   writeTable,
 } from './toml/edit-table.js';
 import { isTable, parseToml, type TomlTable } from './toml/parse-toml.js';
-import {
-  hasComment,
-  type Section,
-  splitSections,
-  type Statement,
-  statementsOf,
-} from './toml/sections.js';
+import { changedKeys, type Cutting, type Piece, Pieces } from './toml/pieces.js';
+import { hasComment, splitSections, type Statement, statementsOf } from './toml/sections.js';
 import { layoutOf } from './toml/layout.js';
 
 export const manifestName = 'collection.toml';
@@ -30,69 +24,94 @@ export interface CollectionFacts {
   readonly updated: string | undefined;
 }
 
-/** An artifact's `[[artifacts]]` with the tables that belong to it. */
-interface Block {
-  /** The section with the artifact's own keys. */
-  readonly head: Section;
-  readonly end: number;
-}
+/** Values of artifacts by their lines, which never change. */
+const parsed = new WeakMap<Piece, Artifact | undefined>();
 
 /**
  * `collection.toml`: the text, where each artifact stands in it, and edits that leave every other
  * byte alone. Values are parsed only when somebody asks for them.
  */
 export class Manifest {
-  readonly text: string;
   /** {@link text}, or the same with an inline list of artifacts written out as tables. */
-  readonly #regular: string;
-  readonly #sections: readonly Section[];
-  readonly #blocks = new Map<ArtifactKey, Block>();
-  /** Artifacts that stand there more than once. */
-  readonly duplicates: readonly ArtifactKey[];
-  /** How many `[[artifacts]]` have no name, type or path. */
-  readonly namelessCount: number;
+  readonly #pieces: Pieces;
+  /** What was read, where that is not the text of the pieces. */
+  readonly #inlineText: string | undefined;
   /** Why the text cannot be edited. */
   readonly #frozen: string | undefined;
+  #bytes: Buffer | undefined;
 
-  /** @throws {CollectionError} `TOML_INVALID` when not even its tables can be told apart. */
-  constructor(text: string) {
-    this.text = text;
-    const { regular, frozen } = regularize(text);
-    this.#regular = regular;
-    this.#frozen = frozen;
-    this.#sections = layoutOf(regular, manifestName, splitSections);
-    const duplicates = new Set<ArtifactKey>();
-    let namelessCount = 0;
-    for (const block of blocksOf(this.#sections)) {
-      const key = keyIn(regular, block);
-      if (key === undefined) namelessCount += 1;
-      else if (this.#blocks.has(key)) duplicates.add(key);
-      else this.#blocks.set(key, block);
+  /**
+   * @param known an earlier version; what did not change since is not taken apart again.
+   * @throws {CollectionError} `TOML_INVALID` when not even its tables can be told apart.
+   */
+  constructor(source: string | Pieces, known?: Manifest) {
+    if (typeof source !== 'string') {
+      this.#pieces = source;
+      return;
     }
-    this.duplicates = [...duplicates];
-    this.namelessCount = namelessCount;
+    const pieces = layoutOf(source, manifestName, (text) =>
+      known === undefined ? Pieces.of(text, cutting) : known.#pieces.rebase(text),
+    );
+    const { regular, frozen } = regularize(source, pieces);
+    this.#frozen = frozen;
+    if (regular === source) this.#pieces = pieces;
+    else {
+      this.#pieces = layoutOf(regular, manifestName, (text) => Pieces.of(text, cutting));
+      this.#inlineText = source;
+    }
+  }
+
+  get text(): string {
+    return this.#inlineText ?? this.#pieces.text;
+  }
+
+  /** {@link text} as it stands in the file. */
+  get bytes(): Uint8Array {
+    this.#bytes ??= Buffer.from(this.text);
+    return this.#bytes;
   }
 
   get keys(): Iterable<ArtifactKey> {
-    return this.#blocks.keys();
+    return this.#pieces.keys;
+  }
+
+  /** Artifacts that stand there more than once. */
+  get duplicates(): readonly ArtifactKey[] {
+    return this.#pieces.duplicates;
+  }
+
+  /** How many `[[artifacts]]` have no name, type or path. */
+  get namelessCount(): number {
+    return this.#pieces.namelessCount;
   }
 
   has(key: ArtifactKey): boolean {
-    return this.#blocks.has(key);
+    return this.#pieces.placeOf(key) !== undefined;
   }
 
-  /** Returns the artifact's lines, to tell whether they changed. */
+  /** Its lines. */
   textOf(key: ArtifactKey): string | undefined {
-    const block = this.#blocks.get(key);
-    return block === undefined ? undefined : this.#regular.slice(block.head.start, block.end);
+    return this.#pieces.get(key)?.text;
+  }
+
+  isSame(other: Manifest): boolean {
+    return this.#inlineText === other.#inlineText && this.#pieces.isSame(other.#pieces);
+  }
+
+  /** Returns the artifacts whose lines changed, came or went since an earlier version. */
+  changedSince(before: Manifest): ReadonlySet<ArtifactKey> {
+    return changedKeys(before.#pieces, this.#pieces);
   }
 
   /** @throws {CollectionError} `TOML_INVALID`. */
   get(key: ArtifactKey): Artifact | undefined {
-    const text = this.textOf(key);
-    if (text === undefined) return undefined;
-    const { artifacts } = parseToml(text, manifestName);
-    return Array.isArray(artifacts) ? readArtifact(artifacts[0]) : undefined;
+    const piece = this.#pieces.get(key);
+    if (piece === undefined) return undefined;
+    if (parsed.has(piece)) return parsed.get(piece);
+    const { artifacts } = parseToml(piece.text, manifestName);
+    const artifact = Array.isArray(artifacts) ? readArtifact(artifacts[0]) : undefined;
+    parsed.set(piece, artifact);
+    return artifact;
   }
 
   /** Parses the whole file. @throws {CollectionError} `TOML_INVALID`, with line and column. */
@@ -104,12 +123,10 @@ export class Manifest {
 
   /** What `[collection]` says; a nameless collection is called `default`. */
   facts(): CollectionFacts {
-    const section = this.#collectionSection();
-    const table =
-      section === undefined
-        ? undefined
-        : parseToml(this.#regular.slice(section.start, section.end), manifestName)['collection'];
-    const facts: TomlTable = isTable(table) ? table : {};
+    const place = this.#collectionPlace();
+    const text = place === undefined ? '' : (this.#pieces.all[place]?.text ?? '');
+    const { collection } = parseToml(text, manifestName);
+    const facts: TomlTable = isTable(collection) ? collection : {};
     return {
       name: textOf(facts, 'name') ?? 'default',
       version: textOf(facts, 'version') ?? '1.0.0',
@@ -120,55 +137,75 @@ export class Manifest {
 
   /** Returns the manifest with these keys of an artifact set, or taken away. */
   edit(key: ArtifactKey, edits: TableEdits): Manifest {
-    const block = this.#block(key);
-    return this.#with((text) => editTable(text, block.head, edits));
+    const place = this.#place(key);
+    return this.#with((pieces) => pieces.edit(place, editFirstTable(edits, pieces.lineBreak)));
+  }
+
+  /**
+   * Returns the manifest with these keys of an artifact's `metadata` set, or taken away. One that is
+   * written in another way than as a table of its own stays as it is.
+   */
+  editMetadata(key: ArtifactKey, edits: TableEdits): Manifest {
+    const place = this.#place(key);
+    return this.#with((pieces) =>
+      pieces.edit(place, (text) => editMetadata(text, edits, pieces.lineBreak)),
+    );
   }
 
   /** Returns the manifest with one artifact more, after the last one. */
-  add(values: TableEdits): Manifest {
-    return this.#with((text) => {
-      const lines = writeTable('[[artifacts]]', values, lineBreakOf(text));
-      return insertTable(text, lines, [...this.#blocks.values()].at(-1)?.end);
+  add(values: TableEdits, metadata: TableEdits = {}): Manifest {
+    return this.#with((pieces) => {
+      const { lineBreak } = pieces;
+      const tables = [writeTable('[[artifacts]]', values, lineBreak)];
+      if (Object.keys(metadata).length > 0) {
+        tables.push(writeTable('[artifacts.metadata]', metadata, lineBreak));
+      }
+      return pieces.add(tables.join(lineBreak));
     });
   }
 
   /** Returns the manifest without the artifact. */
   remove(key: ArtifactKey): Manifest {
-    const { head, end } = this.#block(key);
-    return this.#with((text) => removeTable(text, head.start, end));
+    const place = this.#place(key);
+    return this.#with((pieces) => pieces.remove(place));
   }
 
   /** Returns the manifest with the artifact's lines as another text of the manifest has them. */
   put(key: ArtifactKey, lines: string): Manifest {
-    const block = this.#blocks.get(key) === undefined ? undefined : this.#block(key);
-    return this.#with((text) => putTable(text, lines, block, [...this.#blocks.values()].at(-1)));
+    const place = this.has(key) ? this.#place(key) : undefined;
+    return this.#with((pieces) => pieces.put(place, lines));
   }
 
   /** Returns the manifest with `updated` set. */
   touch(time: string): Manifest {
-    const section = this.#collectionSection();
-    if (section === undefined) return this;
-    return this.#with((text) => editTable(text, section, { updated: time }));
+    const place = this.#collectionPlace();
+    if (place === undefined) return this;
+    return this.#with((pieces) =>
+      pieces.edit(place, editFirstTable({ updated: time }, pieces.lineBreak)),
+    );
   }
 
-  #collectionSection(): Section | undefined {
-    return this.#sections.find(({ path }) => path.length === 1 && path[0] === 'collection');
+  #collectionPlace(): number | undefined {
+    const place = this.#pieces.all.findIndex(
+      ({ path }) => path.length === 1 && path[0] === 'collection',
+    );
+    return place === -1 ? undefined : place;
   }
 
-  #block(key: ArtifactKey): Block {
-    const block = this.#blocks.get(key);
-    if (block === undefined) throw new Error(`bug: ${key} is in the manifest`);
+  #place(key: ArtifactKey): number {
+    const place = this.#pieces.placeOf(key);
+    if (place === undefined) throw new Error(`bug: ${key} is in the manifest`);
     if (this.duplicates.includes(key)) {
       throw unsupported(`${manifestName} names ${key} twice`, 'Remove one of the two by hand.');
     }
-    return block;
+    return place;
   }
 
-  #with(edit: (text: string) => string): Manifest {
+  #with(edit: (pieces: Pieces) => Pieces): Manifest {
     if (this.#frozen !== undefined) {
       throw unsupported(this.#frozen, 'Write it as [[artifacts]] tables.');
     }
-    return new Manifest(layoutOf(this.#regular, manifestName, edit));
+    return new Manifest(layoutOf(this.#pieces, manifestName, edit));
   }
 }
 
@@ -182,37 +219,38 @@ export function newManifest(name: string, time: string): string {
   return writeTable('[collection]', values, '\n');
 }
 
-function blocksOf(sections: readonly Section[]): readonly Block[] {
-  const blocks: Block[] = [];
-  let head: Section | undefined;
-  let end = 0;
-  const close = (): void => {
-    if (head !== undefined) blocks.push({ head, end });
-    head = undefined;
-  };
-  for (const section of sections) {
-    if (section.path[0] !== 'artifacts') close();
-    else if (section.path.length === 1) {
-      close();
-      head = section;
+const cutting: Cutting = {
+  isHead: ([first, ...rest]) => first === 'artifacts' && rest.length === 0,
+  belongsTo: (_head, path) => path[0] === 'artifacts' && path.length > 1,
+  keyIn: (text, head, end) => {
+    plainPair.lastIndex = head.bodyStart;
+    const plain = plainPair.exec(text);
+    if (plain?.[1] !== undefined && plain[2] !== undefined) {
+      return keyOf({ name: plain[1], type: plain[2] });
     }
-    end = section.end;
-  }
-  close();
-  return blocks;
-}
+    const { artifacts } = parseToml(text.slice(head.start, end), manifestName);
+    const artifact = Array.isArray(artifacts) ? readArtifact(artifacts[0]) : undefined;
+    return artifact === undefined ? undefined : keyOf(artifact);
+  },
+};
 
 /** A name and a type as nearly every manifest has them. */
-const plainPair = /^name = "([^"\\\n]+)"\r?\ntype = "([^"\\\n]+)"\r?\n/;
+const plainPair = /name = "([^"\\\n]+)"\r?\ntype = "([^"\\\n]+)"\r?\n/y;
 
-function keyIn(text: string, { head, end }: Block): ArtifactKey | undefined {
-  const plain = plainPair.exec(text.slice(head.bodyStart, head.bodyStart + 400));
-  if (plain?.[1] !== undefined && plain[2] !== undefined) {
-    return keyOf({ name: plain[1], type: plain[2] });
-  }
-  const { artifacts } = parseToml(text.slice(head.start, end), manifestName);
-  const artifact = Array.isArray(artifacts) ? readArtifact(artifacts[0]) : undefined;
-  return artifact === undefined ? undefined : keyOf(artifact);
+/** Edits the table `metadata` in the lines of an artifact. */
+function editMetadata(text: string, edits: TableEdits, lineBreak: string): string {
+  const sections = splitSections(text);
+  const head = sections.find(({ path }) => path.length === 1);
+  const table = sections.find(({ path }) => path.length === 2 && path[1] === 'metadata');
+  if (table !== undefined) return editTable(text, table, edits, lineBreak);
+  const isElsewhere =
+    head === undefined || statementsOf(text, head).some(({ path }) => path[0] === 'metadata');
+  if (isElsewhere) return text;
+  const lines = writeTable('[artifacts.metadata]', edits, lineBreak);
+  const own = text.slice(0, head.end).replace(/(?:\r?\n)+$/, '');
+  // The blank lines that were there come after the new table.
+  const gap = text.slice(own.length, head.end).replace(/^\r?\n/, '');
+  return insertTable(own + lineBreak, lines, { lineBreak }) + gap + text.slice(head.end);
 }
 
 interface Regular {
@@ -221,8 +259,10 @@ interface Regular {
 }
 
 /** Writes an inline `artifacts = [ … ]` out as tables: an empty collection has one, and short lists may. */
-function regularize(text: string): Regular {
-  const inline = inlineArtifacts(text);
+function regularize(text: string, { all: [first] }: Pieces): Regular {
+  // Only before the first header can it stand.
+  if (first === undefined || first.path.length > 0) return { regular: text, frozen: undefined };
+  const inline = layoutOf(first.text, manifestName, inlineArtifacts);
   if (inline === undefined) return { regular: text, frozen: undefined };
   const { artifacts } = parseToml(text.slice(inline.start, inline.end), manifestName);
   const rest = text.slice(0, inline.start) + text.slice(inline.end);
@@ -240,8 +280,7 @@ function regularize(text: string): Regular {
 }
 
 function inlineArtifacts(text: string): Statement | undefined {
-  if (!/^[ \t]*["']?artifacts["']?[ \t]*[=.]/m.test(text)) return undefined;
-  const [root] = layoutOf(text, manifestName, splitSections);
+  const [root] = splitSections(text);
   if (root === undefined) return undefined;
   return statementsOf(text, root).find(({ path }) => path[0] === 'artifacts');
 }

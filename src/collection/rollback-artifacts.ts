@@ -16,7 +16,7 @@ import { decodeToml } from './toml/parse-toml.js';
  * say of it comes from the manifest and the lock of then, line by line, into those of now: what they
  * say of other artifacts stays. All of it is one transaction.
  *
- * An artifact that was not there past goes; one that is not there any more comes back. A renamed one
+ * An artifact that was not there then goes; one that is not there any more comes back. A renamed one
  * is two: the old name comes back, the new one goes, each if it is named.
  */
 

@@ -45,17 +45,11 @@ export async function adopt(
   { committing, session }: { readonly committing: Committing; readonly session: Session },
 ): Promise<Receipt> {
   const { journal, writer, bootId, by } = committing;
-  const units = paths.map((path) => ({
-    act: actOf(path),
-    path: path.path,
-    slot: undefined,
-    members: [path],
-  }));
-  const rows = toRows(units);
+  if (isDryRun) return plannedAdoption(paths, message, committing);
+  const rows = rowsOf(paths);
   if (rows.length === 0) return { transaction: null };
-  const annotations: Annotations = { adopts: true, ...(by !== undefined && { by }) };
+  const annotations = annotationsOf(by);
   const changes = toChanges(rows);
-  if (isDryRun) return { transaction: planned(message, annotations, changes) };
   await makeDurable(paths, committing);
   // guard: adopt-fence
   session.requireFence();
@@ -102,23 +96,43 @@ async function makeDurable(
   }
 }
 
-function planned(
+/** Tells what {@link adopt} would record. */
+export function plannedAdoption(
+  paths: readonly AdoptedPath[],
   message: string,
-  annotations: Annotations,
-  changes: ReturnType<typeof toChanges>,
-): Receipt['transaction'] {
+  { by }: Pick<Committing, 'by'>,
+): Receipt {
+  const changes = toChanges(rowsOf(paths));
+  if (changes.length === 0) return { transaction: null };
   return {
-    id: null,
-    uuid: null,
-    state: 'planned',
-    message,
-    committedAt: null,
-    changeCount: changes.length,
-    reason: null,
-    annotations,
-    changes,
-    superseded: [],
+    transaction: {
+      id: null,
+      uuid: null,
+      state: 'planned',
+      message,
+      committedAt: null,
+      changeCount: changes.length,
+      reason: null,
+      annotations: annotationsOf(by),
+      changes,
+      superseded: [],
+    },
   };
+}
+
+function rowsOf(paths: readonly AdoptedPath[]): ReturnType<typeof toRows> {
+  return toRows(
+    paths.map((path) => ({
+      act: actOf(path),
+      path: path.path,
+      slot: undefined,
+      members: [path],
+    })),
+  );
+}
+
+function annotationsOf(by: string | undefined): Annotations {
+  return { adopts: true, ...(by !== undefined && { by }) };
 }
 
 function actOf({ before, after }: AdoptedPath): 'create' | 'remove' | 'replace' | 'set-mode' {

@@ -1,10 +1,10 @@
 import { EngineError } from './errors.js';
 import { displacedSuffix, type Place } from './file-system.js';
 import { displacedRows } from './history.js';
+import { defaultHistoryPolicy, retainHistory } from './history-policy.js';
 import { isSameImage } from './image.js';
 import { type FoundAt, inspectTree, type Looking, statTree } from './inspect.js';
 import type { Journal, Position, TransactionRow } from './journal.js';
-import { historyBytesMax, historyTransactionsMax } from './limits.js';
 import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, RootTree } from './root-tree.js';
@@ -50,7 +50,7 @@ export async function checkpoint(
   // guard: checkpoint-barrier
   await barrier();
   journal.update(transactions.map(({ id }) => ({ id, state: 'settled' })));
-  await prune(prunable, checkpointing);
+  await prune(beyondLimits(prunable), checkpointing);
   journal.truncateLog();
   return lateWrites;
 }
@@ -183,16 +183,18 @@ function slotPlace({ stage }: TransactionRow, slot: string, directory: StoreDire
   return { directory: directory.stage, name: slotName(stage, slot) };
 }
 
-async function prune(
-  history: readonly TransactionRow[],
+/** The ones beyond the limits, newest first. */
+function beyondLimits(history: readonly TransactionRow[]): readonly TransactionRow[] {
+  return retainHistory(history, defaultHistoryPolicy, 0).flatMap(({ row, isKept }) =>
+    isKept ? [] : [row],
+  );
+}
+
+/** Deletes what transactions displaced, newest first; those before them keep nothing either. */
+export async function prune(
+  pruned: readonly TransactionRow[],
   checkpointing: Checkpointing,
 ): Promise<void> {
-  let bytes = 0;
-  const firstTooMany = history.findIndex(({ displacedBytes }, i) => {
-    bytes += displacedBytes;
-    return i >= historyTransactionsMax || bytes > historyBytesMax;
-  });
-  const pruned = firstTooMany < 0 ? [] : history.slice(firstTooMany);
   const newest = pruned[0];
   if (newest === undefined) return;
   checkpointing.journal.setMeta({ pruned_through: newest.id });

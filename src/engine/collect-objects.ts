@@ -7,7 +7,7 @@ import { addNeeded } from './snapshot-sizes.js';
 import { listingReader } from './snapshot-tree.js';
 
 /*
- * Removes objects that no snapshot names, under the lock. Snapshots are taken without it, and may
+ * Removes objects that no snapshot names, deleted ones included, under the lock. Snapshots are taken without it, and may
  * just now rely on an object that is going to be removed. So the journal counts collections:
  *
  * 1. Count on to an odd number, synced: a collection has begun.
@@ -69,7 +69,7 @@ export async function collectObjects({
   const needed = new Set<ContentHash>();
   try {
     const read = listingReader(objects);
-    for (const { sha256 } of journal.snapshots.list()) await addNeeded(needed, sha256, read);
+    for (const { sha256 } of journal.snapshots.all()) await addNeeded(needed, sha256, read);
   } catch (error) {
     // What a listing that cannot be read names, nobody knows.
     if (!isEngineError(error, 'HISTORY_DAMAGED', 'STORE_FORMAT_NEWER')) throw error;

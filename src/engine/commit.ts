@@ -6,6 +6,7 @@ import { publish } from './events.js';
 import { describeImage, type FoundImage } from './image.js';
 import { type Journal, stagePrefix, type TransactionRow } from './journal.js';
 import { messageLengthMax } from './limits.js';
+import type { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { isBelow, quote, type RelativePath } from './path.js';
 import { buildPlan, type Plan, refuseMounts } from './plan.js';
@@ -65,6 +66,8 @@ export interface Committing {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly newId: () => string;
+  /** The contents of snapshots. */
+  readonly openObjects: () => ObjectStore;
   /** Who works with the store, for the log. */
   readonly by: string | undefined;
   readonly fileMode: number;
@@ -86,6 +89,7 @@ export async function commit(
   const pace = new Pace(options.signal);
   using tree = new RootTree(files, root);
   using history = new RootTree(files, stage);
+  using objects = committing.openObjects();
   const prefix = stagePrefix(session.head.id + 1, uuid);
   const contents = new StagedContents({ files, pace, directory: stage, prefix });
   const attempt = new Attempt({
@@ -95,6 +99,7 @@ export async function commit(
     contents,
     tree,
     history,
+    objects,
     pace,
     uuid,
   });
@@ -120,6 +125,7 @@ interface AttemptOptions {
   readonly contents: StagedContents;
   readonly tree: RootTree;
   readonly history: RootTree;
+  readonly objects: ObjectStore;
   readonly pace: Pace;
   readonly uuid: string;
 }
@@ -143,7 +149,7 @@ class Attempt {
   }
 
   async run(collect: Collect): Promise<Receipt> {
-    const { committing, contents, options, pace, tree, history } = this.#given;
+    const { committing, contents, options, pace, tree, history, objects } = this.#given;
     const { directory, fileMode, directoryMode, now } = committing;
     const { files, foldsNames } = directory;
     const looking = { files, pace };
@@ -160,6 +166,7 @@ class Attempt {
     const calls = new TransactionCalls(view, {
       ...looking,
       history,
+      objects,
       enginePath: directory.storePath,
     });
     this.calls = calls;

@@ -7,6 +7,7 @@ import type { Looking } from './inspect.js';
 import { notFound, type Journal } from './journal.js';
 import { type KnownPath, readKnownPaths } from './known-path.js';
 import { comparePaths, quote, type RelativePath } from './path.js';
+import type { ObjectStore } from './object-store.js';
 import { isObstacle, type RootTree } from './root-tree.js';
 import { type DiffText, unifiedDiff } from './unified-diff.js';
 
@@ -30,6 +31,7 @@ export interface Reading {
   readonly looking: Looking;
   readonly tree: RootTree;
   readonly history: RootTree;
+  readonly objects: ObjectStore;
 }
 
 /**
@@ -133,14 +135,16 @@ async function imageAt(path: RelativePath, side: Side, reading: Reading): Promis
 async function contentOf(
   path: RelativePath,
   image: FoundImage,
-  { journal, looking, tree, history }: Reading,
+  { journal, tree, ...reading }: Reading,
 ): Promise<Uint8Array | undefined> {
   if (image.kind !== 'file') return undefined;
   tree.trim();
   const located = tree.locate(path);
-  const present = isObstacle(located) ? undefined : await readFileAt(located, image, looking);
+  const present = isObstacle(located)
+    ? undefined
+    : await readFileAt(located, image, reading.looking);
   if (present !== undefined) return present;
-  return readKept(image, placesOf(image.sha256, path, journal), { looking, history });
+  return readKept(image, placesOf(image.sha256, path, journal), reading);
 }
 
 function notAFile(path: RelativePath, { kind }: FoundImage): EngineError {

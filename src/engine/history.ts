@@ -1,8 +1,10 @@
+import { isEngineError } from './errors.js';
 import type { Place } from './file-system.js';
 import { hashContent, type ContentHash } from './hash.js';
 import type { FileImage } from './image.js';
 import type { Looking } from './inspect.js';
 import type { ChangeRow, Journal, TransactionRow } from './journal.js';
+import type { ObjectStore } from './object-store.js';
 import type { RelativePath } from './path.js';
 import { isObstacle, type RootTree } from './root-tree.js';
 import { slotPath, toUnits } from './units.js';
@@ -12,6 +14,8 @@ export interface HistoryReading {
   readonly looking: Looking;
   /** Places below the store's `stage` directory. */
   readonly history: RootTree;
+  /** The contents of snapshots: they may have what no slot has. */
+  readonly objects: ObjectStore;
 }
 
 /** One path that a transaction changed, and where what it displaced there lies. */
@@ -51,11 +55,11 @@ export function* placesOf(
   }
 }
 
-/** Returns the bytes at the first of `places` that are `image`, `undefined` when none are. */
+/** Returns the bytes at the first of `places` that are `image`, else those that a snapshot stored. */
 export async function readKept(
   image: FileImage,
   places: Iterable<RelativePath>,
-  { looking, history }: HistoryReading,
+  { looking, history, objects }: HistoryReading,
 ): Promise<Uint8Array | undefined> {
   for (const place of places) {
     history.trim();
@@ -64,8 +68,24 @@ export async function readKept(
     const bytes = await readFileAt(located, image, looking);
     if (bytes !== undefined) return bytes;
   }
-  return undefined;
+  return readStored(image, objects);
 }
+
+async function readStored(
+  { sha256, size }: FileImage,
+  objects: ObjectStore,
+): Promise<Uint8Array | undefined> {
+  if (!objects.has(sha256)) return undefined;
+  try {
+    return await objects.read(sha256, size);
+  } catch (error) {
+    if (isEngineError(error, ...notToBeHad)) return undefined;
+    throw error;
+  }
+}
+
+/** What an object says that is damaged, gone meanwhile, or of a newer program. */
+export const notToBeHad = ['HISTORY_DAMAGED', 'STORE_FORMAT_NEWER'] as const;
 
 /** Returns the bytes of the file at a place if they are `image`, else `undefined`. */
 export async function readFileAt(

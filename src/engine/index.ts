@@ -45,8 +45,9 @@ export type { Collected } from './collect-objects.js';
 export type { LeftOutReason } from './listing.js';
 export type { NotRestored } from './restore-plan.js';
 export type { LeftOut } from './scan.js';
-export type { CreatedSnapshot, Snapshot, SnapshotPath } from './snapshot-record.js';
+export type { Snapshot, SnapshotPath } from './snapshot-record.js';
 export type {
+  CreatedSnapshot,
   CreateSnapshotOptions,
   DeletedSnapshot,
   PrunedSnapshots,
@@ -54,7 +55,10 @@ export type {
   RestoreOptions,
   Snapshots,
 } from './snapshots.js';
+export type { HistoryPolicy } from './history-policy.js';
+export type { PrunedHistory, PrunedTransaction } from './prune-history.js';
 export type { PrunedSnapshot, PruningPlan } from './prune-snapshots.js';
+export type { SnapshotUsage, StoreUsage, UsageRange } from './usage.js';
 export { defaultPolicy, type RetentionPolicy } from './retention.js';
 export type { Rule, Violation } from './rules.js';
 export type { Content } from './staged-content.js';

@@ -6,7 +6,7 @@ import { keptPlacesMax } from './limits.js';
 import { isInnerPath, type RelativePath } from './path.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
 import { SnapshotTable } from './snapshot-table.js';
-import { openDatabase, type SqliteDatabase } from './sqlite.js';
+import { openDatabase, preparedWhenUsed, type SqliteDatabase } from './sqlite.js';
 
 /** What one row of a transaction does to its path. See docs/format.md, "Units". */
 export type Act = 'create' | 'replace' | 'remove' | 'set-mode' | 'member';
@@ -517,10 +517,11 @@ export class Journal implements Disposable {
   /**
    * Checks a transaction against its chain hash and the one before, so that replaying it is safe.
    *
+   * @returns its rows.
    * @throws {EngineError} `JOURNAL_DAMAGED`.
    */
-  verifyChain(id: number): void {
-    this.#reading(() => {
+  verifyChain(id: number): readonly ChangeRow[] {
+    return this.#reading(() => {
       const row = this.#statements.transaction.get(id);
       assert(row !== undefined, `transaction ${String(id)} is in the journal`);
       const before = this.#statements.transaction.get(id - 1);
@@ -539,7 +540,7 @@ export class Journal implements Disposable {
       hasher.update(chainText(previous, id, toTransaction(row), changes.length));
       for (const change of changes) hasher.update(rowText(id, change));
       // guard: chain-hash [hasher.digest() === toHex(row.chain) becomes true]
-      if (hasher.digest() === toHex(row.chain) && changes.length === row.row_count) return;
+      if (hasher.digest() === toHex(row.chain) && changes.length === row.row_count) return changes;
       throw damaged(this.#path, `transaction ${String(id)} does not match its chain hash`);
     });
   }
@@ -852,106 +853,118 @@ interface Statements {
 }
 
 function prepareStatements(database: SqliteDatabase): Statements {
-  return {
-    meta: database.prepare('SELECT value FROM meta WHERE key = ?'),
-    setMeta: database.prepare(
-      'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
-    ),
-    bumpEpoch: database.prepare(
-      "UPDATE meta SET value = value + 1 WHERE key = 'epoch' AND value = ?",
-    ),
-    countWrite: database.prepare(
-      `INSERT INTO meta (key, value) VALUES ('writes', 1)
+  return preparedWhenUsed({
+    meta: () => database.prepare('SELECT value FROM meta WHERE key = ?'),
+    setMeta: () =>
+      database.prepare(
+        'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+      ),
+    bumpEpoch: () =>
+      database.prepare("UPDATE meta SET value = value + 1 WHERE key = 'epoch' AND value = ?"),
+    countWrite: () =>
+      database.prepare(
+        `INSERT INTO meta (key, value) VALUES ('writes', 1)
        ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`,
-    ),
-    position: database.prepare(
-      `SELECT meta.value AS epoch, newest.id, newest.chain,
+      ),
+    position: () =>
+      database.prepare(
+        `SELECT meta.value AS epoch, newest.id, newest.chain,
          coalesce((SELECT value FROM meta WHERE key = 'writes'), 0) AS writes,
          EXISTS (SELECT 1 FROM journal_transaction WHERE trouble IS NOT NULL) AS isTroubled FROM meta
        LEFT JOIN (SELECT id, chain FROM journal_transaction ORDER BY id DESC LIMIT 1) AS newest
        WHERE meta.key = 'epoch'`,
-    ),
-    insertTransaction: database.prepare(
-      `INSERT INTO journal_transaction (id, uuid, stage, message, committed_at, boot_id, change_count,
+      ),
+    insertTransaction: () =>
+      database.prepare(
+        `INSERT INTO journal_transaction (id, uuid, stage, message, committed_at, boot_id, change_count,
         row_count, displaced_bytes, flush, annotations, previous_chain, chain, state)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ),
-    insertChange: database.prepare(
-      `INSERT INTO journal_change (transaction_id, sequence, unit, act, slot, path,
+      ),
+    insertChange: () =>
+      database.prepare(
+        `INSERT INTO journal_change (transaction_id, sequence, unit, act, slot, path,
         before_kind, before_sha256, before_size, before_mode, before_target,
         after_kind, after_sha256, after_size, after_mode, after_target, checksum)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ),
-    setState: database.prepare(
-      'UPDATE journal_transaction SET state = ?, trouble = ?, reason = ? WHERE id = ?',
-    ),
-    setSuperseded: database.prepare(
-      'UPDATE journal_change SET superseded = ? WHERE transaction_id = ? AND sequence = ?',
-    ),
+      ),
+    setState: () =>
+      database.prepare(
+        'UPDATE journal_transaction SET state = ?, trouble = ?, reason = ? WHERE id = ?',
+      ),
+    setSuperseded: () =>
+      database.prepare(
+        'UPDATE journal_change SET superseded = ? WHERE transaction_id = ? AND sequence = ?',
+      ),
     // Everything up to settled_through is settled or in trouble.
-    unsettled: database.prepare(
-      `SELECT * FROM journal_transaction
+    unsettled: () =>
+      database.prepare(
+        `SELECT * FROM journal_transaction
        WHERE id > (SELECT value FROM meta WHERE key = 'settled_through')
          AND state IN ('committed', 'undoing')
        UNION SELECT * FROM journal_transaction WHERE trouble IS NOT NULL
        ORDER BY id`,
-    ),
-    countUnsettled: database.prepare(
-      `SELECT count(*) AS transactions, coalesce(sum(row_count), 0) AS rows
+      ),
+    countUnsettled: () =>
+      database.prepare(
+        `SELECT count(*) AS transactions, coalesce(sum(row_count), 0) AS rows
        FROM journal_transaction
        WHERE id > (SELECT value FROM meta WHERE key = 'settled_through')
          AND state = 'committed' AND trouble IS NULL`,
-    ),
-    troubled: database.prepare(
-      'SELECT * FROM journal_transaction WHERE trouble IS NOT NULL ORDER BY id',
-    ),
-    firstUnsettled: database.prepare(
-      `SELECT coalesce(
+      ),
+    troubled: () =>
+      database.prepare('SELECT * FROM journal_transaction WHERE trouble IS NOT NULL ORDER BY id'),
+    firstUnsettled: () =>
+      database.prepare(
+        `SELECT coalesce(
          (SELECT min(id) FROM journal_transaction
           WHERE id > (SELECT value FROM meta WHERE key = 'settled_through')
             AND state IN ('committed', 'undoing') AND trouble IS NULL),
          (SELECT max(id) + 1 FROM journal_transaction), 1)`,
-    ),
-    history: database.prepare(
-      `SELECT * FROM journal_transaction
+      ),
+    history: () =>
+      database.prepare(
+        `SELECT * FROM journal_transaction
        WHERE id > ? AND state IN ('settled', 'rolled-back') ORDER BY id DESC`,
-    ),
-    transaction: database.prepare('SELECT * FROM journal_transaction WHERE id = ?'),
-    log: database.prepare(
-      'SELECT * FROM journal_transaction WHERE id < ? ORDER BY id DESC LIMIT ?',
-    ),
-    logOf: database.prepare(
-      `SELECT * FROM journal_transaction WHERE id < :before AND EXISTS (
+      ),
+    transaction: () => database.prepare('SELECT * FROM journal_transaction WHERE id = ?'),
+    log: () =>
+      database.prepare('SELECT * FROM journal_transaction WHERE id < ? ORDER BY id DESC LIMIT ?'),
+    logOf: () =>
+      database.prepare(
+        `SELECT * FROM journal_transaction WHERE id < :before AND EXISTS (
          SELECT 1 FROM journal_change WHERE transaction_id = id AND ${isInRange}
            AND (before_kind IS NOT after_kind OR before_sha256 IS NOT after_sha256
              OR before_mode IS NOT after_mode OR before_target IS NOT after_target))
        ORDER BY id DESC LIMIT :limit`,
-    ),
-    changesAfter: database
-      .prepare<[PathRange & RowPosition & { limit: number }], StoredChange>(
-        `SELECT journal_change.* FROM journal_change
+      ),
+    changesAfter: () =>
+      database
+        .prepare<[PathRange & RowPosition & { limit: number }], StoredChange>(
+          `SELECT journal_change.* FROM journal_change
          JOIN journal_transaction ON id = transaction_id
            AND state IN ('committed', 'settled') AND trouble IS NULL
          WHERE (transaction_id, sequence) > (:id, :sequence) AND ${isInRange}
          ORDER BY transaction_id, sequence LIMIT :limit`,
-      )
-      .safeIntegers(true),
-    displaced: database.prepare(
-      `SELECT changed.transaction_id AS id, changed.sequence FROM journal_change AS changed
+        )
+        .safeIntegers(true),
+    displaced: () =>
+      database.prepare(
+        `SELECT changed.transaction_id AS id, changed.sequence FROM journal_change AS changed
        JOIN journal_change AS head ON head.transaction_id = changed.transaction_id
          AND head.sequence = changed.unit AND head.slot IS NOT NULL
        JOIN journal_transaction ON id = changed.transaction_id
          AND (id > :pruned OR state = 'committed') AND state IN ('committed', 'settled')
        WHERE changed.before_sha256 = :content
        ORDER BY changed.path = :path DESC, id DESC LIMIT ${String(keptPlacesMax)}`,
-    ),
-    lastChanged: database.prepare('SELECT max(transaction_id) FROM journal_change'),
-    changes: database
-      .prepare<[number], StoredChange>(
-        'SELECT * FROM journal_change WHERE transaction_id = ? ORDER BY sequence',
-      )
-      .safeIntegers(true),
-  };
+      ),
+    lastChanged: () => database.prepare('SELECT max(transaction_id) FROM journal_change'),
+    changes: () =>
+      database
+        .prepare<[number], StoredChange>(
+          'SELECT * FROM journal_change WHERE transaction_id = ? ORDER BY sequence',
+        )
+        .safeIntegers(true),
+  });
 }
 
 // --- errors --------------------------------------------------------------------------------------
@@ -1000,7 +1013,8 @@ function writeFailure(error: unknown, path: string): unknown {
 
 function failure(code: string, path: string, text: string, cause: unknown): EngineError {
   const doing = `the journal ${path} failed: ${text} (${code})`;
-  if (code === 'SQLITE_FULL') {
+  // Memory that processes share is a file, and this is for want of room in it.
+  if (code === 'SQLITE_FULL' || code === 'SQLITE_IOERR_SHMSIZE') {
     return new EngineError('DISK_FULL', doing, { path, cause, hint: 'Free some space.' });
   }
   if (code.startsWith('SQLITE_READONLY')) {

@@ -68,5 +68,7 @@ export const snapshotTriesMax = 5;
 export const snapshotNameLengthMax = 100;
 /** Most tags of one snapshot. */
 export const snapshotTagsMax = 64;
+/** How long a deleted snapshot can be brought back, in milliseconds: a week. */
+export const deletedSnapshotKeptMs = 604_800_000;
 /** How long nothing names an object before it is removed, in milliseconds: a day. */
 export const unnamedObjectAgeMs = 86_400_000;

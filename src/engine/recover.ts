@@ -858,9 +858,8 @@ class Recovery {
 /** In the order of the transactions, units of an undone one backwards. */
 function loadMoves(transactions: readonly TransactionRow[], journal: Journal): readonly Move[] {
   return transactions.flatMap((transaction) => {
-    // guard: recovery-chain
-    journal.verifyChain(transaction.id);
-    const units = toUnits(journal.changes(transaction.id));
+    // guard: recovery-chain [journal.verifyChain(transaction.id) becomes journal.changes(transaction.id)]
+    const units = toUnits(journal.verifyChain(transaction.id));
     const isUndo = transaction.state === 'undoing';
     return (isUndo ? units.toReversed() : units).map((unit) => ({ transaction, unit, isUndo }));
   });

@@ -58,6 +58,9 @@ const tables: readonly string[] = [
   ...snapshotTables,
 ];
 
+/** As {@link requireOurSchema} compares it. */
+const expectedSql = tables.map(normalise);
+
 /** Makes every table of an empty journal, inside the caller's transaction. */
 export function createSchema(database: SqliteDatabase): void {
   for (const table of tables) database.exec(table);
@@ -73,9 +76,9 @@ export function createSchema(database: SqliteDatabase): void {
  */
 export function prepareConnection(database: SqliteDatabase): void {
   // guard: schema-not-trusted
-  database.pragma('trusted_schema = OFF');
-  database.pragma('cell_size_check = ON');
-  database.pragma('mmap_size = 0');
+  database.exec('PRAGMA trusted_schema = OFF');
+  database.exec('PRAGMA cell_size_check = ON');
+  database.exec('PRAGMA mmap_size = 0');
   const version = String(database.prepare('SELECT sqlite_version()').pluck().get());
   // guard: sqlite-version [if false]
   if (compareVersions(version, sqliteVersionMin) < 0) {
@@ -96,8 +99,8 @@ export function prepareConnection(database: SqliteDatabase): void {
 export function requireDurability(database: SqliteDatabase): void {
   const mode = database.pragma('journal_mode = WAL', { simple: true });
   // guard: journal-sync
-  database.pragma('synchronous = FULL');
-  database.pragma('wal_autocheckpoint = 0');
+  database.exec('PRAGMA synchronous = FULL');
+  database.exec('PRAGMA wal_autocheckpoint = 0');
   if (process.platform === 'darwin') {
     // A plain fsync does not reach the platter there.
     database.pragma('fullfsync = ON');
@@ -141,9 +144,9 @@ export function requireOurSchema(database: SqliteDatabase, path: string): void {
     .all()
     .map((row) => normalise(row.sql ?? ''))
     .filter((sql) => sql !== '');
-  const expected = tables.map(normalise);
+  const { length } = expectedSql;
   // guard: schema-tables [if true]
-  if (found.length === expected.length && found.every((sql, i) => sql === expected[i])) return;
+  if (found.length === length && found.every((sql, i) => sql === expectedSql[i])) return;
   throw foreign(path, 'its tables are not those of a journal');
 }
 

@@ -1,8 +1,7 @@
 import { EngineError } from './errors.js';
 import type { ContentHash } from './hash.js';
-import { snapshotNameLengthMax, snapshotTagsMax } from './limits.js';
+import { deletedSnapshotKeptMs, snapshotNameLengthMax, snapshotTagsMax } from './limits.js';
 import type { ListingEntry } from './listing.js';
-import type { LeftOut } from './scan.js';
 import type { SnapshotRow } from './snapshot-table.js';
 
 /** A snapshot, as the engine tells of it. */
@@ -27,14 +26,10 @@ export interface Snapshot {
   readonly bytes: number;
   /** How many paths it left out. */
   readonly leftOut: number;
-}
-
-/** What `snapshots.create` did. */
-export interface CreatedSnapshot {
-  readonly snapshot: Snapshot;
-  /** Contents and listings that were not stored before, and the bytes that they take on disk. */
-  readonly added: { readonly objects: number; readonly bytes: number };
-  readonly leftOut: readonly LeftOut[];
+  /** When it was deleted, ISO 8601; `null`: it is not in the trash. */
+  readonly deletedAt: string | null;
+  /** Until when a deleted one can be brought back, ISO 8601. */
+  readonly keptUntil: string | null;
 }
 
 /** One path of a snapshot. */
@@ -55,8 +50,15 @@ export interface SnapshotPath {
 export function toSnapshot(
   row: Omit<SnapshotRow, 'id'> & { readonly id: number | null },
 ): Snapshot {
-  const { name, createdAt, patterns: _patterns, fileBytesMax: _fileBytesMax, ...same } = row;
-  return { ...same, name: name ?? null, createdAt: new Date(createdAt).toISOString() };
+  const { name, createdAt, deletedAt, patterns: _, fileBytesMax: _max, ...same } = row;
+  return {
+    ...same,
+    name: name ?? null,
+    createdAt: new Date(createdAt).toISOString(),
+    deletedAt: deletedAt === undefined ? null : new Date(deletedAt).toISOString(),
+    keptUntil:
+      deletedAt === undefined ? null : new Date(deletedAt + deletedSnapshotKeptMs).toISOString(),
+  };
 }
 
 export function toSnapshotPath(path: string, entry: ListingEntry): SnapshotPath {

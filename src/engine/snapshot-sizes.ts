@@ -31,6 +31,20 @@ export class SnapshotSizes {
     }
   }
 
+  /** Tells whether any snapshot needs it. */
+  isNeeded(sha256: ContentHash): boolean {
+    return (this.#users.get(sha256) ?? 0) > 0;
+  }
+
+  /** Returns the bytes that a snapshot needs, shared or not; `undefined`: it was not added. */
+  allBytes(id: number): number | undefined {
+    const needs = this.#needs.get(id);
+    if (needs === undefined) return undefined;
+    let all = 0;
+    for (const sha256 of needs) all += this.#bytes.get(sha256) ?? 0;
+    return all;
+  }
+
   /** Returns the bytes that only this snapshot needs. */
   ownBytes(id: number): number {
     let own = 0;

@@ -1,7 +1,6 @@
-import type { Statement } from 'better-sqlite3';
 import { EngineError } from './errors.js';
 import { checksumOf, type ContentHash } from './hash.js';
-import type { SqliteDatabase } from './sqlite.js';
+import { preparedWhenUsed, type SqliteDatabase } from './sqlite.js';
 
 /** One snapshot, as the journal has it. */
 export interface SnapshotRow {
@@ -25,6 +24,8 @@ export interface SnapshotRow {
   /** What it left out on purpose. */
   readonly patterns: readonly string[];
   readonly fileBytesMax: number | undefined;
+  /** When it was put into the trash, in milliseconds since 1970; `undefined`: it is not there. */
+  readonly deletedAt: number | undefined;
 }
 
 export type NewSnapshot = Omit<SnapshotRow, 'id'>;
@@ -32,7 +33,7 @@ export type NewSnapshot = Omit<SnapshotRow, 'id'>;
 export const snapshotTables: readonly string[] = [
   `CREATE TABLE snapshot (
     id INTEGER PRIMARY KEY CHECK (id > 0),
-    name TEXT UNIQUE,
+    name TEXT,
     message TEXT NOT NULL,
     tags TEXT NOT NULL,
     is_pinned INTEGER NOT NULL CHECK (is_pinned IN (0, 1)),
@@ -46,6 +47,7 @@ export const snapshotTables: readonly string[] = [
     left_out_count INTEGER NOT NULL,
     patterns TEXT NOT NULL,
     file_bytes_max INTEGER,
+    deleted_at INTEGER,
     checksum INTEGER NOT NULL
   ) STRICT`,
 ];
@@ -82,8 +84,18 @@ export class SnapshotTable {
     this.#statements = prepareStatements(access.database);
   }
 
-  /** Newest first, each checked. @throws {EngineError} `JOURNAL_DAMAGED`. */
+  /** Those that are not deleted, newest first, each checked. @throws {EngineError} `JOURNAL_DAMAGED`. */
   list(): readonly SnapshotRow[] {
+    return this.all().filter(({ deletedAt }) => deletedAt === undefined);
+  }
+
+  /** What is in the trash, that with the greatest number first. */
+  deleted(): readonly SnapshotRow[] {
+    return this.all().filter(({ deletedAt }) => deletedAt !== undefined);
+  }
+
+  /** Those that are deleted as well: what they name must stay. */
+  all(): readonly SnapshotRow[] {
     return this.#access.reading(() => this.#statements.list.all().map((row) => this.#check(row)));
   }
 
@@ -98,16 +110,8 @@ export class SnapshotTable {
     );
   }
 
-  byId(id: number): SnapshotRow | undefined {
-    return this.#one(() => this.#statements.byId.get(id));
-  }
-
   byName(name: string): SnapshotRow | undefined {
-    return this.#one(() => this.#statements.byName.get(name));
-  }
-
-  newest(): SnapshotRow | undefined {
-    return this.#one(() => this.#statements.newest.get());
+    return this.list().find((row) => row.name === name);
   }
 
   /** Writes a snapshot, synced. Its objects are on disk. @throws {EngineError} `FENCED`, `DISK_FULL`. */
@@ -125,7 +129,7 @@ export class SnapshotTable {
     return row;
   }
 
-  /** Forgets a snapshot, synced. Its objects stay until they are collected. */
+  /** Forgets a snapshot for good, synced. Its objects stay until they are collected. */
   remove(id: number, epoch: number): void {
     this.#access.writing(() => {
       // guard: snapshot-remove-fence
@@ -141,13 +145,6 @@ export class SnapshotTable {
       this.#access.requireEpoch(epoch);
       this.#statements.remove.run(row.id);
       this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));
-    });
-  }
-
-  #one(get: () => StoredSnapshot | undefined): SnapshotRow | undefined {
-    return this.#access.reading(() => {
-      const row = get();
-      return row === undefined ? undefined : this.#check(row);
     });
   }
 
@@ -183,6 +180,7 @@ interface StoredSnapshot {
   left_out_count: bigint;
   patterns: string;
   file_bytes_max: bigint | null;
+  deleted_at: bigint | null;
   checksum: bigint;
 }
 
@@ -209,6 +207,7 @@ function valuesOf(row: SnapshotRow): readonly (string | number | Buffer | null)[
     row.leftOut,
     JSON.stringify(row.patterns),
     row.fileBytesMax ?? null,
+    row.deletedAt ?? null,
   ];
 }
 
@@ -241,6 +240,7 @@ function toRow(stored: StoredSnapshot): SnapshotRow | undefined {
     leftOut: Number(stored.left_out_count),
     patterns,
     fileBytesMax: stored.file_bytes_max === null ? undefined : Number(stored.file_bytes_max),
+    deletedAt: stored.deleted_at === null ? undefined : Number(stored.deleted_at),
   };
 }
 
@@ -255,25 +255,24 @@ function parseTexts(text: string): readonly string[] | undefined {
 }
 
 function prepareStatements(database: SqliteDatabase) {
-  const select = <Values extends unknown[]>(rest: string): Statement<Values, StoredSnapshot> =>
-    database.prepare<Values, StoredSnapshot>(`SELECT * FROM snapshot ${rest}`).safeIntegers(true);
-  return {
-    list: select<[]>('ORDER BY id DESC'),
-    byId: select<[number]>('WHERE id = ?'),
-    byName: select<[string]>('WHERE name = ?'),
-    newest: select<[]>('ORDER BY id DESC LIMIT 1'),
-    insert: database.prepare(
-      `INSERT INTO snapshot (id, name, message, tags, is_pinned, created_at, head, sha256, file_count,
-        directory_count, link_count, bytes, left_out_count, patterns, file_bytes_max, checksum)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ),
-    remove: database.prepare<[number]>('DELETE FROM snapshot WHERE id = ?'),
-    lastId: database.prepare<[], { value: number }>(
-      `SELECT value FROM meta WHERE key = '${lastIdKey}'`,
-    ),
-    setLastId: database.prepare<[number]>(
-      `INSERT INTO meta (key, value) VALUES ('${lastIdKey}', ?)
+  return preparedWhenUsed({
+    list: () =>
+      database
+        .prepare<[], StoredSnapshot>('SELECT * FROM snapshot ORDER BY id DESC')
+        .safeIntegers(true),
+    insert: () =>
+      database.prepare(
+        `INSERT INTO snapshot (id, name, message, tags, is_pinned, created_at, head, sha256, file_count,
+          directory_count, link_count, bytes, left_out_count, patterns, file_bytes_max, deleted_at, checksum)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      ),
+    remove: () => database.prepare<[number]>('DELETE FROM snapshot WHERE id = ?'),
+    lastId: () =>
+      database.prepare<[], { value: number }>(`SELECT value FROM meta WHERE key = '${lastIdKey}'`),
+    setLastId: () =>
+      database.prepare<[number]>(
+        `INSERT INTO meta (key, value) VALUES ('${lastIdKey}', ?)
        ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
-    ),
-  };
+      ),
+  });
 }

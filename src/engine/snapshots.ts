@@ -1,15 +1,13 @@
 import { resolve } from 'node:path';
-import { type Collected, collectObjects } from './collect-objects.js';
-import type { Collect, CommitOptions } from './commit.js';
-import { type CompressionLevel, compressionLevelDefault } from './compression.js';
+import type { Collected } from './collect-objects.js';
+import { adoptScanned, planAdoptScanned } from './adopt-scanned.js';
+import type { Collect, CommitOptions, Committing } from './commit.js';
 import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
 import type { ContentHash } from './hash.js';
 import type { Looking } from './inspect.js';
-import type { Journal } from './journal.js';
-import { unnamedObjectAgeMs } from './limits.js';
-import { ObjectStore } from './object-store.js';
+import type { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
 import { planPruning, type PruningPlan } from './prune-snapshots.js';
@@ -21,8 +19,6 @@ import { restoreElsewhere } from './restore-elsewhere.js';
 import { carryOut } from './restore-in-place.js';
 import { type NotRestored, planRestore } from './restore-plan.js';
 import {
-  type CreatedSnapshot,
-  latest,
   parseSnapshotName,
   parseTags,
   type Snapshot,
@@ -30,11 +26,20 @@ import {
   toSnapshot,
   toSnapshotPath,
 } from './snapshot-record.js';
+import type { LeftOut } from './scan.js';
 import type { SnapshotRow } from './snapshot-table.js';
 import { findEntry, listingReader, type ReadListing, walkListing } from './snapshot-tree.js';
 import type { Rule } from './rules.js';
-import type { StoreDirectory } from './store-directory.js';
+import {
+  emptyTrash,
+  expired,
+  findDeleted,
+  findSnapshot,
+  removeSnapshot,
+  takeOutOfTrash,
+} from './snapshot-trash.js';
 import type { Transaction } from './transaction.js';
+import type { Session } from './writer.js';
 import {
   lookForSnapshot,
   readIgnoreFile,
@@ -61,8 +66,28 @@ export interface CreateSnapshotOptions extends Waiting {
   readonly ignore?: readonly string[];
   /** Larger files are left out. */
   readonly fileBytesMax?: number;
+  /**
+   * Record what other programs changed, of paths that transactions know, as a transaction of its own:
+   * then the log tells of it, and it can be undone. Default: true.
+   */
+  readonly adopt?: boolean;
   /** Scan, tell what the snapshot would hold, and write nothing. */
   readonly dryRun?: boolean;
+}
+
+/** What `snapshots.create` did. */
+export interface CreatedSnapshot {
+  readonly snapshot: Snapshot;
+  /** Contents and listings that were not stored before, and the bytes that they take on disk. */
+  readonly added: { readonly objects: number; readonly bytes: number };
+  readonly leftOut: readonly LeftOut[];
+  /**
+   * The transaction that records what other programs had changed; of a dry run, as it would be.
+   * `null`: nothing, or `adopt` was false.
+   */
+  readonly adopted: Receipt['transaction'];
+  /** Why that could not be recorded: a transaction is neither done nor undone. */
+  readonly notAdopted: string | null;
 }
 
 export interface RestoreOptions extends Waiting {
@@ -113,17 +138,14 @@ export interface PrunedSnapshots extends PruningPlan {
 
 /** What snapshots need of their store. */
 export interface SnapshotHost {
-  readonly directory: StoreDirectory;
-  readonly journal: Journal;
-  readonly bootId: string;
-  readonly now: () => number;
-  readonly newId: () => string;
-  readonly directoryMode: number;
-  readonly compression: CompressionLevel | undefined;
+  readonly committing: Committing;
   readonly refuseClosed: () => void;
   /** Lets closing wait for work that does not hold the lock. */
   readonly during: <T>(work: () => Promise<T>) => Promise<T>;
-  readonly exclusively: <T>(waiting: Waiting, work: (epoch: number) => Promise<T>) => Promise<T>;
+  readonly exclusively: <T>(
+    waiting: Waiting,
+    work: (epoch: number, session: Session) => Promise<T>,
+  ) => Promise<T>;
   readonly commit: (
     options: Waiting & {
       readonly message: string;
@@ -137,15 +159,16 @@ export interface SnapshotHost {
 
 /** The snapshots of a store: the whole directory at one moment, edits by hand included. */
 export class Snapshots {
-  readonly #host: SnapshotHost;
+  readonly #host: SnapshotHost & Committing;
 
   /** @internal */
   constructor(host: SnapshotHost) {
-    this.#host = host;
+    this.#host = { ...host.committing, ...host };
   }
 
   /**
-   * Takes a snapshot. An unchanged directory costs a scan and one row.
+   * Takes a snapshot. An unchanged directory costs a scan and one row. What other programs changed
+   * is recorded as a transaction first, unless `adopt` is false.
    *
    * @throws {EngineError} `SNAPSHOT_EXISTS`, `SNAPSHOT_INVALID`, `SOURCE_CHANGED`, `DISK_FULL`, …
    */
@@ -158,25 +181,34 @@ export class Snapshots {
       isPinned: pin,
     };
     const given = parsePatterns(options.ignore ?? []);
+    const adopting = options.adopt === false ? undefined : adoptionMessage(words.name);
     return this.#working('take a snapshot of', async () => {
       const looking = this.#looking(signal, 'scan');
       const { directory } = this.#host;
       const patterns = [...parsePatterns(await readIgnoreFile({ looking, directory })), ...given];
       compileRules(patterns);
-      const taking = this.#taking(looking, patterns, options);
-      const { row, scanned, added } =
+      const taking = this.#taking(looking, patterns, { ...options, adopting });
+      const { row, scanned, added, adoption } =
         options.dryRun === true
-          ? await lookForSnapshot(taking, words)
+          ? await lookForSnapshot(taking, words, this.#planAdoption(adopting, signal))
           : await takeSnapshot(taking, words);
       const id = 'id' in row ? (row as SnapshotRow).id : null;
-      return { snapshot: toSnapshot({ ...row, id }), added, leftOut: scanned.leftOut };
+      if (id !== null) await this.#emptyTrashIfDue(options);
+      return {
+        snapshot: toSnapshot({ ...row, id }),
+        added,
+        leftOut: scanned.leftOut,
+        adopted: adoption.transaction,
+        notAdopted: adoption.blocked,
+      };
     });
   }
 
-  /** Returns all snapshots, newest first. */
-  async list(): Promise<readonly Snapshot[]> {
+  /** Returns all snapshots, newest first; or those that were deleted and can be brought back. */
+  async list(options: { readonly deleted?: boolean } = {}): Promise<readonly Snapshot[]> {
     this.#host.refuseClosed();
-    return this.#host.journal.snapshots.list().map(toSnapshot);
+    const { snapshots } = this.#host.journal;
+    return (options.deleted === true ? snapshots.deleted() : snapshots.list()).map(toSnapshot);
   }
 
   /** @param reference name, number, or `latest`. @throws {EngineError} `SNAPSHOT_NOT_FOUND`. */
@@ -187,7 +219,7 @@ export class Snapshots {
   /** Yields what a snapshot holds, each directory before its content. */
   async *paths(reference: string | number): AsyncGenerator<SnapshotPath, void> {
     const { sha256 } = this.#rowOf(reference);
-    using objects = this.#openObjects();
+    using objects = this.#host.openObjects();
     for await (const { path, entry } of walkListing(listingReader(objects), sha256)) {
       yield toSnapshotPath(path, entry);
     }
@@ -202,7 +234,7 @@ export class Snapshots {
     const parsed = parsePath(path);
     const { sha256 } = this.#rowOf(reference);
     return this.#explaining('read a snapshot of', async () => {
-      using objects = this.#openObjects();
+      using objects = this.#host.openObjects();
       const entry = await findEntry(listingReader(objects), sha256, parsed);
       if (entry?.kind !== 'file') return undefined;
       return await objects.read(entry.sha256, entry.size);
@@ -256,55 +288,87 @@ export class Snapshots {
   }
 
   /**
-   * Deletes a snapshot, and the contents that no snapshot names for a day or longer. That these
-   * could not be removed is told in `collected.blocked`; the next deletion tries again.
+   * Deletes a snapshot: {@link undelete} brings it back within a week. With `now` it is gone at once,
+   * also one that was deleted before, and so are the contents that no snapshot names for a day or
+   * longer. That these could not be removed is told in `collected.blocked`; the next deletion tries
+   * again.
    *
    * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_PINNED`.
    */
   async delete(
     reference: string | number,
-    options: Waiting & { readonly force?: boolean; readonly dryRun?: boolean } = {},
+    options: Waiting & {
+      readonly force?: boolean;
+      readonly now?: boolean;
+      readonly dryRun?: boolean;
+    } = {},
   ): Promise<DeletedSnapshot> {
-    const { journal } = this.#host;
+    const { journal, now } = this.#host;
+    const isForGood = options.now === true;
     this.#host.refuseClosed();
     const deleting = (): Promise<DeletedSnapshot> =>
       this.#host.exclusively(options, async (epoch) => {
-        const row = this.#find(reference);
+        const row = this.#findToDelete(reference, isForGood);
         if (row.isPinned && options.force !== true) throw pinned(row);
-        const snapshot = toSnapshot(row);
+        const at = now();
+        const snapshot = toSnapshot(isForGood ? row : { ...row, deletedAt: at });
         if (options.dryRun === true) return { snapshot, collected: { objects: 0, blocked: null } };
-        journal.snapshots.remove(row.id, epoch);
-        return { snapshot, collected: await this.#collect(options) };
+        removeSnapshot(row, { journal, now: at, epoch, isForGood });
+        return { snapshot, collected: await this.#emptyTrash(epoch, options.signal) };
       });
     return this.#explaining('delete a snapshot of', deleting);
   }
 
   /**
-   * Deletes the snapshots that a policy does not keep, then the contents that none names for a day or
-   * longer. Pinned and tagged ones are kept, and the newest.
+   * Brings back a snapshot that was deleted, as it was.
+   *
+   * @param reference its number, or its name: of several that were deleted, the last one.
+   * @param options.name what to call it from now on, if another has its name by now.
+   * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_EXISTS`, `SNAPSHOT_INVALID`.
+   */
+  async undelete(
+    reference: string | number,
+    options: Waiting & { readonly name?: string; readonly dryRun?: boolean } = {},
+  ): Promise<Snapshot> {
+    const { journal } = this.#host;
+    const { name, dryRun: isDryRun = false } = options;
+    this.#host.refuseClosed();
+    const undeleting = (): Promise<Snapshot> =>
+      this.#host.exclusively(options, async (epoch) => {
+        const row = findDeleted(reference, journal);
+        return toSnapshot(takeOutOfTrash(row, name, { journal, epoch, isDryRun }));
+      });
+    return this.#explaining('bring back a snapshot of', undeleting);
+  }
+
+  /**
+   * Deletes the snapshots that a policy does not keep: {@link undelete} brings them back within a
+   * week, unless `now` is given. Then the contents go that none names for a day or longer. Pinned and tagged ones are kept, and the newest.
    *
    * @param policy without one: the last 10, a month of all, 8 weeks and 12 months.
    * @throws {EngineError} `HISTORY_DAMAGED` when a listing cannot be read.
    */
   async prune(
     policy: RetentionPolicy = defaultPolicy,
-    options: Waiting & { readonly dryRun?: boolean } = {},
+    options: Waiting & { readonly now?: boolean; readonly dryRun?: boolean } = {},
   ): Promise<PrunedSnapshots> {
     const { journal, now } = this.#host;
     this.#host.refuseClosed();
     const pruning = (): Promise<PrunedSnapshots> =>
       this.#host.exclusively(options, async (epoch) => {
-        using objects = this.#openObjects();
+        using objects = this.#host.openObjects();
         const pace = new Pace(options.signal);
         const planning = { objects, pace, policy, now: now() };
         const plan = await planPruning(journal.snapshots.list(), planning);
         if (options.dryRun === true) return { ...plan, collected: { objects: 0, blocked: null } };
-        for (const { snapshot, isKept } of plan.snapshots) {
-          if (!isKept && snapshot.id !== null) journal.snapshots.remove(snapshot.id, epoch);
+        const dropped = new Set(
+          plan.snapshots.flatMap((one) => (one.isKept ? [] : one.snapshot.id)),
+        );
+        const removing = { journal, now: now(), epoch, isForGood: options.now === true };
+        for (const row of journal.snapshots.list()) {
+          if (dropped.has(row.id)) removeSnapshot(row, removing);
         }
-        const beforeMs = now() - unnamedObjectAgeMs;
-        const collected = await collectObjects({ journal, objects, pace, beforeMs });
-        return { ...plan, collected };
+        return { ...plan, collected: await emptyTrash({ ...removing, objects, pace }) };
       });
     return this.#explaining('prune the snapshots of', pruning);
   }
@@ -314,25 +378,42 @@ export class Snapshots {
     row: SnapshotRow,
     signal: AbortSignal | undefined,
   ): Promise<ReadonlyMap<ContentHash, Uint8Array>> {
-    using objects = this.#openObjects();
+    using objects = this.#host.openObjects();
     const taking = this.#taking(this.#looking(signal, 'scan'), row.patterns, row);
     return (await scanAll(taking, objects)).listings;
   }
 
   /** @internal */
   openObjects(): ObjectStore {
-    return this.#openObjects();
+    return this.#host.openObjects();
   }
 
   // --- inside --------------------------------------------------------------------------------
 
-  /** The snapshot is deleted by then: what cannot be collected now is no failure of that. */
-  async #collect({ signal }: Waiting): Promise<Collected> {
-    const { directory, journal, now } = this.#host;
-    const beforeMs = now() - unnamedObjectAgeMs;
+  #findToDelete(reference: string | number, isForGood: boolean): SnapshotRow {
+    const { journal } = this.#host;
     try {
-      using objects = this.#openObjects();
-      return await collectObjects({ journal, objects, pace: new Pace(signal), beforeMs });
+      return findSnapshot(reference, journal);
+    } catch (error) {
+      if (!isForGood || !isEngineError(error, 'SNAPSHOT_NOT_FOUND')) throw error;
+      return findDeleted(reference, journal);
+    }
+  }
+
+  /** What was deleted goes also where nobody deletes or prunes any more (I9). */
+  async #emptyTrashIfDue(options: Waiting): Promise<void> {
+    const { journal, now, exclusively } = this.#host;
+    if (expired(journal, now()).length === 0) return;
+    await exclusively(options, (epoch) => this.#emptyTrash(epoch, options.signal));
+  }
+
+  /** What it is called for is done by then: what cannot be collected now is no failure of that. */
+  async #emptyTrash(epoch: number, signal: AbortSignal | undefined): Promise<Collected> {
+    const { directory, journal, now } = this.#host;
+    try {
+      using objects = this.#host.openObjects();
+      const pace = new Pace(signal);
+      return await emptyTrash({ journal, objects, pace, now: now(), epoch });
     } catch (error) {
       const explained = fromSystemErrorOnly(error, 'remove objects of', directory.rootPath);
       if (!isEngineError(explained)) throw error;
@@ -365,7 +446,7 @@ export class Snapshots {
     selection: PathSelection,
     signal: AbortSignal | undefined,
   ): Promise<readonly NotRestored[]> {
-    using objects = this.#openObjects();
+    using objects = this.#host.openObjects();
     const taking = this.#taking(this.#looking(signal, 'scan'), row.patterns, row);
     const scanned = await scanCurrent(taking, objects);
     const read = listingReader(objects);
@@ -384,7 +465,7 @@ export class Snapshots {
     const { directory, directoryMode, newId } = this.#host;
     const { sha256 } = row;
     return this.#working('restore', async () => {
-      using objects = this.#openObjects();
+      using objects = this.#host.openObjects();
       const read = listingReader(objects);
       await requireSelected(selection, [{ sha256, read }]);
       const looking = this.#looking(signal, 'write');
@@ -420,30 +501,24 @@ export class Snapshots {
 
   #rowOf(reference: string | number): SnapshotRow {
     this.#host.refuseClosed();
-    return this.#find(reference);
-  }
-
-  #find(reference: string | number): SnapshotRow {
-    const { snapshots } = this.#host.journal;
-    const text = String(reference);
-    const row =
-      text === latest
-        ? snapshots.newest()
-        : /^\d+$/.test(text)
-          ? snapshots.byId(Number(text))
-          : snapshots.byName(text);
-    if (row !== undefined) return row;
-    throw new EngineError('SNAPSHOT_NOT_FOUND', `there is no snapshot ${JSON.stringify(text)}`, {
-      hint: 'List them with: skillmeat snapshot list',
-    });
+    return findSnapshot(reference, this.#host.journal);
   }
 
   #taking(
     looking: Looking,
     patterns: readonly string[],
-    { fileBytesMax, ...waiting }: Waiting & { readonly fileBytesMax?: number | undefined },
+    {
+      fileBytesMax,
+      adopting,
+      ...waiting
+    }: Waiting & {
+      readonly fileBytesMax?: number | undefined;
+      /** What to say of the transaction that adopts; `undefined`: none. */
+      readonly adopting?: string | undefined;
+    },
   ): TakingSnapshot {
-    const { bootId, directory, journal, now, newId, exclusively } = this.#host;
+    const { bootId, committing, directory, journal, now, newId, exclusively } = this.#host;
+    const { signal } = waiting;
     return {
       bootId,
       directory,
@@ -452,10 +527,26 @@ export class Snapshots {
       rules: { patterns, fileBytesMax },
       now,
       newId,
-      openObjects: () => this.#openObjects(),
-      exclusively: (work) => exclusively(waiting, work),
+      openObjects: () => this.#host.openObjects(),
+      exclusively: (work) => exclusively(waiting, (_epoch, session) => work(session)),
+      adopt: async (scanned, objects, session) => {
+        const nothing = { transaction: null, blocked: null, epoch: session.epoch };
+        if (adopting === undefined) return nothing;
+        const terms = { message: adopting, objects, signal };
+        return adoptScanned(scanned, terms, { committing, session });
+      },
       onProgress: this.#onProgress('scan'),
     };
+  }
+
+  #planAdoption(
+    message: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Parameters<typeof lookForSnapshot>[2] {
+    return async (scanned, objects) =>
+      message === undefined
+        ? { transaction: null }
+        : planAdoptScanned(scanned, { message, objects, signal }, this.#host.committing);
   }
 
   #looking(signal: AbortSignal | undefined, phase: 'scan' | 'write'): Looking {
@@ -472,12 +563,11 @@ export class Snapshots {
       publish('skillmeat:progress', { root, phase, done, total: undefined });
     };
   }
+}
 
-  #openObjects(): ObjectStore {
-    const { directory, newId, compression = compressionLevelDefault } = this.#host;
-    const { files, store, root } = directory;
-    return new ObjectStore({ files, store, root, level: compression, newId });
-  }
+function adoptionMessage(name: string | undefined): string {
+  const which = name === undefined ? 'a snapshot' : `snapshot ${name}`;
+  return `changes by other programs, seen by ${which}`;
 }
 
 /** A path that is nowhere is a mistake, not nothing to do. */

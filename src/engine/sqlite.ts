@@ -18,6 +18,27 @@ export function openDatabase(path: string, options: Database.Options = {}): Sqli
   return new (sqliteDriver())(path, options);
 }
 
+/**
+ * Returns what the functions return, each called when its value is first asked for: preparing a
+ * statement costs more than running it, and most openings need a third of them.
+ */
+export function preparedWhenUsed<Statements extends object>(
+  prepare: {
+    readonly [Name in keyof Statements]: () => Statements[Name];
+  },
+): Statements {
+  const prepared = {};
+  for (const [name, prepareOne] of Object.entries<() => unknown>(prepare)) {
+    const get = (): unknown => {
+      const value = prepareOne();
+      Object.defineProperty(prepared, name, { value });
+      return value;
+    };
+    Object.defineProperty(prepared, name, { get, configurable: true });
+  }
+  return prepared as Statements;
+}
+
 /** Returns the driver for this Node. @throws {EngineError} `SQLITE_UNSUITABLE`. */
 export function sqliteDriver(): typeof Database {
   const nodeMajor = Number.parseInt(process.versions.node, 10);

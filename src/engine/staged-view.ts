@@ -266,6 +266,30 @@ export class StagedView {
     return true;
   }
 
+  /**
+   * As {@link restore}, of a file whose bytes come from elsewhere. Owner and attributes are those of
+   * the file that it replaces.
+   *
+   * @returns false, having changed nothing, when the bytes are not those of `image`.
+   */
+  async restoreContent(path: RelativePath, image: FileImage, content: Content): Promise<boolean> {
+    const seen = this.#look(path);
+    if (seen.kind === 'special') throw specialError(path);
+    this.#refuseCollision(path);
+    const { mode, sha256 } = image;
+    const staged = await this.#options.contents.add(content, mode, path);
+    // guard: restored-content-hash [if false]
+    if (staged.sha256 !== sha256) {
+      this.#options.contents.discard(staged.name);
+      return false;
+    }
+    const attributesFrom = seen.kind === 'file' ? seen.attributesFrom : undefined;
+    this.#prepareParents(path);
+    this.#clear(path);
+    this.#set(path, { kind: 'file', content: staged, mode, attributesFrom });
+    return true;
+  }
+
   async #nodeOf(
     image: Image,
     attributesFrom: AttributeSource | undefined,

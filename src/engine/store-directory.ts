@@ -4,7 +4,7 @@ import { Journal } from './journal.js';
 import { engineDirectoryName, foldSegment, quote } from './path.js';
 import { readOwner } from './writer-lock.js';
 
-const journalName = 'journal.db';
+export const journalName = 'journal.db';
 const privateMode = 0o700;
 const writableByOthers = 0o022;
 

@@ -23,14 +23,17 @@ import { publish } from './events.js';
 import type { Capabilities, FileSystem } from './file-system.js';
 import { checksumReady, randomId } from './hash.js';
 import type { HistoryReading } from './history.js';
+import { defaultHistoryPolicy, type HistoryPolicy } from './history-policy.js';
 import type { FileImage, Image } from './image.js';
 import { Journal, notFound, type TransactionRow } from './journal.js';
 import { readKnownPaths } from './known-path.js';
 import { lockWaitMsDefault } from './limits.js';
 import { NodeFileSystem } from './node-file-system.js';
+import { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { comparePaths, parsePath, type RelativePath } from './path.js';
 import type { OpenPlan, PlanFormat, PlanSource } from './plan-document.js';
+import type { PrunedHistory } from './prune-history.js';
 import { Quarantine } from './quarantine.js';
 import {
   type Receipt,
@@ -42,7 +45,7 @@ import {
 } from './receipt.js';
 import { RootTree } from './root-tree.js';
 import type { Rule } from './rules.js';
-import type { CompressionLevel } from './compression.js';
+import { type CompressionLevel, compressionLevelDefault } from './compression.js';
 import { formatVersion } from './schema.js';
 import { Snapshots } from './snapshots.js';
 import {
@@ -65,6 +68,7 @@ import type { Repair, RepairOptions } from './repair/repairing.js';
 import type { Finding, Verified } from './verify/finding.js';
 import type { VerifyOptions } from './verify/verify.js';
 import type { Verifying } from './verify/verifying.js';
+import type { StoreUsage } from './usage.js';
 import { type OwnerRecord, readOwner, WriterLock } from './writer-lock.js';
 import { Writer } from './writer.js';
 
@@ -476,24 +480,28 @@ export class Store implements AsyncDisposable {
       bootId,
       now,
       newId,
+      openObjects: () =>
+        new ObjectStore({
+          files,
+          store: directory.store,
+          root: directory.root,
+          level: options.compression ?? compressionLevelDefault,
+          newId,
+        }),
       by: options.by === undefined ? undefined : plainText(options.by),
       fileMode: options.fileMode ?? 0o644,
       directoryMode: options.directoryMode ?? 0o755,
     };
     this.snapshots = new Snapshots({
-      directory,
-      journal,
-      bootId,
-      now,
-      newId,
-      directoryMode: options.directoryMode ?? 0o755,
-      compression: options.compression,
+      committing: this.#committing,
       refuseClosed: () => {
         this.#refuseClosed();
       },
       during: (work) => this.#during(work),
       exclusively: (waiting, work) =>
-        this.#exclusively({ ...waiting, isBegun: true }, (_report, { epoch }) => work(epoch)),
+        this.#exclusively({ ...waiting, isBegun: true }, (_report, session) =>
+          work(session.epoch, session),
+        ),
       commit: (given, expectations, collect) => this.#commit(given, expectations, collect),
     });
   }
@@ -796,6 +804,48 @@ export class Store implements AsyncDisposable {
     });
   }
 
+  /**
+   * Drops what old transactions displaced: they cannot be undone any more, and `HISTORY_PRUNED` says
+   * so. Their records stay. Every checkpoint does this beyond the default policy. What changed within
+   * the last day may stay until the next time, what is in trouble stays.
+   *
+   * @param policy which ones to keep. Default: the last 1 000, and no more than 2 GiB.
+   * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, ….
+   */
+  async prune(
+    policy?: HistoryPolicy,
+    options: Pick<TransactOptions, 'dryRun' | 'signal' | 'lockWaitMs'> = {},
+  ): Promise<PrunedHistory> {
+    const { pruneHistory } = await import('./prune-history.js');
+    const terms = { isDryRun: options.dryRun === true };
+    return this.#explaining('prune the history of', () =>
+      this.#exclusively(options, (_report, session) => {
+        const [journal, writer, now] = [this.#journal, this.#writer, this.#committing.now()];
+        return pruneHistory(policy ?? defaultHistoryPolicy, terms, {
+          journal,
+          writer,
+          session,
+          now,
+        });
+      }),
+    );
+  }
+
+  /** Returns what the store keeps besides the directory itself, in bytes. Reads no content. */
+  async usage({ signal }: { readonly signal?: AbortSignal } = {}): Promise<StoreUsage> {
+    const { measureUsage } = await import('./usage.js');
+    return this.#readHistory(signal, ({ journal, looking, objects }) =>
+      measureUsage({
+        directory: this.#directory,
+        journal,
+        objects,
+        looking,
+        quarantined: this.#quarantine.count(),
+        now: this.#committing.now(),
+      }),
+    );
+  }
+
   /** Returns what this store stands on. */
   async diagnose(): Promise<StoreDiagnosis> {
     this.#refuseClosed();
@@ -882,13 +932,20 @@ export class Store implements AsyncDisposable {
     const work = async (): Promise<T> => {
       using tree = new RootTree(files, root);
       using history = new RootTree(files, stage);
+      using objects = this.#committing.openObjects();
       const pace = new Pace(signal);
       pace.onTurn = (): void => {
         const progress = { phase: 'compare', done: 0, total: undefined } as const;
         publish('skillmeat:progress', { root: rootPath, ...progress });
       };
       try {
-        return await read({ journal: this.#journal, looking: { files, pace }, tree, history });
+        return await read({
+          journal: this.#journal,
+          looking: { files, pace },
+          tree,
+          history,
+          objects,
+        });
       } catch (error) {
         throw fromSystemErrorOnly(error, 'read', rootPath);
       }

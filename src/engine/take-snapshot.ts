@@ -8,15 +8,18 @@ import { snapshotTriesMax } from './limits.js';
 import type { ObjectStore } from './object-store.js';
 import { type Scanned, scan } from './scan.js';
 import { type CacheKey, loadSeen, saveSeen } from './scan-cache.js';
+import type { Receipt } from './receipt.js';
 import type { NewSnapshot, SnapshotRow } from './snapshot-table.js';
 import { listingReader } from './snapshot-tree.js';
 import type { StoreDirectory } from './store-directory.js';
+import type { Session } from './writer.js';
 
 /*
  * 1. Without the lock: scan, and store what the last scan did not see.
  * 2. One barrier for all of it (I2).
- * 3. Under the lock: if objects were collected meanwhile, begin again. Else the row, synced: the
- *    snapshot is there. A crash before leaves objects that no snapshot names.
+ * 3. Under the lock: if objects were collected meanwhile, begin again. Else record what other programs
+ *    changed as a transaction (adopt-scanned.ts); then the row, synced: the snapshot is there. A crash
+ *    before leaves objects that no snapshot names, or that transaction without a snapshot.
  * 4. Note what was seen, for the next scan.
  */
 
@@ -31,15 +34,30 @@ export interface TakingSnapshot {
   readonly now: () => number;
   readonly newId: () => string;
   readonly openObjects: () => ObjectStore;
-  /** Runs under the lock, with the epoch. */
-  readonly exclusively: <T>(work: (epoch: number) => Promise<T>) => Promise<T>;
+  /** Runs under the lock. */
+  readonly exclusively: <T>(work: (session: Session) => Promise<T>) => Promise<T>;
+  /** Records what other programs changed, as the scan saw it; under the lock. */
+  readonly adopt: (
+    scanned: Scanned,
+    objects: ObjectStore,
+    session: Session,
+  ) => Promise<SnapshotAdoption & { readonly epoch: number }>;
   readonly onProgress: (done: number) => void;
+}
+
+/** What became of what other programs had changed. */
+interface SnapshotAdoption {
+  /** `null`: nothing had changed, or it was not to be recorded. */
+  readonly transaction: Receipt['transaction'];
+  /** Why it could not be recorded. */
+  readonly blocked: string | null;
 }
 
 export interface TakenSnapshot<Row> {
   readonly row: Row;
   readonly scanned: Scanned;
   readonly added: ObjectStore['added'];
+  readonly adoption: SnapshotAdoption;
 }
 
 export type SnapshotWords = Pick<NewSnapshot, 'name' | 'message' | 'tags' | 'isPinned'>;
@@ -82,31 +100,35 @@ async function tryOnce(
     await objects.put(listing, sha256);
   }
   await flush(taking, objects);
-  const row = await taking.exclusively(async (epoch) => {
+  const taken = await taking.exclusively(async (session) => {
     // guard: snapshot-collected
     if (endCollection(journal) !== collections) return undefined;
     refuseTaken(journal, words.name);
-    return journal.snapshots.add(toNewSnapshot(taking, words, scanned), epoch);
+    const { epoch, ...adoption } = await taking.adopt(scanned, objects, session);
+    const row = journal.snapshots.add(toNewSnapshot(taking, words, scanned), epoch);
+    return { row, adoption };
   });
-  if (row === undefined) return undefined;
+  if (taken === undefined) return undefined;
   saveSeen(files, directory.store, { key, seen: scanned.seen, draftName: newId() });
-  return { row, scanned, added: objects.added };
+  return { ...taken, scanned, added: objects.added };
 }
 
-/** Tells what a snapshot would hold. Writes nothing. */
+/** Tells what a snapshot would hold, and what it would adopt. Writes nothing. */
 export async function lookForSnapshot(
   taking: TakingSnapshot,
   words: SnapshotWords,
+  planAdoption: (scanned: Scanned, objects: ObjectStore) => Promise<Receipt>,
 ): Promise<TakenSnapshot<NewSnapshot>> {
   using objects = taking.openObjects();
   refuseTaken(taking.journal, words.name);
   const scanned = await scanCurrent(taking, objects);
-  return { row: toNewSnapshot(taking, words, scanned), scanned, added: objects.added };
+  const adoption = { ...(await planAdoption(scanned, objects)), blocked: null };
+  return { row: toNewSnapshot(taking, words, scanned), scanned, added: objects.added, adoption };
 }
 
 /** Scans the directory and stores nothing. */
 export async function scanCurrent(
-  taking: Omit<TakingSnapshot, 'exclusively' | 'openObjects'>,
+  taking: Omit<TakingSnapshot, 'adopt' | 'exclusively' | 'openObjects'>,
   objects: ObjectStore,
 ): Promise<Scanned> {
   const { directory, journal, looking } = taking;
@@ -121,7 +143,7 @@ export async function scanCurrent(
 
 /** As {@link scanCurrent}, believing nothing that an earlier scan saw. */
 export async function scanAll(
-  taking: Omit<TakingSnapshot, 'exclusively' | 'openObjects'>,
+  taking: Omit<TakingSnapshot, 'adopt' | 'exclusively' | 'openObjects'>,
   objects: ObjectStore,
 ): Promise<Scanned> {
   const { files } = taking.looking;
@@ -159,7 +181,7 @@ function scanningOf(
     rules,
     now,
     onProgress,
-  }: Omit<TakingSnapshot, 'exclusively' | 'openObjects'>,
+  }: Omit<TakingSnapshot, 'adopt' | 'exclusively' | 'openObjects'>,
   objects: ObjectStore,
 ): Omit<Parameters<typeof scan>[0], 'seen' | 'capture'> {
   const readListing = listingReader(objects);
@@ -180,7 +202,15 @@ function toNewSnapshot(
   words: SnapshotWords,
   { sha256, counts }: Scanned,
 ): NewSnapshot {
-  return { ...words, createdAt: now(), head: journal.head().id, sha256, ...counts, ...rules };
+  return {
+    ...words,
+    createdAt: now(),
+    head: journal.head().id,
+    sha256,
+    ...counts,
+    ...rules,
+    deletedAt: undefined,
+  };
 }
 
 function refuseTaken(journal: Journal, name: string | undefined): void {

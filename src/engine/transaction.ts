@@ -6,7 +6,6 @@ import type { Looking } from './inspect.js';
 import type { Pace } from './pace.js';
 import { parsePath } from './path.js';
 import type { HistoryReading } from './history.js';
-import type { RootTree } from './root-tree.js';
 import type { Seen } from './staged-node.js';
 import type { StagedView } from './staged-view.js';
 import { engineSource } from './source-copy.js';
@@ -93,14 +92,15 @@ export class TransactionCalls implements Transaction {
       pace,
       enginePath,
       history,
-    }: Looking & { readonly enginePath: string; readonly history: RootTree },
+      objects,
+    }: Looking & Omit<HistoryReading, 'looking'> & { readonly enginePath: string },
   ) {
     this.#view = view;
     this.#pace = pace;
     this.#files = files;
     this.#enginePath = enginePath;
     this.#reads = readableView(view);
-    this.#reading = { looking: { files, pace }, history };
+    this.#reading = { looking: { files, pace }, history, objects };
   }
 
   write(path: string, content: Content, options: ModeOption = {}): Promise<void> {

@@ -1,8 +1,8 @@
 import type { Annotations } from './annotations.js';
 import type { Collected } from './commit.js';
-import { EngineError, type PathConflict } from './errors.js';
-import { type HistoryReading, placesOf, readKept } from './history.js';
-import { type FoundImage, isSameImage } from './image.js';
+import { EngineError, isEngineError, type PathConflict } from './errors.js';
+import { type HistoryReading, notToBeHad, placesOf, readKept } from './history.js';
+import { type FileImage, type FoundImage, isSameImage } from './image.js';
 import type { Journal } from './journal.js';
 import { isBelow, quote, type RelativePath } from './path.js';
 import type { Change } from './receipt.js';
@@ -18,7 +18,8 @@ import type { UndoneRow } from './undo-rows.js';
  * 1. Decide for each path that they changed, by what is there now (undo-decision.ts). Nothing is
  *    staged before every conflict is known.
  * 2. Refuse a directory that would go with something in it that they did not make.
- * 3. Restore, parents first, with the bytes that were displaced, hashed while copied.
+ * 3. Restore, parents first, with the bytes that were displaced, hashed while copied; from a snapshot
+ *    where no slot has them.
  * 4. When the plan is made: refuse it if it would remove what step 1 has not seen, or too much.
  *
  * Slots are copied, never moved: the history stays whole, and this undo can be undone in turn.
@@ -262,8 +263,21 @@ class Undo {
         for (const place of placesOf(image.sha256, path, this.#journal)) {
           if (await this.#view.restore(path, image, place)) return true;
         }
-        return false;
+        return this.#restoreFromSnapshot(path, image);
       }
+    }
+  }
+
+  /** What another program wrote over was displaced by nobody; a snapshot may have it. */
+  async #restoreFromSnapshot(path: RelativePath, image: FileImage): Promise<boolean> {
+    const { objects } = this.#reading;
+    if (!objects.has(image.sha256)) return false;
+    try {
+      const content = await objects.content(image.sha256, image.size);
+      return await this.#view.restoreContent(path, image, content);
+    } catch (error) {
+      if (isEngineError(error, ...notToBeHad)) return false;
+      throw error;
     }
   }
 

@@ -2,6 +2,7 @@ import {
   checkpoint,
   coverByBarrier,
   coverStagedByBarrier,
+  prune,
   refuseLostWrites,
   refuseLostTransactions,
   setAsideForeign,
@@ -26,6 +27,7 @@ import {
 } from './journal.js';
 import { recoveryRoundsMax, unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
 import { Pace } from './pace.js';
+import { engineDirectoryName } from './path.js';
 import type { Quarantine } from './quarantine.js';
 import type { RecoveryReport } from './receipt.js';
 import { recover, type Recovered, type SupersededPath } from './recover.js';
@@ -97,6 +99,8 @@ export class Writer {
   #head: Head | undefined;
   /** Whether the next holder may trust that everything was applied. */
   #isInOrder = false;
+  /** Whether a barrier covers the names of SQLite's files, or will. */
+  #isJournalNamed = false;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -180,6 +184,7 @@ export class Writer {
   ): Promise<{ readonly report: RecoveryReport | undefined; readonly position: Position }> {
     const { bootId, directory, journal, lock } = this.#options;
     try {
+      this.#coverJournalNames();
       const recovered = await this.#recoverIfNeeded(position !== undefined, leftBehind);
       const { isSwept, report } = recovered;
       this.#isInOrder = isSwept;
@@ -192,6 +197,18 @@ export class Writer {
     } catch (error) {
       throw fromSystemErrorOnly(error, 'recover', directory.rootPath);
     }
+  }
+
+  /**
+   * I2: SQLite syncs the directory that its log is named in, but tells nobody when that fails, and
+   * without its name the log is lost with the power. A `syncfs` covers names by itself.
+   */
+  #coverJournalNames(): void {
+    const { files, root } = this.#options.directory;
+    if (this.#isJournalNamed || files.capabilities.barrier === 'syncfs') return;
+    // guard: journal-names
+    files.mustReachDisk({ directory: root, name: engineDirectoryName });
+    this.#isJournalNamed = true;
   }
 
   /**
@@ -222,7 +239,7 @@ export class Writer {
     const hasStaged = (): boolean => directory.files.list(directory.stage).length > 0;
     const position = journal.position();
     const isEmpty = owner === undefined && position.head.id === 0 && !hasStaged();
-    return (isEmpty || this.#isOrderly(owner, position)) && journal.troubled().length === 0;
+    return (isEmpty || this.#isOrderly(owner, position)) && !position.isTroubled;
   }
 
   /** Counts a commit of this process towards the next checkpoint. */
@@ -305,9 +322,13 @@ export class Writer {
       this.poisonWith(failure);
       throw failure;
     }
-    this.#unsettledTransactions = 0;
-    this.#unsettledChanges = 0;
+    this.#noteAllSettled();
     publish('skillmeat:checkpoint', { root, settled: ready.length, lateWrites });
+  }
+
+  /** Drops what settled transactions displaced, newest first. Runs under the lock. */
+  async prune(transactions: readonly TransactionRow[]): Promise<void> {
+    await prune(transactions, this.#checkpointing());
   }
 
   // --- inside --------------------------------------------------------------------------------
@@ -374,7 +395,8 @@ export class Writer {
     if (newest?.flush === 'with' && newest.id > flushedThrough) await this.#flush(newest);
     const report = await this.#finish(isOrderly ? troubled : unsettled, { flushedThrough });
     const isSwept = isOrderly || (await sweepStage(this.#checkpointing()));
-    this.#countUnsettled();
+    if (isOrderly) this.#countUnsettled();
+    else this.#noteAllSettled();
     return { isSwept, report: unsettled.length === 0 ? undefined : report };
   }
 
@@ -387,6 +409,13 @@ export class Writer {
     await coverStagedByBarrier(newest, this.#checkpointing());
     // guard: recovery-flush-barrier
     await this.#barrier();
+  }
+
+  /** All but what is in trouble, which no checkpoint can settle. */
+  #noteAllSettled(): void {
+    this.#unsettledTransactions = 0;
+    this.#unsettledChanges = 0;
+    this.#hasCounted = true;
   }
 
   #countUnsettled(): void {

@@ -24,6 +24,14 @@ const snapshot = {
   links: 0,
   bytes: 4,
   leftOut: 0,
+  deletedAt: null,
+  keptUntil: null,
+};
+
+const inTrash = {
+  ...snapshot,
+  deletedAt: expect.stringMatching(/^\d{4}-.*Z$/) as string,
+  keptUntil: expect.stringMatching(/^\d{4}-.*Z$/) as string,
 };
 
 const create = ['snapshot', 'create', 'first', '-m', 'why', '--tag', 't', '--tag', 'u', '--pin'];
@@ -33,7 +41,13 @@ describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
     const created = await cli.run([...prefix, ...create, '--json']);
     expect(created).toMatchObject({ exitCode: 0, stderr: '' });
     const added = { objects: 4, bytes: expect.any(Number) as number };
-    expect(json(created)).toEqual({ snapshot, added, leftOut: [] });
+    expect(json(created)).toEqual({
+      snapshot,
+      added,
+      leftOut: [],
+      adopted: null,
+      notAdopted: null,
+    });
     const listed = await cli.run([...prefix, 'snapshot', 'list', '--json']);
     expect(json(listed)).toEqual({ snapshots: [snapshot] });
     const shown = await cli.run([...prefix, 'snapshot', 'show', 'latest', '--json']);
@@ -54,7 +68,11 @@ describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
     expect(refused.exitCode).toBe(4);
     expect(json(refused)).toMatchObject({ error: { code: 'SNAPSHOT_PINNED' } });
     const deleted = await cli.run([...prefix, 'snapshot', 'delete', 'first', '--force', '--json']);
-    expect(json(deleted)).toEqual({ snapshot, collected: { objects: 0, blocked: null } });
+    expect(json(deleted)).toEqual({ snapshot: inTrash, collected: { objects: 0, blocked: null } });
+    const trash = await cli.run([...prefix, 'snapshot', 'list', '--deleted', '--json']);
+    expect(json(trash)).toEqual({ snapshots: [inTrash] });
+    const back = await cli.run([...prefix, 'snapshot', 'undelete', 'first', '--json']);
+    expect(json(back)).toEqual({ snapshot });
   });
 
   test('restore brings back what differs, and says what', async () => {
@@ -78,6 +96,30 @@ describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
   });
 });
 
+test('delete says until when undelete brings a snapshot back, unless it is for good', async () => {
+  await cli.run(['snapshot', 'create', 'first']);
+  expect((await cli.run(['snapshot', 'delete', 'first', '-n'])).stdout).toBe(
+    'Would delete snapshot 1 "first".\n',
+  );
+  expect((await cli.run(['snapshot', 'delete', '1'])).stdout).toMatch(
+    /^Deleted snapshot 1 "first"; until \d{4}-\d\d-\d\d "snapshot undelete" brings it back\.\n$/,
+  );
+  expect((await cli.run(['snapshot', 'list'])).stdout).toBe('No snapshots.\n');
+  expect((await cli.run(['snapshot', 'list', '--deleted'])).stdout).toMatch(
+    / first {2}\[deleted, kept until \d{4}-\d\d-\d\d\]\n$/,
+  );
+  expect((await cli.run(['snapshot', 'show', 'first'])).stderr).toContain(
+    'snapshot undelete first',
+  );
+  expect((await cli.run(['snapshot', 'undelete', '1', '--name', 'again'])).stdout).toBe(
+    'Brought back snapshot 1 "again".\n',
+  );
+  expect((await cli.run(['snapshot', 'delete', 'again', '--now'])).stdout).toBe(
+    'Deleted snapshot 1 "again".\n',
+  );
+  expect(await cli.run(['snapshot', 'undelete', 'again'])).toMatchObject({ exitCode: 4 });
+});
+
 test('restore --to writes a new directory, and refuses one that is there', async () => {
   await cli.run(create);
   const made = await cli.run(['restore', 'first', 'd', '--to', 'new']);
@@ -98,6 +140,31 @@ test('what cannot be restored is named, with exit code 3', async () => {
   expect(exitCode).toBe(3);
   expect(stderr).toMatch(/^skillmeat: warning: not restored: a \(.*damaged/);
   expect(cli.read('a')).toBe('two');
+});
+
+test('create adopts what other programs changed, and says so', async () => {
+  await cli.run(['txn', 'apply'], {
+    input: '{"version":1,"operations":[{"op":"write","path":"a","content":"two"}]}',
+  });
+  cli.write('a', 'by hand');
+  const dry = await cli.run(['snapshot', 'create', '-n']);
+  expect(dry.stdout).toContain(
+    '\nWould adopt what other programs changed: 1 changed (1 replaced).\n',
+  );
+  const not = await cli.run(['snapshot', 'create', '--no-adopt', '--json']);
+  expect(json(not)).toMatchObject({ adopted: null });
+  const { stdout } = await cli.run(['snapshot', 'create']);
+  expect(stdout).toContain(
+    '\nAdopted what other programs changed as transaction 2: 1 changed (1 replaced).\n',
+  );
+  cli.write('a', 'by hand, again');
+  const adopted = await cli.run(['snapshot', 'create', '--json']);
+  expect(json(adopted)).toMatchObject({
+    adopted: { id: 3, changes: [{ path: 'a', before: { mode: '0644' }, after: { size: 14 } }] },
+    notAdopted: null,
+  });
+  expect((await cli.run(['undo'])).stdout).toContain('transaction 3');
+  expect(cli.read('a')).toBe('by hand');
 });
 
 test('create tells people what it left out', async () => {

@@ -65,7 +65,7 @@ describe('the manifest', () => {
       path: 'skills/canvas',
       versionSpec: 'latest',
       tags: ['draw'],
-      description: 'Many lines, with [[artifacts]]\nname = "trap" and "quotes"\n',
+      metadata: { description: 'Many lines, with [[artifacts]]\nname = "trap" and "quotes"\n' },
     });
     expect(manifest.all()).toHaveLength(2);
     expect(manifest.facts()).toMatchObject({ name: 'default', version: '1.0.0' });

@@ -8,13 +8,7 @@ import {
   type Store,
 } from '../../src/engine/index.js';
 import { testify, testMachine } from '../support/evidence.js';
-import {
-  cleanUp,
-  describeTree,
-  makeDirectory,
-  removeDirectory,
-  seededRandom,
-} from '../support/processes.js';
+import { cleanUp, describeTree, removeDirectory, seededRandom } from '../support/processes.js';
 import { openDescriptors } from '../support/store.js';
 import {
   type CallFault,
@@ -34,6 +28,7 @@ import {
   scenarios,
 } from './failing-scenarios.js';
 import {
+  copyPlace,
   firstFew,
   isExhaustive,
   type NativeMode,
@@ -243,16 +238,6 @@ async function check(violations: string[], what: string, look: () => Promise<voi
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
     violations.push(`${what}: ${message.slice(0, 1_000)}`);
   }
-}
-
-function copyPlace(from: Place): Place {
-  const directory = makeDirectory({ inMemory: !isExhaustive });
-  fs.cpSync(from.directory, directory, { recursive: true, verbatimSymlinks: true });
-  return {
-    directory,
-    root: path.join(directory, 'root'),
-    source: path.join(directory, 'source'),
-  };
 }
 
 /** All of them, or one of each kind of call and some more, each with the next error and reach. */

@@ -91,7 +91,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'deletion of a snapshot',
     prepare: withSnapshot,
-    act: (store) => store.snapshots.delete('base'),
+    act: (store) => store.snapshots.delete('base', { now: true }),
   },
   {
     name: 'first initialisation',

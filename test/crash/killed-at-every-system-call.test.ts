@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -10,6 +9,7 @@ import {
   makeDirectory,
   removeDirectory,
 } from '../support/processes.js';
+import { whyNoStrace } from '../support/strace.js';
 import type { RunInput } from './children/run-and-die.mjs';
 import {
   firstFew,
@@ -127,16 +127,6 @@ describe.each(nativeModes)('native %s', skippedBecause(whyNot), (native) => {
     },
   );
 });
-
-function whyNoStrace(): string | undefined {
-  const { status, error, stderr } = spawnSync(
-    'strace',
-    ['-f', '-qq', '-e', 'trace=none', process.execPath, '-e', '0'],
-    { encoding: 'utf8' },
-  );
-  if (error !== undefined) return 'it is not installed';
-  return status === 0 ? undefined : `it cannot trace here: ${stderr.trim().slice(0, 200)}`;
-}
 
 type Input = Omit<RunInput, 'root' | 'source'>;
 

@@ -33,6 +33,17 @@ export function makePlace(): Place {
   return place;
 }
 
+/** The same again; a store in it wants to be adopted. */
+export function copyPlace(from: Place): Place {
+  const directory = makeDirectory({ inMemory: !isExhaustive });
+  fs.cpSync(from.directory, directory, { recursive: true, verbatimSymlinks: true });
+  return {
+    directory,
+    root: path.join(directory, 'root'),
+    source: path.join(directory, 'source'),
+  };
+}
+
 /** As {@link makePlace}, with a store in it. */
 export async function makeStore(native: NativeMode): Promise<Place> {
   const place = makePlace();

@@ -103,7 +103,7 @@ describe.each(modes)('native %s', (mode) => {
     const [store, faulty] = await openFaulty();
     await store.snapshots.create({ name: 'one' });
     faulty.fail('EIO', ({ method }) => method === 'list');
-    const { collected } = await store.snapshots.delete('one');
+    const { collected } = await store.snapshots.delete('one', { now: true });
     faulty.heal();
     expect(collected).toMatchObject({ objects: 0, blocked: expect.stringContaining('EIO') });
     expect(await store.snapshots.list()).toEqual([]);

@@ -13,6 +13,7 @@ import {
   changeJournal,
   changeOwner,
   expectError,
+  listOwn,
   modes,
   readOwnerFile,
   useSandbox,
@@ -173,6 +174,19 @@ describe.each(modes)('native %s', (mode) => {
     );
     await expectError(() => store.adopt(), 'STORE_REPLACED');
     expect((await store.status()).head).toBe(1);
+    await endInOrder(store);
+  });
+
+  test('a pruning drops nothing when its lock file went away', async () => {
+    sandbox.seed({ a: 'old a' });
+    const first = await sandbox.open({ now: () => 0 });
+    for (const text of ['1', '2', '3']) await first.transact({}, (tx) => tx.write('a', text));
+    await first.close();
+    const store = await openActing(({ method }) => method === 'barrier', removeLock, {
+      create: false,
+    });
+    await expectError(() => store.prune({ keepLast: 1 }), 'STORE_REPLACED');
+    expect(listOwn(sandbox.root, 'stage')).toHaveLength(3);
     await endInOrder(store);
   });
 

@@ -16,7 +16,12 @@ import { breakTableRule } from '../support/broken-journal.js';
 import { whileSqliteFails } from '../support/failing-sqlite.js';
 import { prepareConnection, requireDurability, requireOurSchema } from '../../src/engine/schema.js';
 import type { NewSnapshot } from '../../src/engine/snapshot-table.js';
-import { openDatabase, type SqliteDatabase, sqliteDriver } from '../../src/engine/sqlite.js';
+import {
+  openDatabase,
+  preparedWhenUsed,
+  type SqliteDatabase,
+  sqliteDriver,
+} from '../../src/engine/sqlite.js';
 
 let directory = '';
 let path = '';
@@ -72,6 +77,7 @@ const snapshot: NewSnapshot = {
   leftOut: 0,
   patterns: [],
   fileBytesMax: undefined,
+  deletedAt: undefined,
 };
 
 /** What is executed while `act` runs, in every connection of this process. */
@@ -140,6 +146,7 @@ test('the same commits have the same chain on every machine', () => {
 
 test.each([
   ['SQLITE_FULL', 'DISK_FULL'],
+  ['SQLITE_IOERR_SHMSIZE', 'DISK_FULL'],
   ['SQLITE_IOERR_FSYNC', 'IO_FAILED'],
 ] as const)('a new journal whose log cannot be emptied is not made: %s', (code, expected) => {
   const other = join(directory, 'other.db');
@@ -294,8 +301,7 @@ test('a snapshot is neither added, removed nor rewritten by a writer with a past
   expect(codeOf(() => journal.snapshots.remove(id, past))).toBe('FENCED');
   const renamed = { ...snapshot, id, message: 'other' };
   expect(codeOf(() => journal.snapshots.rewrite(renamed, past))).toBe('FENCED');
-  expect(journal.snapshots.byId(id)?.message).toBe('');
-  expect(journal.snapshots.list().map((row) => row.id)).toEqual([id]);
+  expect(journal.snapshots.list().map((row) => [row.id, row.message])).toEqual([[id, '']]);
   journal.snapshots.remove(id, past + 1);
   expect(journal.snapshots.list()).toEqual([]);
 });
@@ -426,9 +432,21 @@ describe('a connection', () => {
     inMemory.close();
   });
 
+  test('prepares a statement once, when it is first used', () => {
+    const prepared: string[] = [];
+    const prepare = (name: string) => (): string => {
+      prepared.push(name);
+      return `${name} is prepared`;
+    };
+    const statements = preparedWhenUsed({ one: prepare('one'), other: prepare('other') });
+    expect(prepared).toEqual([]);
+    expect([statements.one, statements.one]).toEqual(['one is prepared', 'one is prepared']);
+    expect(prepared).toEqual(['one']);
+  });
+
   test('to an SQLite that can corrupt its log is refused', () => {
     const old = {
-      pragma: () => [],
+      exec: () => undefined,
       prepare: () => ({ pluck: () => ({ get: () => '3.51.2' }) }),
     } as unknown as SqliteDatabase;
     expect(codeOf(() => prepareConnection(old))).toBe('SQLITE_UNSUITABLE');

@@ -657,12 +657,14 @@ describe.each(modes)('native %s', (mode) => {
         () => store.history(),
         () => store.verify().next(),
         () => store.repair(),
+        () => store.prune(),
+        () => store.usage(),
       ];
       for (const method of methods) await expectError(method, 'STORE_CLOSED');
       const own = Object.getOwnPropertyNames(Object.getPrototypeOf(store));
       const tested = ['transact', 'apply', 'recover', 'status', 'log', 'show', 'diagnose'];
       const ofHistory = ['undo', 'redo', 'diff', 'read', 'lastChanges', 'drift', 'adopt'];
-      const ofPromises = ['rollback', 'history', 'verify', 'repair'];
+      const ofPromises = ['rollback', 'history', 'verify', 'repair', 'prune', 'usage'];
       const rest = ['constructor', 'root', 'recoveryOnOpen', 'close', 'recoverOnOpen'];
       expect(own.toSorted(), 'a new method needs a line here').toEqual(
         [...tested, ...ofHistory, ...ofPromises, ...rest].toSorted(),

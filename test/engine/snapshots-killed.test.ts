@@ -111,7 +111,7 @@ describe.each(modes)('native %s', (mode) => {
       await store.snapshots.create();
       now += 2 * day;
       recorder.start();
-      const { collected } = await store.snapshots.delete(1);
+      const { collected } = await store.snapshots.delete(1, { now: true });
       recorder.stop();
       expect(collected.objects).toBeGreaterThan(2);
       const found = new Set<string>();

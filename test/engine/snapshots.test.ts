@@ -282,11 +282,17 @@ describe.each(modes)('native %s', (mode) => {
     await store.snapshots.create();
     const before = storedObjects(sandbox.root).length;
     // A file's age is the disk's, so the program is ahead of it.
-    expect((await store.snapshots.delete(1)).collected).toEqual({ objects: 0, blocked: null });
+    expect((await store.snapshots.delete(1, { now: true })).collected).toEqual({
+      objects: 0,
+      blocked: null,
+    });
     expect(storedObjects(sandbox.root)).toHaveLength(before);
     await store.snapshots.create();
     now += 2 * 86_400_000;
-    expect((await store.snapshots.delete(3)).collected).toEqual({ objects: 2, blocked: null });
+    expect((await store.snapshots.delete(3, { now: true })).collected).toEqual({
+      objects: 2,
+      blocked: null,
+    });
     const then = sandbox.tree();
     rmSync(sandbox.at('a'));
     rmSync(sandbox.at('b'));
@@ -300,7 +306,7 @@ describe.each(modes)('native %s', (mode) => {
     const store = await sandbox.open({ now: () => now });
     await store.snapshots.create();
     now += 2 * 86_400_000;
-    expect((await store.snapshots.delete(1)).collected.objects).toBe(4);
+    expect((await store.snapshots.delete(1, { now: true })).collected.objects).toBe(4);
     expect(storedObjects(sandbox.root)).toEqual([]);
     await store.snapshots.create();
     const to = join(sandbox.directory, 'copy');
@@ -314,7 +320,7 @@ describe.each(modes)('native %s', (mode) => {
     let onBarrier = async (): Promise<void> => undefined;
     const other = await sandbox.open({ now: () => now });
     await other.snapshots.create();
-    await other.snapshots.delete(1);
+    await other.snapshots.delete(1, { now: true });
     const faulty = faultyFileSystem(mode);
     // The object of `a` is there, unnamed, and about to be relied upon.
     const files = new Proxy(faulty.files, {
@@ -333,7 +339,7 @@ describe.each(modes)('native %s', (mode) => {
       await other.transact({}, (tx) => tx.write('b', 'b'));
       const { snapshot } = await other.snapshots.create({ ignore: ['*'] });
       now += 2 * 86_400_000;
-      const { collected } = await other.snapshots.delete(snapshot.id ?? 0);
+      const { collected } = await other.snapshots.delete(snapshot.id ?? 0, { now: true });
       expect(collected.objects).toBeGreaterThan(0);
     };
     const { snapshot } = await store.snapshots.create();
@@ -427,7 +433,7 @@ describe.each(modes)('native %s', (mode) => {
   /** Adds a snapshot as somebody would who can write the journal. */
   function changeSnapshot(store: Store, sha256: string): void {
     using journal = openJournal(store);
-    const first = journal.snapshots.byId(1);
+    const first = journal.snapshots.list().find(({ id }) => id === 1);
     if (first === undefined) throw new Error('the snapshot was taken');
     const { id: _id, ...row } = first;
     journal.snapshots.add({ ...row, sha256: parseHash(sha256) }, journal.epoch());
@@ -578,6 +584,7 @@ describe.each(modes)('native %s', (mode) => {
       await expectError(() => store.snapshots.create(), 'TRANSACTION_NESTED');
       await expectError(() => store.snapshots.restore(1), 'TRANSACTION_NESTED');
       await expectError(() => store.snapshots.delete(1), 'TRANSACTION_NESTED');
+      await expectError(() => store.snapshots.undelete(1), 'TRANSACTION_NESTED');
     });
     // Closing waits for what runs.
     const running = store.snapshots.create();
@@ -590,6 +597,7 @@ describe.each(modes)('native %s', (mode) => {
     await expectError(() => store.snapshots.restore(1), 'STORE_CLOSED');
     await expectError(() => store.snapshots.restore(1, { to: 'x' }), 'STORE_CLOSED');
     await expectError(() => store.snapshots.delete(1), 'STORE_CLOSED');
+    await expectError(() => store.snapshots.undelete(1), 'STORE_CLOSED');
   });
 
   test('a stopped snapshot leaves none', async () => {

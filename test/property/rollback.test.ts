@@ -10,13 +10,15 @@ import { readTree, type Tree } from '../support/tree.js';
 /*
  * The model of rollback: the tree after every transaction. Rolling back to one gives its tree;
  * undoing that gives the tree before it. Where other programs wrote as well, a rollback happens
- * wholly or not at all, and an undo gives their bytes back.
+ * wholly or not at all, and an undo gives their bytes back. What was pruned cannot be rolled back to;
+ * all that was not, can.
  */
 
 type Step =
   | { readonly do: 'transact'; readonly operations: readonly Operation[] }
   | { readonly do: 'edit'; readonly path: string; readonly text: string }
   | { readonly do: 'roll back'; readonly to: number; readonly isUndone: boolean }
+  | { readonly do: 'prune'; readonly keepLast: number }
   | { readonly do: 'undo' | 'reopen' };
 
 interface Operation {
@@ -43,15 +45,19 @@ const rollBack = fc.record({
 const other = fc.record({ do: fc.constantFrom('undo' as const, 'reopen' as const) });
 const edit = fc.record({ do: fc.constant('edit' as const), path, text: fc.constantFrom('1', '9') });
 
+const prune = fc.record({ do: fc.constant('prune' as const), keepLast: fc.nat(4) });
+
 const quietSteps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: transact },
   { weight: 4, arbitrary: rollBack },
+  { weight: 1, arbitrary: prune },
   { weight: 1, arbitrary: other },
 );
 const editedSteps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: transact },
   { weight: 4, arbitrary: rollBack },
   { weight: 2, arbitrary: edit },
+  { weight: 1, arbitrary: prune },
   { weight: 1, arbitrary: other },
 );
 
@@ -88,14 +94,14 @@ function editFile(root: string, at: string, text: string): void {
 async function rollBackAndForth(
   store: Store,
   { to, isUndone }: Extract<Step, { do: 'roll back' }>,
-  trees: readonly Tree[] | undefined,
+  { trees, prunedThrough }: { readonly trees: readonly Tree[] | undefined; prunedThrough: number },
 ): Promise<void> {
   const { head } = await store.status();
   const transaction = to % (head + 1);
   const before = readTree(store.root);
   const options = { to: { transaction }, keepLocal: trees === undefined && to % 2 === 1 };
   const done = await attempt(store.rollback(options));
-  if (trees !== undefined) {
+  if (trees !== undefined && (done !== undefined || transaction >= prunedThrough)) {
     expect(done?.conflicts).toEqual([]);
     expect(readTree(store.root)).toEqual(trees[transaction]);
   }
@@ -111,7 +117,11 @@ async function check(mode: Mode, steps: readonly Step[]): Promise<void> {
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'skillmeat-rollback-')));
   // Emptying the directory is another test's.
   writeFileSync(join(root, 'kept'), 'kept');
-  const open = (): Promise<Store> => openStore(root, { create: true, native: mode });
+  // Later than it is: what was settled just now is a day old.
+  let ahead = 0;
+  const now = (): number => Date.now() + ahead;
+  const open = (): Promise<Store> => openStore(root, { create: true, native: mode, now });
+  let prunedThrough = 0;
   let store = await open();
   const trees = [readTree(root)];
   let isQuiet = true;
@@ -126,8 +136,22 @@ async function check(mode: Mode, steps: readonly Step[]): Promise<void> {
           editFile(root, step.path, step.text);
           break;
         case 'roll back':
-          await rollBackAndForth(store, step, isQuiet ? trees : undefined);
+          await rollBackAndForth(store, step, {
+            trees: isQuiet ? trees : undefined,
+            prunedThrough,
+          });
           break;
+        case 'prune': {
+          ahead += 2 * 86_400_000;
+          const before = readTree(root);
+          const pruned = await store.prune({ keepLast: step.keepLast });
+          expect(readTree(root)).toEqual(before);
+          expect(pruned.prunedThrough).toBe(
+            Math.max(prunedThrough, (await store.status()).head - Math.max(1, step.keepLast), 0),
+          );
+          ({ prunedThrough } = pruned);
+          break;
+        }
         case 'undo':
           await attempt(store.undo());
           break;

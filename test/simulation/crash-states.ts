@@ -30,7 +30,8 @@ const sampledChoices = 4;
 const systematicMax = 24;
 
 interface Choice {
-  readonly changes: ReadonlySet<PendingChange>;
+  /** Made when the state is looked at. */
+  readonly changes: () => ReadonlySet<PendingChange>;
   /** The one whose data is cut in the middle. */
   readonly torn?: PendingChange | undefined;
   readonly description: string;
@@ -45,17 +46,49 @@ export function* crashStates(
   const { disk, journals, call, boot } = moment;
   const [visible] = journals;
   if (visible !== undefined) {
-    const everything = { changes: new Set(disk.pending), description: 'killed' };
-    const left = diskAfter(disk, everything, profile);
-    yield { disk: left, journal: visible, boot, description: `killed after ${call}` };
+    const everything = { changes: () => new Set(disk.pending), description: 'killed' };
+    const left = whenUsed(() => diskAfter(disk, everything, profile));
+    yield new LeftState(left, visible, boot, () => `killed after ${call}`);
   }
   for (const choice of choices(disk.pending, profile, random)) {
-    const left = diskAfter(disk, choice, profile);
+    const left = whenUsed(() => diskAfter(disk, choice, profile));
     for (const [n, journal] of journals.entries()) {
-      const description = `power cut after ${call}: ${choice.description}, journal ${String(n)}`;
-      yield { disk: left, journal, boot: boot + 1, description };
+      const describe = (): string =>
+        `power cut after ${call}: ${choice.description}, journal ${String(n)}`;
+      yield new LeftState(left, journal, boot + 1, describe);
     }
   }
+}
+
+/** Most states are enumerated to be drawn from, and never looked at. */
+class LeftState implements CrashState {
+  readonly journal: JournalBytes;
+  readonly boot: number;
+  readonly #left: () => Disk;
+  readonly #describe: () => string;
+
+  constructor(left: () => Disk, journal: JournalBytes, boot: number, describe: () => string) {
+    this.journal = journal;
+    this.boot = boot;
+    this.#left = left;
+    this.#describe = describe;
+  }
+
+  get disk(): Disk {
+    return this.#left();
+  }
+
+  get description(): string {
+    return this.#describe();
+  }
+}
+
+function whenUsed<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 
 function* choices(
@@ -75,10 +108,13 @@ function* prefixes(pending: readonly PendingChange[], random: Random): Generator
     if (isOneOfMany && random.below(pending.length) >= systematicMax) continue;
     const description = `the first ${String(end)} of ${String(pending.length)}`;
     const first = pending.slice(0, end);
-    yield { changes: new Set(first), description };
+    yield { changes: () => new Set(first), description };
     const withoutData = first.filter(({ change }) => change.kind !== 'data');
     if (withoutData.length === first.length) continue;
-    yield { changes: new Set(withoutData), description: `${description}, without data` };
+    yield {
+      changes: () => new Set(withoutData),
+      description: `${description}, without data`,
+    };
   }
 }
 
@@ -86,9 +122,9 @@ function* prefixes(pending: readonly PendingChange[], random: Random): Generator
 function* withoutOneContent(pending: readonly PendingChange[]): Generator<Choice, void> {
   const contents = pending.filter(({ change }) => change.kind === 'data');
   for (const [n, missing] of contents.entries()) {
-    const changes = without(missing, pending);
-    yield { changes, description: `all but data ${String(n)}` };
-    changes.add(missing);
+    const others = (): Set<PendingChange> => without(missing, pending);
+    yield { changes: others, description: `all but data ${String(n)}` };
+    const changes = (): ReadonlySet<PendingChange> => others().add(missing);
     yield { changes, torn: missing, description: `all, data ${String(n)} torn` };
   }
 }
@@ -107,20 +143,21 @@ function* unordered(pending: readonly PendingChange[], random: Random): Generato
   const isFew = pending.length <= systematicMax;
   for (const [n, one] of pending.entries()) {
     if (!isFew && random.below(pending.length) >= systematicMax) continue;
-    yield { changes: without(one, pending), description: `all but change ${String(n)}` };
-    yield { changes: withNeeds([one]), description: `only change ${String(n)}` };
+    yield { changes: () => without(one, pending), description: `all but change ${String(n)}` };
+    yield { changes: () => withNeeds([one]), description: `only change ${String(n)}` };
   }
   for (let n = 0; n < sampledChoices; n += 1) {
     const some = pending.filter(() => random.below(2) === 0);
-    yield { changes: withNeeds(some), description: `subset of ${String(some.length)}` };
+    yield { changes: () => withNeeds(some), description: `subset of ${String(some.length)}` };
   }
 }
 
 function diskAfter(
   { durable, pending }: DurableAndPending,
-  { changes, torn }: Choice,
+  { changes: choose, torn }: Choice,
   profile: Profile,
 ): Disk {
+  const changes = choose();
   const disk: Map<number, Inode> = new Map(durable);
   const forced = profile.replaceForcesData ? replacingInodes(changes) : new Set<number>();
   for (const one of pending) {

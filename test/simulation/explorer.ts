@@ -168,7 +168,8 @@ export class Explorer implements Disposable {
       const next = random.pick([...crashStates(moment, profile, random)]);
       if (next === undefined) continue;
       const description = `${state.description}; in recovery, ${next.description}`;
-      await this.#check(profile, { ...next, description }, expectation, random, 2);
+      const { disk, journal, boot } = next;
+      await this.#check(profile, { disk, journal, boot, description }, expectation, random, 2);
     }
   }
 

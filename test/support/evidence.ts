@@ -24,6 +24,7 @@ export type Fault =
   | 'first initialisation at once'
   | 'lock torture'
   | 'error at a call'
+  | 'error at a system call'
   | 'corruption'
   | 'edit of another program at a chosen moment'
   | 'race with an editor'

@@ -6,7 +6,9 @@ import {
   type Fetcher,
   openCollection,
   openFetcher,
+  type UpdateChange,
 } from '../../src/collection/index.js';
+import type { OpenStoreOptions } from '../../src/engine/index.js';
 import { fetchedStamped, stampedFacts, stampedHash } from '../crash/children/stamped.mjs';
 import type { Mode } from './store.js';
 
@@ -16,6 +18,8 @@ export interface StampedCollection extends AsyncDisposable {
   readonly fetcher: Fetcher;
   /** What an update of a skill brings, as if it had been fetched. */
   available(name: string, version: number): Promise<AvailableUpdate>;
+  /** Brings a version in, whatever is there. */
+  update(name: string, version: number): Promise<UpdateChange>;
 }
 
 /** Makes it in `<directory>/collection`, each skill in version 0. */
@@ -24,9 +28,30 @@ export async function openStamped(
   names: readonly string[],
   native: Mode,
 ): Promise<StampedCollection> {
-  const root = join(directory, 'collection');
-  mkdirSync(root, { recursive: true });
-  const collection = await openCollection(root, { create: true, native });
+  mkdirSync(join(directory, 'collection'), { recursive: true });
+  const stamped = await reopenStamped(directory, { create: true, native });
+  const { collection, fetcher } = stamped;
+  await collection.init('stamped');
+  const { path: from } = fetchedStamped(join(fetcher.makeDirectory(), 'x'), 0);
+  await collection.add(
+    names.map((name) => ({
+      ...stampedFacts(0),
+      name,
+      type: 'skill',
+      path: `skills/${name}`,
+      tags: [],
+      from,
+    })),
+  );
+  return stamped;
+}
+
+/** Opens one that is there. */
+export async function reopenStamped(
+  directory: string,
+  options: OpenStoreOptions,
+): Promise<StampedCollection> {
+  const collection = await openCollection(join(directory, 'collection'), options);
   const home = join(directory, 'home');
   const fetcher = await openFetcher({
     home,
@@ -35,27 +60,19 @@ export async function openStamped(
     environment: {},
     now: Date.now,
   });
-  const copyOf = (version: number) => fetchedStamped(join(fetcher.makeDirectory(), 'x'), version);
-  await collection.init('stamped');
-  await collection.add(
-    names.map((name) => ({
-      ...stampedFacts(0),
-      name,
-      type: 'skill',
-      path: `skills/${name}`,
-      tags: [],
-      from: copyOf(0).path,
-    })),
-  );
+  const available = async (name: string, version: number): Promise<AvailableUpdate> => {
+    const key = `${name}::skill` as const;
+    const artifact = (await collection.reader.files()).manifest.get(key);
+    if (artifact === undefined) throw new Error(`${key} is in the manifest`);
+    const fetched = fetchedStamped(join(fetcher.makeDirectory(), 'x'), version);
+    return { key, artifact, fetched, contentHash: stampedHash(version) };
+  };
   return {
     collection,
     fetcher,
-    available: async (name, version) => {
-      const key = `${name}::skill` as const;
-      const artifact = (await collection.reader.files()).manifest.get(key);
-      if (artifact === undefined) throw new Error(`${key} is in the manifest`);
-      return { key, artifact, fetched: copyOf(version), contentHash: stampedHash(version) };
-    },
+    available,
+    update: async (name, version) =>
+      collection.update([await available(name, version)], { fetcher, strategy: 'overwrite' }),
     [Symbol.asyncDispose]: async () => {
       await fetcher[Symbol.asyncDispose]();
       await collection.close();

@@ -14,19 +14,20 @@ export interface PruneFlags {
   readonly keepMonthly?: number;
   /** Bytes. */
   readonly maxSize?: number;
+  readonly now?: boolean;
   readonly dryRun?: boolean;
 }
 
 export async function pruneSnapshots(context: Context, flags: PruneFlags): Promise<ExitCode> {
   const { output, signal } = context;
-  const { dryRun = false } = flags;
+  const { now = false, dryRun = false } = flags;
   await using store = await openForCommand(context);
-  const pruned = await store.snapshots.prune(await policyOf(flags), { dryRun, signal });
+  const pruned = await store.snapshots.prune(await policyOf(flags), { now, dryRun, signal });
   const { blocked } = pruned.collected;
   if (blocked !== null) output.warn(`no contents were removed: ${blocked}`);
   output.answer(
     { pruning: { isDryRun: dryRun, ...pruned } },
-    describe(pruned, dryRun, output.style),
+    describe(pruned, { isNow: now, isDryRun: dryRun, style: output.style }),
   );
   return success;
 }
@@ -42,14 +43,20 @@ async function policyOf(flags: PruneFlags): Promise<RetentionPolicy> {
 
 function describe(
   { snapshots, bytesBefore, bytesAfter }: PrunedSnapshots,
-  isDryRun: boolean,
-  style: Style,
+  {
+    isNow,
+    isDryRun,
+    style,
+  }: { readonly isNow: boolean; readonly isDryRun: boolean; readonly style: Style },
 ): string {
   const dropped = snapshots.filter(({ isKept }) => !isKept).length;
   const lines = snapshots.map((snapshot) => describeOne(snapshot, style));
   const doing = isDryRun ? 'Would delete' : 'Deleted';
   const freed = `${counted(bytesBefore - bytesAfter, 'byte')} of ${String(bytesBefore)}`;
-  const when = isDryRun ? '' : '; contents go a day after nothing has named them';
+  const gone = isNow
+    ? 'a day after nothing has named them'
+    : 'in a week; until then: snapshot undelete';
+  const when = isDryRun || dropped === 0 ? '' : `; contents go ${gone}`;
   const result = `${doing} ${counted(dropped, 'snapshot')}, which frees ${freed}${when}.`;
   return [...lines, style.strong(result)].join('\n');
 }

@@ -2,7 +2,7 @@ import type { CreateSnapshotOptions, SnapshotPath } from '../../engine/index.js'
 import type { Context } from '../context.js';
 import { describeCreated, describeSnapshot, describeSnapshots } from '../describe-snapshot.js';
 import { type ExitCode, success } from '../exit-codes.js';
-import { toJsonSnapshotPath } from '../json-shapes.js';
+import { toJsonCreated, toJsonSnapshotPath } from '../json-shapes.js';
 import { openForCommand, openForReading } from '../open-store.js';
 
 export interface CreateFlags {
@@ -11,11 +11,8 @@ export interface CreateFlags {
   readonly pin?: boolean;
   readonly ignore?: readonly string[];
   readonly maxSize?: number;
-  readonly dryRun?: boolean;
-}
-
-export interface DeleteFlags {
-  readonly force?: boolean;
+  /** `false` with `--no-adopt`. */
+  readonly adopt?: boolean;
   readonly dryRun?: boolean;
 }
 
@@ -27,22 +24,29 @@ export async function createSnapshot(
   const { output, signal } = context;
   await using store = await openForCommand(context);
   const { message = '', tag = [], pin = false, ignore = [], maxSize, dryRun = false } = flags;
-  const options: CreateSnapshotOptions = { message, tags: tag, pin, ignore, dryRun, signal };
+  const { adopt = true } = flags;
+  const options: CreateSnapshotOptions = { message, tags: tag, pin, ignore, adopt, dryRun, signal };
   const created = await store.snapshots.create({
     ...options,
     ...(name === undefined ? {} : { name }),
     ...(maxSize === undefined ? {} : { fileBytesMax: maxSize }),
   });
   const { isQuiet, style } = output;
-  output.answer(created, describeCreated(created, { isQuiet, style }));
+  if (created.notAdopted !== null) {
+    output.warn(`what other programs changed is not adopted: ${created.notAdopted}`);
+  }
+  output.answer(toJsonCreated(created), describeCreated(created, { isQuiet, style }));
   return success;
 }
 
-export async function listSnapshots(context: Context): Promise<ExitCode> {
+export async function listSnapshots(
+  context: Context,
+  { deleted = false }: { readonly deleted?: boolean },
+): Promise<ExitCode> {
   const { output } = context;
   const reading = await openForReading(context);
   await using store = reading.store;
-  const snapshots = await store.snapshots.list();
+  const snapshots = await store.snapshots.list({ deleted });
   output.answer({ snapshots }, describeSnapshots(snapshots, output.style));
   return success;
 }
@@ -65,20 +69,5 @@ export async function showSnapshot(
     { snapshot, paths: paths?.map(toJsonSnapshotPath) ?? null },
     describeSnapshot(snapshot, paths ?? [], output.style),
   );
-  return success;
-}
-
-export async function deleteSnapshot(
-  context: Context,
-  reference: string,
-  { force = false, dryRun = false }: DeleteFlags,
-): Promise<ExitCode> {
-  const { output, signal } = context;
-  await using store = await openForCommand(context);
-  const deleted = await store.snapshots.delete(reference, { force, dryRun, signal });
-  const { snapshot, collected } = deleted;
-  if (collected.blocked !== null) output.warn(`no contents were removed: ${collected.blocked}`);
-  const doing = dryRun ? 'Would delete' : 'Deleted';
-  output.answer(deleted, `${doing} snapshot ${snapshot.name ?? String(snapshot.id)}.`);
   return success;
 }

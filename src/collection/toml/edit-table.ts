@@ -14,10 +14,14 @@ export type TableEdits = Readonly<Record<string, TomlValue | undefined>>;
  * Returns `text` with these keys of one of its tables set: values are replaced where they stand,
  * new keys come after the table's last statement. All else stays as it is, byte for byte.
  */
-export function editTable(text: string, section: Section, edits: TableEdits): string {
+export function editTable(
+  text: string,
+  section: Section,
+  edits: TableEdits,
+  lineBreak: string = lineBreakOf(text),
+): string {
   const statements = statementsOf(text, section);
   const replacements: { start: number; end: number; by: string }[] = [];
-  const lineBreak = lineBreakOf(text);
   const added: string[] = [];
   for (const [key, value] of Object.entries(edits)) {
     refuseDotted(statements, key);
@@ -48,47 +52,26 @@ export function writeTable(header: string, values: TableEdits, lineBreak: string
   return `${header}${lineBreak}${lines.join('')}`;
 }
 
-/** Returns `text` with a table added: after a blank line, at `at` or at its end. */
-export function insertTable(text: string, table: string, at: number = text.length): string {
-  const lineBreak = lineBreakOf(text);
-  const before = text.slice(0, at);
-  const after = text.slice(at);
-  const ended = before === '' || before.endsWith('\n') ? before : before + lineBreak;
-  const isSet = ended === '' || ended.endsWith(lineBreak + lineBreak);
-  const gap = after === '' ? '' : lineBreak;
-  return `${ended}${isSet ? '' : lineBreak}${table}${gap}${after}`;
+/** Returns an edit of a text that begins with a table: {@link editTable} of that one. */
+export function editFirstTable(edits: TableEdits, lineBreak: string): (text: string) => string {
+  return (text) => {
+    const sections = splitSections(text);
+    // Nothing stands before it.
+    const [, table] = sections;
+    if (table === undefined) throw new Error('bug: there is a table');
+    return editTable(text, table, edits, lineBreak);
+  };
 }
 
-/** Where a table with its subtables stands. */
-export interface TablePlace {
-  /** Its first section. */
-  readonly head: Section;
-  readonly end: number;
-}
-
-/**
- * Returns `text` with a table's lines put in place of the table at `place`; without one, after the
- * table at `last`, or at the end. The blank lines after it stay as they are.
- */
-export function putTable(
+/** Returns `text` with a table added at its end, after a blank line. */
+export function insertTable(
   text: string,
-  lines: string,
-  place: TablePlace | undefined,
-  last: TablePlace | undefined,
+  table: string,
+  { lineBreak = lineBreakOf(text) }: { readonly lineBreak?: string } = {},
 ): string {
-  const table = `${lines.replace(/(?:[ \t]*\r?\n)+$/, '')}${lineBreakOf(text)}`;
-  if (place === undefined) return insertTable(text, table, last?.end);
-  const { head, end } = place;
-  const [gap = ''] = /(?:\r?\n)*$/.exec(text.slice(head.start, end).replace(/\r?\n$/, '')) ?? [];
-  return text.slice(0, head.start) + table + gap + text.slice(end);
-}
-
-/** Returns `text` without what stands from `start` to `end`, and without a blank line too many. */
-export function removeTable(text: string, start: number, end: number): string {
-  const before = text.slice(0, start);
-  const after = text.slice(end);
-  // The table's own trailing blank lines are in the range; those before it separate what is left.
-  return after === '' ? before.replace(/(?:\r?\n)+$/, lineBreakOf(text)) : before + after;
+  const ended = text === '' || text.endsWith('\n') ? text : text + lineBreak;
+  const isSet = ended === '' || ended.endsWith(lineBreak + lineBreak);
+  return `${ended}${isSet ? '' : lineBreak}${table}`;
 }
 
 /** The line break that the text uses. */

@@ -8,11 +8,16 @@ import { LayoutError } from './sections.js';
  * @throws {CollectionError} `TOML_INVALID`, as a real parser sees it; `TOML_LAYOUT_UNSUPPORTED` when
  * that one finds nothing.
  */
-export function layoutOf<T>(text: string, file: string, work: (text: string) => T): T {
+export function layoutOf<S extends string | { readonly text: string }, T>(
+  source: S,
+  file: string,
+  work: (source: S) => T,
+): T {
   try {
-    return work(text);
+    return work(source);
   } catch (error) {
     if (!(error instanceof LayoutError)) throw error;
+    const text = typeof source === 'string' ? source : source.text;
     parseToml(text, file);
     const line = text.slice(0, error.at).split('\n').length;
     throw new CollectionError(

@@ -1,3 +1,4 @@
+import { isAscii, isUtf8 } from 'node:buffer';
 import { parse, TomlError } from 'smol-toml';
 import { CollectionError } from '../errors.js';
 
@@ -25,11 +26,10 @@ export function parseToml(text: string, file: string): TomlTable {
 
 /** Decodes a file; TOML is UTF-8. @throws {CollectionError} `TOML_INVALID`. */
 export function decodeToml(bytes: Uint8Array, file: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw tomlInvalid(`${file} is not UTF-8`, file, cause);
-  }
+  if (!isUtf8(bytes)) throw tomlInvalid(`${file} is not UTF-8`, file);
+  const { buffer, byteOffset, length } = bytes;
+  // Copies ASCII instead of decoding it: half the time, in a large file.
+  return Buffer.from(buffer, byteOffset, length).toString(isAscii(bytes) ? 'latin1' : 'utf8');
 }
 
 function tomlInvalid(message: string, path: string, cause?: unknown): CollectionError {

@@ -51,6 +51,12 @@ export function splitSections(text: string): readonly Section[] {
   /** Start of the comments right above the present line. */
   let commentStart: number | undefined;
   for (let at = first; at < text.length; ) {
+    plainLines.lastIndex = at;
+    if (plainLines.test(text)) {
+      at = plainLines.lastIndex;
+      commentStart = undefined;
+      continue;
+    }
     const begin = skipSpace(text, at);
     const character = text[begin];
     if (character === '[') {
@@ -114,7 +120,9 @@ function readHeader(text: string, at: number): Header {
   return { path: key.path, isArray, bodyStart: requireLineEnd(text, key.end + closing.length) };
 }
 
-/** Nearly every line of a collection: a bare key and a plain string. */
+/** Nearly every line of a collection, many at once: a bare key and a plain string. */
+const plainLines = /(?:[A-Za-z0-9_-]+ = "[^"\\\n\r]*"\r?\n)+/y;
+/** The same of one line, with any space. */
 const plainStatement = /[ \t]*([A-Za-z0-9_-]+)[ \t]*=[ \t]*"[^"\\\n\r]*"(?=\r?\n)/y;
 
 function readStatement(text: string, at: number): Statement {

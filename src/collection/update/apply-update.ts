@@ -53,10 +53,12 @@ export async function applyUpdate(
   const isModified = await draft.isModified(key);
   const isMerged = isModified && choice.strategy === 'merge';
   const merged = isMerged ? await merge(draft, update, { choice, fetcher }) : undefined;
+  const frontMatter = await draft.frontMatterOf(key);
   await draft.tx.copyIn(now.path, merged?.location ?? fetched.path);
   const { upstream, resolvedSha, resolvedVersion } = fetched;
   const resolved = { upstream, resolved_sha: resolvedSha, resolved_version: resolvedVersion };
   draft.setArtifact(key, { ...resolved, last_updated: draft.time });
+  await draft.describe(key, frontMatter);
   draft.setLock(key, { content_hash: update.contentHash, fetched: draft.time, ...resolved });
   if (isMerged) draft.allowDifference(key);
   return {

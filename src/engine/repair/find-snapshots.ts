@@ -41,6 +41,7 @@ export async function findSnapshots(
       ...counts,
       patterns: [],
       fileBytesMax: undefined,
+      deletedAt: undefined,
     });
   }
   return found;

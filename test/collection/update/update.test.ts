@@ -110,6 +110,25 @@ test('what upstream changed comes in with manifest and lock, and an undo takes i
   expect(read('SKILL.md')).toBe(text);
 });
 
+test('an update brings the metadata of the new front matter, of what is merged too', async () => {
+  const { collection, upstream } = await installed();
+  const words = '---\ntitle: A\nauthor: Ada\n---\n';
+  upstream.commit({ ...first, 'canvas/SKILL.md': words + text });
+  await update(collection);
+  edit('SKILL.md', `---\ntitle: A\nauthor: Me\n---\n${text}`);
+  upstream.commit({ ...first, 'canvas/SKILL.md': words + text.replace('five', 'FIVE') });
+  await update(collection);
+  // The edit is in the artifact that is installed.
+  expect((await collection.reader.artifacts())[0]?.metadata).toMatchObject({
+    title: 'A',
+    author: 'Ada',
+  });
+  upstream.commit({ ...first, 'canvas/SKILL.md': words.replace('A', 'B') + text });
+  await update(collection, { strategy: 'overwrite' });
+  expect((await collection.reader.artifacts())[0]?.metadata).toMatchObject({ title: 'B' });
+  await requireConsistent(place.root);
+});
+
 test('another commit with the same content is nothing to do', async () => {
   const { collection, upstream } = await installed();
   upstream.commit({ ...first, 'other/file': 'x' });

@@ -1,0 +1,55 @@
+import type { HistoryPolicy, PrunedHistory } from '../../engine/index.js';
+import type { Context } from '../context.js';
+import { type ExitCode, success } from '../exit-codes.js';
+import { openForCommand } from '../open-store.js';
+import { counted, printable } from '../printable.js';
+import type { Style } from '../style.js';
+
+export interface PruneHistoryFlags {
+  readonly keepLast?: number;
+  /** Milliseconds. */
+  readonly keepWithin?: number;
+  /** Bytes. */
+  readonly maxSize?: number;
+  readonly dryRun?: boolean;
+}
+
+export async function pruneHistory(context: Context, flags: PruneHistoryFlags): Promise<ExitCode> {
+  const { output, signal } = context;
+  const { dryRun = false } = flags;
+  await using store = await openForCommand(context);
+  const pruned = await store.prune(policyOf(flags), { dryRun, signal });
+  output.answer(
+    { pruning: { isDryRun: dryRun, ...pruned } },
+    describe(pruned, { isDryRun: dryRun, isQuiet: output.isQuiet, style: output.style }),
+  );
+  return success;
+}
+
+/** `undefined` without any rule: what happens by itself. */
+function policyOf({ keepLast, keepWithin, maxSize }: PruneHistoryFlags): HistoryPolicy | undefined {
+  const rules = { keepLast, keepWithinMs: keepWithin, sizeBytesMax: maxSize };
+  return Object.values(rules).every((rule) => rule === undefined) ? undefined : rules;
+}
+
+function describe(
+  { transactions, bytesBefore, bytesAfter, prunedThrough }: PrunedHistory,
+  {
+    isDryRun,
+    isQuiet,
+    style,
+  }: { readonly isDryRun: boolean; readonly isQuiet: boolean; readonly style: Style },
+): string {
+  const dropped = transactions.filter(({ isKept }) => !isKept).length;
+  const lines = transactions.map(({ transaction, isKept, reason, bytes }) => {
+    const mark = isKept ? 'keep' : style.alarming('drop');
+    const at = (transaction.committedAt ?? '').replace(/\.\d+Z$/, 'Z');
+    return `${mark}  ${String(transaction.id)}  ${at}  ${printable(reason)}  ${counted(bytes, 'byte')}`;
+  });
+  const doing = isDryRun ? 'Would drop' : 'Dropped';
+  const oldest =
+    dropped === 0 ? '' : `; the oldest that can be undone is then ${String(prunedThrough + 1)}`;
+  const freed = `${counted(bytesBefore - bytesAfter, 'byte')} of ${String(bytesBefore)}`;
+  const result = `${doing} what ${counted(dropped, 'transaction')} displaced, ${freed}${oldest}.`;
+  return [...(isQuiet ? [] : lines), style.strong(result)].join('\n');
+}

@@ -1,0 +1,95 @@
+import { expect, test } from 'vitest';
+import { useCommandLine } from '../support/command.js';
+import { Upstream } from '../support/git-upstream.js';
+import { endOfInput, interrupt, Terminal } from '../support/terminal.js';
+
+/*
+ * `update --strategy prompt` at a real terminal.
+ */
+
+const cli = useCommandLine();
+const skills = ['canvas', 'easel', 'paint'];
+
+function environment(): Readonly<Record<string, string>> {
+  return {
+    SKILLMEAT_HOME: cli.at('home'),
+    HOME: cli.at('.'),
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_CONFIG_NOSYSTEM: '1',
+  };
+}
+
+/** Three skills that upstream has another version of. */
+async function outdated(): Promise<void> {
+  const upstream = new Upstream();
+  const filesOf = (text: string): Record<string, string> =>
+    Object.fromEntries(skills.map((name) => [`${name}/SKILL.md`, `# ${name}\n${text}\n`]));
+  upstream.commit(filesOf('old'));
+  const sources = skills.map((name) => `${upstream.url}//${name}`);
+  for (const args of [['init'], ['add', ...sources]]) {
+    expect(await cli.run(args, { env: environment() })).toMatchObject({ exitCode: 0 });
+  }
+  upstream.commit(filesOf('new'));
+}
+
+function ask(): Terminal {
+  const args = ['update', '--all', '--strategy', 'prompt'];
+  return new Terminal(args, { cwd: cli.directory, env: environment() });
+}
+
+function updated(): readonly string[] {
+  return skills.filter((name) =>
+    cli.read(`home/collections/default/skills/${name}/SKILL.md`).includes('new'),
+  );
+}
+
+const question = '[y]es, [n]o, [a]ll, [q]uit: ';
+
+test('each difference is shown in colours; yes, no, all, none and Ctrl-C are taken at their word', async () => {
+  await outdated();
+  const interrupted = ask();
+  await interrupted.shows(question);
+  interrupted.type('y\r');
+  await interrupted.shows('Update skill/easel? ');
+  interrupted.type(interrupt);
+  expect(await interrupted.ends()).toBe(130);
+  expect(interrupted.shown).toContain('[ABORTED]');
+  expect(updated()).toEqual([]);
+
+  const closed = ask();
+  await closed.shows(question);
+  closed.type(endOfInput);
+  expect(await closed.ends()).toBe(130);
+  expect(updated()).toEqual([]);
+
+  const none = ask();
+  await none.shows(question);
+  expect(none.shown).toContain('\u001b[31m-old\u001b[39m');
+  expect(none.shown).toContain('\u001b[32m+new\u001b[39m');
+  expect(none.shown).toContain('Update skill/canvas? ');
+  none.type('q\r');
+  expect(await none.ends()).toBe(0);
+  expect(none.shown.split(question)).toHaveLength(2);
+  expect(updated()).toEqual([]);
+
+  const some = ask();
+  await some.shows(question);
+  // What is no answer is asked again; nothing is no.
+  some.type('what\r');
+  await some.shows('Update skill/canvas? ', 2);
+  some.type('y\r');
+  await some.shows('Update skill/easel? ');
+  some.type('\r');
+  await some.shows('Update skill/paint? ');
+  some.type('N\r');
+  expect(await some.ends()).toBe(0);
+  expect(some.shown).toContain('left as it is');
+  expect(updated()).toEqual(['canvas']);
+
+  const all = ask();
+  await all.shows('Update skill/easel? ');
+  all.type('all\r');
+  expect(await all.ends()).toBe(0);
+  expect(all.shown.split(question)).toHaveLength(2);
+  expect(updated()).toEqual(skills);
+});
