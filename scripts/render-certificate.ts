@@ -43,6 +43,7 @@ const expectedPlaces: Readonly<Record<Fault, readonly string[]>> = {
   'power cut': realPlaces,
   'power cut while recovering': realPlaces,
   'failing disk': realPlaces,
+  'full disk': realPlaces,
   'killed at a call': [],
   'killed at a system call': [],
   'killed at random': [],

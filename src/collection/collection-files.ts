@@ -1,7 +1,8 @@
 import type { ReadableView } from '../engine/index.js';
+import type { Artifact } from './artifact.js';
 import { CollectionError } from './errors.js';
 import { LockFile, lockName } from './lock-file.js';
-import { Manifest, manifestName } from './manifest.js';
+import { artifactsIn, Manifest, manifestName } from './manifest.js';
 import { decodeToml } from './toml/parse-toml.js';
 
 /** The two files that say what a collection holds. */
@@ -35,6 +36,16 @@ export async function readFiles(
   const manifest = await view.read(manifestName);
   if (manifest === undefined) throw notFound(root);
   return parseFiles(manifest, await view.read(lockName), known);
+}
+
+/** Returns the manifest's artifacts, in its order. @throws as {@link readFiles}. */
+export async function readArtifacts(
+  view: ReadableView,
+  root: string,
+): Promise<readonly Artifact[]> {
+  const manifest = await view.read(manifestName);
+  if (manifest === undefined) throw notFound(root);
+  return artifactsIn(decodeToml(manifest, manifestName));
 }
 
 /** As {@link readFiles}, of a directory that somebody may be writing to: both files of one moment. */

@@ -24,6 +24,7 @@ import {
 } from './artifact.js';
 import {
   type CollectionFiles,
+  readArtifacts,
   readFiles,
   readFilesTogether,
   type SeenFiles,
@@ -116,7 +117,7 @@ export class CollectionReader {
 
   /** The manifest's artifacts, in its order. */
   async artifacts(): Promise<readonly Artifact[]> {
-    return (await this.files()).manifest.all();
+    return readArtifacts(this.#view, this.root);
   }
 
   /** Compares everything with the lock. */

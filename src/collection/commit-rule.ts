@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type { Change, ReadableView, Rule, Violation } from '../engine/index.js';
 import type { ArtifactKey } from './artifact.js';
 import { type CollectionFiles, readFiles } from './collection-files.js';
@@ -21,9 +22,10 @@ export interface Committing {
 }
 
 /**
- * C1–C5 as a commit rule (I6), asked for what is known when the changes are collected: the result may not break one that was not broken before, so a broken
- * collection can only get better. Looks at the artifacts that the transaction touches; all of them
- * when it touches something that belongs to none.
+ * C1–C5 as a commit rule (I6), asked for what is known when the changes are collected: the result may
+ * not break one that was not broken before, so a broken collection can only get better. Looks at the
+ * artifacts that the transaction touches, and at those whose files it changes with them; at all of
+ * them when it touches something that belongs to none.
  */
 export function commitRule(committing: () => Committing): Rule {
   return async (view, changes) => {
@@ -73,7 +75,22 @@ function touchedKeys(
     // A directory that came or went with what is in it, such as `skills`.
     places.some((at) => path === at || path.startsWith(`${at}/`) || at.startsWith(`${path}/`));
   if (!changes.every(isMeant)) return undefined;
-  return new Set([...keys, ...changedKeys(before, after)]);
+  const paths = withAncestors(changes);
+  return new Set([
+    ...keys,
+    ...changedKeys(before, after),
+    // An artifact may lie inside of another one: what is meant for one of them concerns both.
+    ...after.manifest.artifactsAt(paths),
+  ]);
+}
+
+/** The changed paths and the directories above them. */
+function withAncestors(changes: readonly Change[]): ReadonlySet<string> {
+  const paths = new Set<string>();
+  for (const { path } of changes) {
+    for (let at: string = path; at !== '.' && !paths.has(at); at = posix.dirname(at)) paths.add(at);
+  }
+  return paths;
 }
 
 /** Artifacts whose lines in either file changed. */

@@ -20,7 +20,7 @@ export async function contentHash(view: ReadableView, path: string): Promise<str
     await addDirectory(view, { path, below: '' }, hasher);
     return hasher.digest();
   }
-  const file = await followToFile(view, path);
+  const file = found?.kind === 'file' ? path : await followToFile(view, path);
   if (file === undefined) return undefined;
   hasher.update((await view.read(file)) ?? '');
   return hasher.digest();
@@ -39,7 +39,7 @@ async function addDirectory(
       await addDirectory(view, { path: at, below: relative }, hasher);
       continue;
     }
-    const file = await followToFile(view, at);
+    const file = kind === 'file' ? at : await followToFile(view, at);
     if (file === undefined) continue;
     hasher.update(relative);
     hasher.update((await view.read(file)) ?? '');

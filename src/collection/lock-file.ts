@@ -41,7 +41,6 @@ export class LockFile {
   readonly #pieces: Pieces;
   readonly #inlineText: string | undefined;
   readonly #frozen: string | undefined;
-  #bytes: Buffer | undefined;
 
   /**
    * @param known an earlier version; what did not change since is not taken apart again.
@@ -70,8 +69,8 @@ export class LockFile {
 
   /** {@link text} as it stands in the file. */
   get bytes(): Uint8Array {
-    this.#bytes ??= Buffer.from(this.text);
-    return this.#bytes;
+    if (this.#inlineText === undefined) return this.#pieces.bytes;
+    return Buffer.from(this.#inlineText);
   }
 
   get keys(): readonly ArtifactKey[] {
@@ -194,7 +193,7 @@ function renameHeader(text: string, section: Section, newKey: ArtifactKey): stri
 const cutting: Cutting = {
   isHead: (path) => path.length === 3 && entryKey(path) !== undefined,
   belongsTo: (head, path) => path.length > 3 && entryKey(path) === entryKey(head),
-  keyIn: (_text, { path }) => entryKey(path),
+  ownerIn: (_text, { path }) => ({ key: entryKey(path), at: undefined }),
 };
 
 function entryKey([first, second, key]: readonly string[]): ArtifactKey | undefined {

@@ -1,6 +1,7 @@
+import { posix } from 'node:path';
 import { stringify } from 'smol-toml';
 import { type Artifact, type ArtifactKey, keyOf, readArtifact, textOf } from './artifact.js';
-import { CollectionError } from './errors.js';
+import { CollectionError, isCollectionError } from './errors.js';
 import {
   editFirstTable,
   editTable,
@@ -11,7 +12,14 @@ import {
 } from './toml/edit-table.js';
 import { isTable, parseToml, type TomlTable } from './toml/parse-toml.js';
 import { changedKeys, type Cutting, type Piece, Pieces } from './toml/pieces.js';
-import { hasComment, splitSections, type Statement, statementsOf } from './toml/sections.js';
+import { readPlainTable } from './toml/plain-table.js';
+import {
+  hasComment,
+  LayoutError,
+  splitSections,
+  type Statement,
+  statementsOf,
+} from './toml/sections.js';
 import { layoutOf } from './toml/layout.js';
 
 export const manifestName = 'collection.toml';
@@ -38,7 +46,6 @@ export class Manifest {
   readonly #inlineText: string | undefined;
   /** Why the text cannot be edited. */
   readonly #frozen: string | undefined;
-  #bytes: Buffer | undefined;
 
   /**
    * @param known an earlier version; what did not change since is not taken apart again.
@@ -67,8 +74,8 @@ export class Manifest {
 
   /** {@link text} as it stands in the file. */
   get bytes(): Uint8Array {
-    this.#bytes ??= Buffer.from(this.text);
-    return this.#bytes;
+    if (this.#inlineText === undefined) return this.#pieces.bytes;
+    return Buffer.from(this.#inlineText);
   }
 
   get keys(): Iterable<ArtifactKey> {
@@ -98,6 +105,13 @@ export class Manifest {
     return this.#inlineText === other.#inlineText && this.#pieces.isSame(other.#pieces);
   }
 
+  /** Returns the artifacts whose files are at one of these paths, each relative to the collection. */
+  artifactsAt(paths: ReadonlySet<string>): readonly ArtifactKey[] {
+    return this.#pieces.all.flatMap(({ key, at }) =>
+      key !== undefined && at !== undefined && paths.has(at) ? [key] : [],
+    );
+  }
+
   /** Returns the artifacts whose lines changed, came or went since an earlier version. */
   changedSince(before: Manifest): ReadonlySet<ArtifactKey> {
     return changedKeys(before.#pieces, this.#pieces);
@@ -116,9 +130,7 @@ export class Manifest {
 
   /** Parses the whole file. @throws {CollectionError} `TOML_INVALID`, with line and column. */
   all(): readonly Artifact[] {
-    const { artifacts } = parseToml(this.text, manifestName);
-    if (!Array.isArray(artifacts)) return [];
-    return artifacts.flatMap((table) => readArtifact(table) ?? []);
+    return artifactsIn(this.text);
   }
 
   /** What `[collection]` says; a nameless collection is called `default`. */
@@ -213,6 +225,41 @@ function unsupported(message: string, hint: string): CollectionError {
   return new CollectionError('TOML_LAYOUT_UNSUPPORTED', message, { path: manifestName, hint });
 }
 
+/** Returns what a manifest names, in its order. @throws {CollectionError} `TOML_INVALID`, with line and column. */
+export function artifactsIn(text: string): readonly Artifact[] {
+  const tables = plainTables(text) ?? parseToml(text, manifestName)['artifacts'];
+  if (!Array.isArray(tables)) return [];
+  return tables.flatMap((table) => readArtifact(table) ?? []);
+}
+
+/**
+ * Reads artifact by artifact, as far as that is what reading the whole file gives.
+ *
+ * @returns `undefined` when it may not be, or when something is wrong: the whole file then tells what.
+ */
+function plainTables(text: string): readonly unknown[] | undefined {
+  const tables: unknown[] = [];
+  const others: string[] = [];
+  try {
+    for (const { isArtifact, text: lines } of Pieces.of(text, cutting).all) {
+      if (isArtifact) {
+        const table = readPlainTable(lines) ?? onlyTable(parseToml(lines, manifestName));
+        if (table === undefined) return undefined;
+        tables.push(table);
+      } else others.push(lines);
+    }
+    // A table of that name apart from the list, or one inside of it, is what a whole file tells.
+    return 'artifacts' in parseToml(others.join(''), manifestName) ? undefined : tables;
+  } catch (error) {
+    if (error instanceof LayoutError || isCollectionError(error, 'TOML_INVALID')) return undefined;
+    throw error;
+  }
+}
+
+function onlyTable({ artifacts }: TomlTable): unknown {
+  return Array.isArray(artifacts) && artifacts.length === 1 ? artifacts[0] : undefined;
+}
+
 /** Returns the text of a new, empty manifest. */
 export function newManifest(name: string, time: string): string {
   const values = { name, version: '1.0.0', created: time, updated: time };
@@ -222,20 +269,25 @@ export function newManifest(name: string, time: string): string {
 const cutting: Cutting = {
   isHead: ([first, ...rest]) => first === 'artifacts' && rest.length === 0,
   belongsTo: (_head, path) => path[0] === 'artifacts' && path.length > 1,
-  keyIn: (text, head, end) => {
-    plainPair.lastIndex = head.bodyStart;
-    const plain = plainPair.exec(text);
-    if (plain?.[1] !== undefined && plain[2] !== undefined) {
-      return keyOf({ name: plain[1], type: plain[2] });
+  ownerIn: (text, head, end) => {
+    plainOwner.lastIndex = head.bodyStart;
+    const [, name, type, path] = plainOwner.exec(text) ?? [];
+    if (name !== undefined && type !== undefined && path !== undefined) {
+      return { key: keyOf({ name, type }), at: normalPath(path) };
     }
     const { artifacts } = parseToml(text.slice(head.start, end), manifestName);
     const artifact = Array.isArray(artifacts) ? readArtifact(artifacts[0]) : undefined;
-    return artifact === undefined ? undefined : keyOf(artifact);
+    if (artifact === undefined) return { key: undefined, at: undefined };
+    return { key: keyOf(artifact), at: normalPath(artifact.path) };
   },
 };
 
-/** A name and a type as nearly every manifest has them. */
-const plainPair = /name = "([^"\\\n]+)"\r?\ntype = "([^"\\\n]+)"\r?\n/y;
+/** A name, a type and a path as nearly every manifest has them. */
+const plainOwner = /name = "([^"\\\n]+)"\r?\ntype = "([^"\\\n]+)"\r?\npath = "([^"\\\n]+)"\r?\n/y;
+
+function normalPath(path: string): string {
+  return posix.normalize(path).replace(/\/$/, '');
+}
 
 /** Edits the table `metadata` in the lines of an artifact. */
 function editMetadata(text: string, edits: TableEdits, lineBreak: string): string {

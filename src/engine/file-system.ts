@@ -193,6 +193,11 @@ export interface FileSystem {
   typeOf(directory: Directory): FileSystemType;
   /** Free bytes for this user. */
   freeBytes(directory: Directory): number;
+  /**
+   * Free bytes, where a write to a mapped file needs room although the file has its size already:
+   * without room the kernel ends the process. `undefined` where that cannot happen.
+   */
+  roomForMapping(directory: Directory): number | undefined;
   /** Identifies this boot of this machine, or `undefined` where nothing does. */
   bootId(): string | undefined;
   /** Owner of what this process creates. */

@@ -36,6 +36,7 @@ const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, 
 const isLinux = process.platform === 'linux';
 const permissionBits = 0o7777;
 const recordBytes = 1_024;
+const pageBytes = 4_096;
 
 /** An open directory. Looks at itself only when asked: most are only passed through. */
 class NodeDirectory implements Directory {
@@ -143,8 +144,12 @@ export class NodeFileSystem implements FileSystem {
     let parent = place.directory;
     for (const name of place.name.split('/')) {
       assert(name !== '' && name !== '.' && name !== '..', `a plain name, not "${name}"`);
-      const opened = this.#openChild({ directory: parent, name });
-      if (parent !== place.directory) this.closeDirectory(parent);
+      let opened;
+      try {
+        opened = this.#openChild({ directory: parent, name });
+      } finally {
+        if (parent !== place.directory) this.closeDirectory(parent);
+      }
       if (typeof opened === 'string') return opened;
       parent = opened;
     }
@@ -164,7 +169,11 @@ export class NodeFileSystem implements FileSystem {
       if (found === undefined) return 'absent';
       return found.kind === 'symlink' ? 'symlink' : 'file';
     }
-    if (opened.device === parent.device && opened.mount === parent.mount) return opened;
+    const isSameMount = orLetGo(
+      opened.descriptor,
+      () => opened.device === parent.device && opened.mount === parent.mount,
+    );
+    if (isSameMount) return opened;
     this.closeDirectory(opened);
     return 'other-mount';
   }
@@ -460,6 +469,13 @@ export class NodeFileSystem implements FileSystem {
   freeBytes(directory: Directory): number {
     const found = fs.statfsSync(inner(directory).address);
     return found.bavail * found.bsize;
+  }
+
+  roomForMapping(directory: Directory): number | undefined {
+    if (!isLinux) return undefined;
+    const { bsize } = fs.statfsSync(inner(directory).address);
+    const isCopied = this.typeOf(directory).name === 'btrfs';
+    return isCopied || bsize < pageBytes ? this.freeBytes(directory) : undefined;
   }
 
   bootId(): string | undefined {

@@ -12,10 +12,22 @@ const require = createRequire(import.meta.url);
 /**
  * Opens a database file, which is made when there is none.
  *
- * @throws {EngineError} `SQLITE_UNSUITABLE` when the driver is not installed.
+ * @throws {EngineError} `SQLITE_UNSUITABLE` when the driver is not installed; `IO_FAILED` when the
+ * directory of the file cannot be found or looked at.
  */
 export function openDatabase(path: string, options: Database.Options = {}): SqliteDatabase {
-  return new (sqliteDriver())(path, options);
+  const Driver = sqliteDriver();
+  try {
+    return new Driver(path, options);
+  } catch (cause) {
+    // The driver looks for the directory itself, and takes every error for a mistake of the caller.
+    if (!(cause instanceof TypeError)) throw cause;
+    throw new EngineError('IO_FAILED', `cannot open ${path}: ${cause.message}`, {
+      path,
+      cause,
+      hint: 'Look at the directory of that file, its owner and mode, and at the disk.',
+    });
+  }
 }
 
 /**

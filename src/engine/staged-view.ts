@@ -1,9 +1,9 @@
 import { EngineError, fromSystemError } from './errors.js';
-import type { Directory, Place, Stat } from './file-system.js';
+import type { Directory, OpenFile, Place, Stat } from './file-system.js';
 import { hashContent } from './hash.js';
 import { type FileImage, type FoundImage, type Image, isSameImage } from './image.js';
 import { inspect, type Looking } from './inspect.js';
-import { changesMax } from './limits.js';
+import { changesMax, smallContentBytesMax } from './limits.js';
 import {
   ancestorsOf,
   childOf,
@@ -663,19 +663,32 @@ export class StagedView {
     try {
       const file = files.openForReading(place);
       try {
-        const pieces: Uint8Array[] = [];
-        for (;;) {
-          const buffer = Buffer.allocUnsafe(files.statFile(file).size + 1);
-          const count = await files.read(file, buffer);
-          if (count === 0) return Buffer.concat(pieces);
-          pieces.push(buffer.subarray(0, count));
-          pace.refuseStopped();
-        }
+        const expected = files.statFile(file).size;
+        // One byte more than expected: a read that does not fill the buffer has met the end.
+        const buffer = Buffer.allocUnsafe(expected + 1);
+        const isSmall = expected <= smallContentBytesMax;
+        const count = isSmall ? files.readSync(file, buffer) : await files.read(file, buffer);
+        pace.refuseStopped();
+        if (count === expected) return buffer.subarray(0, count);
+        return await this.#readRest(file, buffer.subarray(0, count));
       } finally {
         files.closeFile(file);
       }
     } catch (error) {
       throw fromSystemError(error, 'read', path);
+    }
+  }
+
+  /** For a file that changed its size while it was read, or is larger than one read can be. */
+  async #readRest(file: OpenFile, begun: Uint8Array): Promise<Uint8Array> {
+    const { files, pace } = this.#options.looking;
+    const pieces = [begun];
+    for (;;) {
+      const buffer = Buffer.allocUnsafe(files.statFile(file).size + 1);
+      const count = await files.read(file, buffer);
+      if (count === 0) return Buffer.concat(pieces);
+      pieces.push(buffer.subarray(0, count));
+      pace.refuseStopped();
     }
   }
 

@@ -1,6 +1,7 @@
 import { EngineError, fromSystemError, systemCode } from './errors.js';
 import type { Directory, FileSystem, FileSystemType, Place, Stat } from './file-system.js';
 import { Journal } from './journal.js';
+import { logIndexRoomBytes } from './limits.js';
 import { engineDirectoryName, foldSegment, quote } from './path.js';
 import { readOwner } from './writer-lock.js';
 
@@ -102,6 +103,26 @@ export function makeWritable({ files, root, store }: StoreDirectory, name: strin
   if (stat?.kind === 'directory') files.setModeOf(place, stat, stat.mode | privateMode);
 }
 
+/**
+ * SQLite maps the index of its log. On some file systems a page of it that finds no room on the disk
+ * ends the process (`SIGBUS`): see docs/design.md, "Bus errors".
+ *
+ * @throws {EngineError} `DISK_FULL`.
+ */
+export function requireRoomForIndex({
+  files,
+  rootPath,
+  root,
+}: Pick<StoreDirectory, 'files' | 'rootPath' | 'root'>): void {
+  const free = files.roomForMapping(root);
+  if (free === undefined || free >= logIndexRoomBytes) return;
+  throw new EngineError(
+    'DISK_FULL',
+    `the disk of ${rootPath} has ${String(Math.floor(free / 1_024))} KiB left, and opening the journal needs ${String(logIndexRoomBytes / 1_024)}`,
+    { path: rootPath, hint: 'Free some space on this file system and try again.' },
+  );
+}
+
 /** The absolute path of the journal, for SQLite. */
 export function journalPath({ files, store }: Pick<StoreDirectory, 'files' | 'store'>): string {
   return files.pathOf({ directory: store, name: journalName });
@@ -163,6 +184,7 @@ export async function makeStoreDirectory(
       await options.exclusively(store, async () => {
         // Somebody else may have been first while this process waited.
         if (hasJournal(files, store)) return;
+        requireRoomForIndex({ ...options, root });
         for (const name of ['stage', 'quarantine']) {
           ensureDirectory(files, { directory: store, name });
         }

@@ -59,6 +59,7 @@ import {
   type RootIdentity,
   rootIdentity,
   type StoreDirectory,
+  requireRoomForIndex,
 } from './store-directory.js';
 import type { Transaction } from './transaction.js';
 import type { Passage, TransactionKind } from './transaction-kind.js';
@@ -301,7 +302,7 @@ export interface StoreDiagnosis {
  * @param root the directory; absolute, or relative to the working directory.
  * @throws {EngineError} `STORE_NOT_FOUND`, `STORE_UNSAFE`, `STORE_DETACHED`, `STORE_FORMAT_NEWER`,
  * `STORE_LOCKED`, `JOURNAL_FOREIGN`, `JOURNAL_DAMAGED`, `FILE_SYSTEM_UNSUPPORTED`,
- * `SQLITE_UNSUITABLE`, `PERMISSION_DENIED`.
+ * `SQLITE_UNSUITABLE`, `PERMISSION_DENIED`, `DISK_FULL`.
  */
 export async function openStore(root: string, options: OpenStoreOptions = {}): Promise<Store> {
   if (typeof root !== 'string' || root === '') throw new TypeError('root must be a path');
@@ -335,6 +336,7 @@ async function open(
 function openParts(directory: StoreDirectory, options: OpenStoreOptions): Store {
   let journal: Journal | undefined;
   try {
+    requireRoomForIndex(directory);
     journal = Journal.open(journalPath(directory));
     requireSameRoot(directory, journal, options.adopt ?? false);
     return new Store(directory, journal, options);

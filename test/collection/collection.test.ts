@@ -296,3 +296,19 @@ test('two at once come one after the other, and no entry is lost', async () => {
   );
   await requireConsistent(place.root);
 });
+
+test('an artifact that lies inside of another one is not removed with it unawares', async () => {
+  const collection = await place.open();
+  await collection.init('mine');
+  await collection.add([place.skill('canvas', { 'SKILL.md': 'one', 'deep/SKILL.md': 'two' })]);
+  const { from: _from, ...deep } = place.skill('deep');
+  await collection.change({}, async (draft) => [
+    await draft.record({ ...deep, path: 'skills/canvas/deep' }),
+  ]);
+  await requireConsistent(place.root);
+  const error = await expectCode(collection.remove(['canvas']), 'RULE_VIOLATED');
+  expect(error.message).toContain('C4: skills/canvas/deep');
+  await requireConsistent(place.root);
+  await collection.remove(['deep', 'canvas'], { force: true });
+  await requireConsistent(place.root);
+});

@@ -1,8 +1,9 @@
 import * as fc from 'fast-check';
+import { parse } from 'smol-toml';
 import { expect, test } from 'vitest';
-import { type ArtifactKey, keyOf } from '../../src/collection/artifact.js';
+import { type ArtifactKey, keyOf, readArtifact } from '../../src/collection/artifact.js';
 import { LockFile } from '../../src/collection/lock-file.js';
-import { Manifest } from '../../src/collection/manifest.js';
+import { artifactsIn, Manifest } from '../../src/collection/manifest.js';
 
 /*
  * An edit takes apart only what it touches. What comes out must be what taking the whole text apart
@@ -78,6 +79,7 @@ function editLock(lock: LockFile, { kind, key, to, value, field }: Action): Lock
 function layout(file: Manifest | LockFile): unknown {
   return {
     text: file.text,
+    bytes: Buffer.from(file.bytes).toString(),
     keys: [...file.keys],
     places: keys.map((key) => [file.has(key), file.textOf(key)]),
     duplicates: file.duplicates,
@@ -100,12 +102,16 @@ function requireLikeWhole<F extends Manifest | LockFile>(
   actions: readonly Action[],
   { edit, read }: { edit: (file: F, action: Action) => F; read: (text: string) => F },
 ): void {
+  expect(Buffer.from(first.bytes).toString()).toBe(first.text);
   const versions = [first];
   for (const [at, one] of actions.entries()) {
     // Sometimes from an earlier version, as a transaction that was rolled back does.
     const from = versions[at % 3 === 2 ? Math.floor(at / 2) : versions.length - 1] ?? first;
     const edited = attempt(() => edit(from, one));
-    if (edited !== undefined) versions.push(edited);
+    if (edited === undefined) continue;
+    versions.push(edited);
+    // What comes next is put together from these.
+    if (at % 2 === 0) expect(Buffer.from(edited.bytes).toString()).toBe(edited.text);
   }
   for (const [at, version] of versions.entries()) {
     const whole = read(version.text);
@@ -164,6 +170,37 @@ test('a text that is read again is in pieces as without what was known of it', (
         }
       },
     ),
+    { numRuns: runs },
+  );
+});
+
+test('artifacts that are read one by one are what a parser reads in the whole file', () => {
+  const more = fc.oneof(
+    between,
+    fc.constantFrom(
+      'origin = "github"\nupstream = "u"\n\n',
+      'tags = ["t"]\n',
+      'origin = "a\\u0041"\n',
+      'origin = "a\u0001"\n',
+      'origin = "one"\norigin = "two"\n',
+      '__proto__ = "p"\n',
+      '[artifacts]\nname = "n"\n',
+      'artifacts = []\n',
+      '[[artifacts]]\n',
+    ),
+  );
+  const block = fc.tuple(fc.constantFrom(...names), more, more);
+  fc.assert(
+    fc.property(more, fc.array(block, { maxLength: 4 }), fc.boolean(), (first, blocks, isCrLf) => {
+      const lines = blocks.map(([name, inside, after]) => artifactText(name, inside) + after);
+      const unix = first + lines.join('');
+      const text = isCrLf ? unix.replaceAll('\n', '\r\n') : unix;
+      const whole = attempt(() => {
+        const { artifacts } = parse(text, { integersAsBigInt: 'asNeeded' });
+        return Array.isArray(artifacts) ? artifacts.flatMap((one) => readArtifact(one) ?? []) : [];
+      });
+      expect(attempt(() => artifactsIn(text))).toEqual(whole);
+    }),
     { numRuns: runs },
   );
 });

@@ -1,10 +1,12 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import fs, { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Store } from '../../src/engine/index.js';
+import { NodeFileSystem } from '../../src/engine/node-file-system.js';
+import { openDatabase } from '../../src/engine/sqlite.js';
 import { recordCrashes } from '../support/crash.js';
-import { faultyFileSystem, type FaultyFileSystem, names } from '../support/faults.js';
-import { expectError, listOwn, modes, useSandbox } from '../support/store.js';
+import { faultyFileSystem, type FaultyFileSystem, names, systemError } from '../support/faults.js';
+import { expectError, listOwn, modes, openDescriptors, useSandbox } from '../support/store.js';
 import { file, readTree } from '../support/tree.js';
 
 /* What test/crash/errors-at-every-call.test.ts found, one example each. */
@@ -166,5 +168,51 @@ describe.each(modes)('native %s', (mode) => {
     await expectError(store.snapshots.restore('base', { to }), 'COMMIT_UNKNOWN');
     faulty.heal();
     expect(readTree(to)).toEqual(sandbox.tree());
+  });
+
+  test('a journal is not opened where the index of its log may find no room, and would end the process', async () => {
+    class FullDisk extends NodeFileSystem {
+      override roomForMapping(): number {
+        return 65_536;
+      }
+    }
+    const fileSystem = new FullDisk({ native: mode });
+    await expectError(sandbox.open({ fileSystem }), 'DISK_FULL');
+    expect(existsSync(sandbox.at('.skillmeat/journal.db.new'))).toBe(false);
+    await (await sandbox.open()).close();
+    await expectError(sandbox.open({ create: false, fileSystem }), 'DISK_FULL');
+    await (await sandbox.open({ create: false })).close();
+  });
+
+  test('a directory that cannot be looked at is let go of', async () => {
+    sandbox.seed({ 'docs/deep/page': 'page' });
+    for (let failing = 1, hasFailed = true; hasFailed; failing += 1) {
+      const files = new NodeFileSystem({ native: mode });
+      const root = files.openRoot(sandbox.root);
+      let looks = 0;
+      hasFailed = false;
+      const real = fs.fstatSync;
+      const spy = vi.spyOn(fs, 'fstatSync').mockImplementation((...given: [number]) => {
+        looks += 1;
+        hasFailed ||= looks === failing;
+        if (looks === failing) throw systemError('EIO');
+        return real(...given);
+      });
+      const open = (): unknown => files.openDirectory({ directory: root, name: 'docs/deep/gone' });
+      try {
+        open();
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'EIO' });
+      }
+      spy.mockRestore();
+      files.closeDirectory(root);
+      files.close();
+      expect(openDescriptors(sandbox.root)).toEqual([]);
+    }
+  });
+
+  test('a journal whose directory cannot be looked at fails with a name', () => {
+    const open = (): unknown => openDatabase(join(sandbox.root, 'gone', 'journal.db'));
+    expect(open).toThrow(expect.objectContaining({ code: 'IO_FAILED', name: 'EngineError' }));
   });
 });

@@ -328,6 +328,10 @@ export class SimulatedFileSystem implements FileSystem {
     return Number.MAX_SAFE_INTEGER;
   }
 
+  roomForMapping(): undefined {
+    return undefined;
+  }
+
   mountsBelow(): readonly string[] {
     return [];
   }

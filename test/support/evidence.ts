@@ -16,6 +16,7 @@ export type Fault =
   | 'power cut'
   | 'power cut while recovering'
   | 'failing disk'
+  | 'full disk'
   | 'killed at a call'
   | 'killed at a system call'
   | 'killed at random'

@@ -1,5 +1,6 @@
 import type { ArtifactKey } from '../artifact.js';
 import { insertTable, lineBreakOf } from './edit-table.js';
+import { type EncodedPieces, encodePieces } from './encode-pieces.js';
 import { LayoutError, type Section, splitSections } from './sections.js';
 
 /**
@@ -13,8 +14,13 @@ export interface Piece {
   readonly path: readonly string[];
   /** `undefined` for an artifact without a name, and for what is none. */
   readonly key: ArtifactKey | undefined;
+  /** Where the artifact's files are, relative to the collection and normal, if the file says so. */
+  readonly at: string | undefined;
   readonly isArtifact: boolean;
 }
+
+/** What a file says of whose lines these are. */
+type Owner = Pick<Piece, 'key' | 'at'>;
 
 /** How a file is taken apart. */
 export interface Cutting {
@@ -22,8 +28,7 @@ export interface Cutting {
   readonly isHead: (path: readonly string[]) => boolean;
   /** Whether a table goes on with what an artifact's header began. */
   readonly belongsTo: (head: readonly string[], path: readonly string[]) => boolean;
-  /** Reads whose lines these are. */
-  readonly keyIn: (text: string, head: Section, end: number) => ArtifactKey | undefined;
+  readonly ownerIn: (text: string, head: Section, end: number) => Owner;
 }
 
 interface Index {
@@ -43,6 +48,9 @@ export class Pieces {
    */
   #index: Index | undefined;
   #text: string | undefined;
+  #bytes: Uint8Array | undefined;
+  /** An earlier version of which the bytes are known. */
+  #base: EncodedPieces | undefined;
 
   /** @throws {LayoutError} */
   static of(text: string, cutting: Cutting): Pieces {
@@ -58,6 +66,14 @@ export class Pieces {
   get text(): string {
     this.#text ??= textOf(this.all);
     return this.#text;
+  }
+
+  /** {@link text} in UTF-8. */
+  get bytes(): Uint8Array {
+    this.#bytes ??=
+      this.#base === undefined ? Buffer.from(this.text) : encodePieces(this.all, this.#base);
+    this.#base = undefined;
+    return this.#bytes;
   }
 
   /** The line break that the file uses. */
@@ -131,6 +147,7 @@ export class Pieces {
     const middle = found.slice(before.length, found.length - after.length);
     const all = this.all.slice(0, place).concat(middle, this.all.slice(place + count));
     const edited = new Pieces(all, this.#cutting);
+    edited.#base = this.#bytes === undefined ? this.#base : { all: this.all, bytes: this.#bytes };
     this.#share(edited, { place, count, middle });
     return edited;
   }
@@ -244,7 +261,9 @@ export function changedKeys(before: Pieces, after: Pieces): ReadonlySet<Artifact
   return changed;
 }
 
-function cut(text: string, { isHead, belongsTo, keyIn }: Cutting): readonly Piece[] {
+const nobody: Owner = { key: undefined, at: undefined };
+
+function cut(text: string, { isHead, belongsTo, ownerIn }: Cutting): readonly Piece[] {
   const pieces: Piece[] = [];
   let open: Section | undefined;
   let end = 0;
@@ -252,8 +271,8 @@ function cut(text: string, { isHead, belongsTo, keyIn }: Cutting): readonly Piec
     if (open === undefined) return;
     const { path, start } = open;
     const isArtifact = isHead(path);
-    const key = isArtifact ? keyIn(text, open, end) : undefined;
-    pieces.push({ text: text.slice(start, end), path, key, isArtifact });
+    const owner = isArtifact ? ownerIn(text, open, end) : nobody;
+    pieces.push({ text: text.slice(start, end), path, isArtifact, ...owner });
   };
   for (const section of splitSections(text)) {
     // Before the first header there may be nothing.

@@ -43,6 +43,7 @@ export const lookingCalls = /** @type {const} */ ([
   'close',
   'typeOf',
   'freeBytes',
+  'roomForMapping',
   'bootId',
   'processOwner',
   'readRecord',
