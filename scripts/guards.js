@@ -21,7 +21,9 @@ const almostMarker = /^.*\/\/.*\bguard:.*$/;
  * @returns {{guards: Guard[], sources: Map<string, string>}}
  */
 export function readGuards(directory) {
-  const names = readdirSync(directory).filter((name) => name.endsWith('.ts'));
+  const names = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts'),
+  );
   const sources = new Map(
     names.map((name) => [name, readFileSync(path.join(directory, name), 'utf8')]),
   );
@@ -169,8 +171,26 @@ const guardedCalls = [
   /synchronous = FULL/,
   // Fences.
   /#?requireFence\(|#?requireInPlace\(|#requireStillOurs\(|#advanceEpoch\(|\.requireEpoch\(/,
-  /\.bumpEpoch\(|\bthrow fenced\(|refuseLost\w+\(|#isStillThere\(/,
+  /\.bumpEpoch\(|refuseLost\w+\(|#isStillThere\(/,
+  // What was read is compared with the hash that it must have.
+  /(?:\.digest\(\)|\bhashContent\(\w+\)|\bchecksumOf\(.+\)) [!=]==/,
 ];
+
+/** Who throws one of these has found that something is not what it must be. */
+const refusals = [
+  'DAMAGED',
+  'DRIFT_DETECTED',
+  'EXPECTATION_FAILED',
+  'FENCED',
+  'HISTORY_DAMAGED',
+  'JOURNAL_DAMAGED',
+  'JOURNAL_FOREIGN',
+  'SOURCE_CHANGED',
+  'STORE_DETACHED',
+  'STORE_REPLACED',
+  'STORE_UNSAFE',
+].join('|');
+const refusal = new RegExp(`\\bnew EngineError\\(\\s*'(?:${refusals})'`);
 
 /** A declaration of a function or method, an interface's included. */
 const declaration =
@@ -182,15 +202,63 @@ const declaration =
  * @returns {string[]}
  */
 export function unmarkedCalls(sources) {
+  const makers = new Set([...sources.values()].flatMap(refusalMakers));
   return [...sources].flatMap(([file, text]) => {
     const lines = text.split('\n');
     const marked = markedLines(file, text);
     return lines.flatMap((line, index) => {
-      if (/^ *(?:\/\/|\*|\/\*)/.test(line) || isDeclaration(line)) return [];
-      const isGuarded = guardedCalls.some((pattern) => pattern.test(line));
-      return isGuarded && !marked.has(index + 1) ? [`${file}:${index + 1}: ${line.trim()}`] : [];
+      if (isComment(line) || isDeclaration(line)) return [];
+      const at = index + 1;
+      const isCall = guardedCalls.some((pattern) => pattern.test(line)) && !marked.has(at);
+      const isRefusal =
+        isThrownRefusal(lines, index, makers) && !marked.has(at) && !marked.has(decider(lines, at));
+      return isCall || isRefusal ? [`${file}:${at}: ${line.trim()}`] : [];
     });
   });
+}
+
+/** @param {string} line */
+function isComment(line) {
+  return /^ *(?:\/\/|\*|\/\*)/.test(line);
+}
+
+/**
+ * Names of the functions of a file that make a refusal for who throws it.
+ * @param {string} text
+ * @returns {string[]}
+ */
+function refusalMakers(text) {
+  return text.split(/^(?=(?:export )?(?:async )?function )/m).flatMap((part) => {
+    const [body = ''] = part.split(/^}/m);
+    const name = /^(?:export )?function (\w+)\(/.exec(body)?.[1];
+    const isMaker =
+      /^\):? ?.*EngineError \{$|\): EngineError \{$/m.test(body) && refusal.test(body);
+    return isMaker && name !== undefined ? [name] : [];
+  });
+}
+
+/**
+ * @param {readonly string[]} lines
+ * @param {number} index
+ * @param {ReadonlySet<string>} makers
+ */
+function isThrownRefusal(lines, index, makers) {
+  const line = lines[index] ?? '';
+  const made = /\bthrow (\w+)\(/.exec(line)?.[1];
+  if (made !== undefined) return makers.has(made);
+  return /\bthrow new /.test(line) && refusal.test(`${line}\n${lines[index + 1] ?? ''}`);
+}
+
+/**
+ * The line of the statement that lets nothing wrong come as far as the throw at `line`: `if (isRight) return;`. What
+ * is only named in between does not count.
+ * @param {readonly string[]} lines
+ * @param {number} line
+ */
+function decider(lines, line) {
+  let at = line - 1;
+  while (/^ *const .*;$/.test(lines[at - 1] ?? '') || isComment(lines[at - 1] ?? '')) at -= 1;
+  return at;
 }
 
 /** @param {string} line */

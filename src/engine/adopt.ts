@@ -1,7 +1,7 @@
 import { type Annotations, formatAnnotations } from './annotations.js';
 import type { Committing } from './commit.js';
 import type { DriftedPath } from './drift.js';
-import { EngineError, fromSystemError } from './errors.js';
+import { assert, fromSystemError } from './errors.js';
 import type { Image } from './image.js';
 import { isSameContent } from './image.js';
 import { type NewTransaction, stagePrefix } from './transaction-row.js';
@@ -44,7 +44,7 @@ export async function adopt(
   { message, isDryRun }: AdoptTerms,
   { committing, session }: { readonly committing: Committing; readonly session: Session },
 ): Promise<Receipt> {
-  const { journal, writer, bootId, by, directory } = committing;
+  const { journal, writer, bootId, by } = committing;
   if (isDryRun) return plannedAdoption(paths, message, committing);
   const rows = rowsOf(paths);
   if (rows.length === 0) return { transaction: null };
@@ -69,11 +69,7 @@ export async function adopt(
   const head = journal.commit(transaction, rows, session);
   writer.noteCommit(head, 0);
   const row = journal.transaction(head.id);
-  if (row === undefined) {
-    throw new EngineError('JOURNAL_DAMAGED', `${directory.rootPath} lost what was just written`, {
-      hint: 'Open the store again.',
-    });
-  }
+  assert(row !== undefined, 'what was just written is in the journal');
   return { transaction: toRecord(row, rows) };
 }
 

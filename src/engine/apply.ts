@@ -49,6 +49,7 @@ async function applyUnit(unit: ArrangedUnit, applying: Applying): Promise<void> 
   assert(top !== undefined, 'a unit has its own path as a member');
   try {
     const theirs = tree.locate(unit.path);
+    // guard: apply-obstacle
     if (isObstacle(theirs)) throw drift(unit.path, `${quote(theirs.at)} is ${theirs.obstacle}`);
     if (unit.act === 'set-mode') {
       await retryTransient(() => {
@@ -67,10 +68,13 @@ async function applyUnit(unit: ArrangedUnit, applying: Applying): Promise<void> 
     if (found === undefined) return;
     // I3: whoever wrote there gets the bytes back before anything else happens.
     switchPlaces(looking.files, { ours, theirs, from: top.after, to: top.before });
+    // guard: apply-drift
     throw drift(found, 'another program wrote there');
   } catch (error) {
     const code = systemCode(error);
+    // guard: apply-appeared
     if (code === 'EEXIST') throw drift(unit.path, 'it appeared', error);
+    // guard: apply-went-away
     if (code === 'ENOENT') throw drift(unit.path, 'it went away', error);
     throw fromSystemError(error, 'change', unit.path);
   }
@@ -95,6 +99,8 @@ function applyMode({ path, after, witness }: Member, theirs: Place, files: FileS
   assert(witness !== undefined, 'a path whose mode changes was there');
   const found = files.stat(theirs);
   const isSame = found !== undefined && found.inode === witness.inode && isSameFile(found, witness);
+  // guard: apply-mode-same [!isSame becomes false]
+  // guard: apply-mode-witness [!files.setModeOf(theirs, witness, after.mode) becomes (files.setModeOf(theirs, witness, after.mode), false)]
   if (!isSame || !files.setModeOf(theirs, witness, after.mode)) {
     throw drift(path, 'another program wrote there');
   }
@@ -118,10 +124,13 @@ async function findDrift(
   }
   for await (const { path, place, stat } of statTree(looking, ours, unit.path)) {
     const member = expected.get(path);
+    // guard: apply-member-unknown
     if (member === undefined || stat === undefined) return path;
+    // guard: apply-member-witness
     if (!(await isStillBefore(member, place, stat, looking))) return path;
     expected.delete(path);
   }
+  // guard: apply-member-gone [expected.keys().next().value becomes undefined]
   return expected.keys().next().value;
 }
 
@@ -132,6 +141,7 @@ async function isStillBefore(
   looking: Looking,
 ): Promise<boolean> {
   const { before, witness, witnessedAt, path } = member;
+  // guard: witness-same [!isSameFile(stat, witness) becomes false]
   if (witness === undefined || !isSameFile(stat, witness)) return false;
   if (stat.kind === 'directory') return true;
   // On overlayfs the first change of a file gives it another inode: then only the content tells.
@@ -141,6 +151,7 @@ async function isStillBefore(
   }
   // A second write within one tick of the clock leaves the same time: read again (git's racy rule).
   const isRacy = Number(witness.modifiedNs / 1_000_000n) > witnessedAt - racyMs;
+  // guard: witness-racy [!isRacy becomes true]
   if (!isMoved && !isRacy) return true;
   return isSameImage((await inspectFile(looking, place, path)).image, before);
 }

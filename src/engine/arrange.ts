@@ -138,6 +138,7 @@ class Arrangement {
 
   #enterFrame(path: RelativePath, place: Place): void {
     const directory = this.#arranging.looking.files.openDirectory(place);
+    // guard: staged-directory [if false]
     if (typeof directory === 'string') {
       throw new EngineError(
         'STORE_REPLACED',

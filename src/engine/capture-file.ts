@@ -33,6 +33,7 @@ export async function captureFile(
       files.closeFile(file);
     }
   }
+  // guard: capture-keeps-changing
   throw new EngineError(
     'SOURCE_CHANGED',
     `${quote(path)} was written to ${String(scanTriesMax)} times while it was read`,
@@ -56,6 +57,7 @@ async function captureSmall(
 ): Promise<Content | undefined> {
   const buffer = Buffer.allocUnsafe(size + 1);
   const bytes = buffer.subarray(0, files.readSync(file, buffer));
+  // guard: capture-still [!isStill() becomes false]
   if (bytes.length !== size || !isStill()) return undefined;
   const sha256 = hashContent(bytes);
   await objects?.put(bytes, sha256);
@@ -72,6 +74,7 @@ async function captureLarge(
   const buffer = Buffer.allocUnsafe(chunkBytes);
   for (let size = 0; ; ) {
     const count = await files.read(file, buffer);
+    // guard: capture-still-large [isStill() ? becomes true ?]
     if (count === 0) return isStill() ? { sha256: hasher.digest(), size } : undefined;
     hasher.update(buffer.subarray(0, count));
     size += count;

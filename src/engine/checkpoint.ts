@@ -43,6 +43,7 @@ export async function checkpoint(
   const prunable = journal.history();
   const lateWrites: string[] = [];
   for (const transaction of transactions) {
+    // guard: checkpoint-late-writes
     lateWrites.push(...(await setAsideForeign(transaction, checkpointing)));
   }
   // guard: checkpoint-cover
@@ -86,6 +87,7 @@ export async function setAsideForeign(
       const row = rowOf.get(found.path);
       // An undone transaction's before-images are back in place, unless somebody took the place.
       const known = row === undefined ? [] : isUndone ? [row.after] : [row.before, row.after];
+      // guard: late-write-known [if true]
       if (known.some((candidate) => isSameImage(candidate, image))) continue;
       if (returnToHistory(found, transaction, checkpointing)) continue;
       late.push(found.path);
@@ -199,6 +201,7 @@ export async function prune(
   checkpointing.journal.setMeta({ pruned_through: newest.id });
   for (const transaction of pruned) {
     // I3: the last look at what may have been written to since the transaction was settled.
+    // guard: prune-late-writes
     await setAsideForeign(transaction, checkpointing);
     await discardStage(transaction, checkpointing);
   }
@@ -214,6 +217,7 @@ export function refuseLostTransactions({ looking, directory, journal }: Checkpoi
   const head = journal.head().id;
   for (const { name } of looking.files.list(directory.stage)) {
     const id = transactionOf(name)?.id ?? 0;
+    // guard: lost-staged
     if (id > head + 1) throw lostTransactions(head, id);
   }
 }
@@ -273,13 +277,16 @@ export function refuseLostWrites(
   position: Position,
   journal: Journal,
 ): void {
+  // guard: lost-head
   if (head.id > position.head.id) throw lostTransactions(position.head.id, head.id);
   const known = head.id === position.head.id ? position.head : journal.transaction(head.id);
+  // guard: lost-chain [if false]
   if (head.id > 0 && known?.chain !== head.chain) {
     throw lostWrites(
       `transaction ${String(head.id)} of the journal is not the one that was applied`,
     );
   }
+  // guard: lost-writes [if false]
   if (writes > position.writes) {
     throw lostWrites(
       `the journal was written to ${String(writes)} times, and only ${String(position.writes)} are left`,

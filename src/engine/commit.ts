@@ -405,6 +405,7 @@ class Attempt {
     if (!this.#given.session.isTroubled) return;
     const { journal } = this.#given.committing;
     for (const { id, trouble, reason } of journal.troubled()) {
+      // guard: commit-damaged [if false]
       if (trouble === 'damaged') {
         throw new EngineError(
           'DAMAGED',
@@ -463,6 +464,7 @@ async function requireExpectations(
       `${quote(path)} should be ${describeExpectation(expected)} and is ${describeImage(found)}`,
     );
   }
+  // guard: commit-expectations [if true]
   if (first === undefined) return;
   throw new EngineError('EXPECTATION_FAILED', failed.join('; '), {
     path: first,

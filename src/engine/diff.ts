@@ -96,6 +96,7 @@ export async function readFileOf(
   if (image.kind !== 'file') throw notAFile(path, image);
   const bytes = await contentOf(path, image, reading);
   if (bytes !== undefined) return { image, bytes };
+  // guard: read-damaged [if false]
   if (placesOf(image.sha256, path, reading.journal).next().done !== true) {
     throw new EngineError(
       'HISTORY_DAMAGED',

@@ -108,6 +108,7 @@ export async function readFileAt(
       pace.refuseStopped();
     }
     const content = bytes.subarray(0, length);
+    // guard: history-content [hashContent(content) === sha256 becomes true]
     return length === size && hashContent(content) === sha256 ? content : undefined;
   } finally {
     files.closeFile(file);

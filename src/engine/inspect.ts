@@ -145,6 +145,7 @@ async function* walkTree(
   yield { path, place, ...found };
   if (found.image.kind !== 'directory') return;
   const directory = looking.files.openDirectory(place);
+  // guard: walk-other-mount [if false]
   if (directory === 'other-mount') {
     throw new EngineError('PATH_ON_OTHER_MOUNT', `${quote(path)} is another mounted file system`, {
       path,

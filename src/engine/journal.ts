@@ -128,6 +128,7 @@ export class Journal implements Disposable {
   quickCheck(): void {
     this.#reading(() => {
       const findings = this.#database.pragma('quick_check(1)', { simple: true });
+      // guard: quick-check
       if (findings !== 'ok') throw damaged(this.#path, String(findings));
     });
   }
@@ -356,6 +357,7 @@ export class Journal implements Disposable {
 
   #toTransaction(stored: StoredTransaction): TransactionRow {
     const row = parseTransaction(stored);
+    // guard: transaction-row-sound [if true]
     if (row !== undefined) return row;
     const id = String(stored.id);
     throw damaged(this.#path, `the row of transaction ${id} does not match its checksum`);
@@ -441,6 +443,7 @@ export class Journal implements Disposable {
     return this.#reading(() => {
       const rows = this.#statements.changes.all(id).map((row) => this.#toChange(row));
       const expected = this.transaction(id)?.rowCount ?? 0;
+      // guard: row-count [if true]
       if (rows.length === expected) return rows;
       const found = `${String(rows.length)} rows of ${String(expected)}`;
       throw damaged(this.#path, `transaction ${String(id)} has ${found}`);
@@ -467,6 +470,7 @@ export class Journal implements Disposable {
 
   #toChange(stored: StoredChange): ChangeRow {
     const change = parseChange(stored);
+    // guard: change-row-sound [if true]
     if (!('damage' in change)) return change;
     const row = `row ${String(stored.sequence)} of transaction ${String(stored.transaction_id)}`;
     throw damaged(this.#path, `${row} ${change.damage}`);
@@ -500,6 +504,7 @@ export class Journal implements Disposable {
       const expectedPrevious =
         before === undefined ? emptyChain : this.#toTransaction(before).chain;
       const previous = toHex(row.previous_chain) as ChainHash;
+      // guard: row-stage [if false]
       if (row.stage !== stagePrefix(id, row.uuid)) {
         throw damaged(this.#path, `transaction ${String(id)} names a stage that is not its own`);
       }

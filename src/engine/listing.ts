@@ -70,6 +70,7 @@ export function parseListing(text: string, sha256: ContentHash): readonly Listin
   return text.split('\n').flatMap((line, i, lines) => {
     if (i === lines.length - 1 && line === '') return [];
     const entry = parseLine(line);
+    // guard: listing-line [if false]
     if (entry === undefined || (last !== undefined && entry.name <= last)) {
       throw new EngineError(
         'HISTORY_DAMAGED',

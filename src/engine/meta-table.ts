@@ -26,6 +26,7 @@ export class MetaTable {
     const row = this.#statements.get.get(key);
     if (row === undefined) return undefined;
     const value = parseValue(row);
+    // guard: meta-row-sound [if false]
     if (value === undefined) {
       throw damaged(this.#path, `what it says of ${key} does not match its checksum`);
     }
@@ -35,6 +36,7 @@ export class MetaTable {
   /** Of a number that every journal has. @throws {EngineError} `JOURNAL_DAMAGED`. */
   number(key: string): number {
     const value = this.get(key);
+    // guard: meta-number [if true]
     if (typeof value === 'number') return value;
     throw damaged(this.#path, `it does not say ${key}`);
   }

@@ -110,6 +110,7 @@ export class ObjectStore implements Disposable {
     const draft = this.#newDraft();
     try {
       const written = await this.#fill(draft, file);
+      // guard: object-still [if false]
       if (!isStill()) {
         this.#drop(draft);
         return undefined;
@@ -177,9 +178,11 @@ export class ObjectStore implements Disposable {
       const file = files.openForReading(object.place);
       try {
         const { size, kind } = files.statFile(file);
+        // guard: object-size
         if (kind !== 'file' || size > bytesMax) throw new Error('it is longer than it can be');
         const stored = await readAll(files, file, size);
         const bytes = decompress(stored, object.encoding, bytesMax);
+        // guard: object-content [if true]
         if (hashContent(bytes) === sha256) return bytes;
         throw new Error('its bytes do not match its name');
       } finally {
@@ -203,6 +206,7 @@ export class ObjectStore implements Disposable {
       let size = 0;
       for await (const piece of pieces) {
         size += piece.length;
+        // guard: object-size-large
         if (size > bytesMax) throw new Error('it is longer than its snapshot says');
         yield piece;
       }
@@ -218,6 +222,7 @@ export class ObjectStore implements Disposable {
     const { encoding, place } = this.#locate(sha256);
     const stat = this.#options.files.stat(place);
     const isPlausible = encoding === 'raw' ? stat?.size === size : (stat?.size ?? 0) > 0;
+    // guard: object-presence [if true]
     if (stat?.kind === 'file' && isPlausible) return;
     const found = stat?.kind === 'file' ? `${String(stat.size)} bytes` : 'no file';
     const expected = encoding === 'raw' ? `${String(size)} bytes` : 'some bytes';
@@ -231,6 +236,7 @@ export class ObjectStore implements Disposable {
       hasher.update(piece);
       pace.refuseStopped();
     }
+    // guard: object-content-large [if true]
     if (hasher.digest() === sha256) return;
     throw damagedObject(sha256, new Error('its bytes do not match its name'));
   }
@@ -350,6 +356,7 @@ export class ObjectStore implements Disposable {
     try {
       const hasher = new ContentHasher();
       for await (const piece of this.pieces(sha256, size)) hasher.update(piece);
+      // guard: object-there
       if (hasher.digest() !== sha256) return false;
     } catch (error) {
       // Another Node may have compressed it with what this one does not know.
@@ -406,6 +413,7 @@ export class ObjectStore implements Disposable {
 
   #locate(sha256: ContentHash): StoredObject {
     const object = this.#find(sha256);
+    // guard: object-missing
     if (object === undefined) throw damagedObject(sha256, new Error('it is missing'));
     if (canDecompress(object.encoding)) return object;
     throw new EngineError(
@@ -514,6 +522,7 @@ function requireDirectory(
   opened: ReturnType<FileSystem['openDirectory']>,
   name: string,
 ): Directory {
+  // guard: objects-plain [if true]
   if (typeof opened !== 'string') return opened;
   throw new EngineError('STORE_UNSAFE', `.skillmeat/${name} is not a plain directory (${opened})`, {
     hint: 'Move it away: what lies there is not from this program.',

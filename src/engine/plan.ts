@@ -82,6 +82,7 @@ export async function buildPlan(view: StagedView, planning: Planning): Promise<P
 export function refuseMounts({ units }: Plan, mounts: readonly string[]): void {
   for (const mount of mounts) {
     const unit = units.find(({ path }) => mount === path || mount.startsWith(`${path}/`));
+    // guard: plan-mounts [if true]
     if (unit === undefined) continue;
     throw new EngineError('PATH_ON_OTHER_MOUNT', `something is mounted at ${quote(mount)}`, {
       path: unit.path,
@@ -181,6 +182,7 @@ function imageOf(node: StagedNode | undefined, before: Image, path: RelativePath
         return { kind: 'file', sha256: content.sha256, size: content.size, mode };
       }
       if (before.kind === 'file') return { ...before, mode };
+      // guard: plan-went-away
       throw new EngineError(
         'DRIFT_DETECTED',
         `${quote(path)} went away while the transaction ran`,
@@ -195,6 +197,7 @@ function imageOf(node: StagedNode | undefined, before: Image, path: RelativePath
 
 function refuseDrift({ path, before }: Member, view: StagedView): void {
   const shown = view.shownAt(path);
+  // guard: plan-drift [if true]
   if (shown === undefined || isSameImage(shown, before)) return;
   throw new EngineError(
     'DRIFT_DETECTED',

@@ -157,6 +157,7 @@ class Recovery {
       .some(({ name }) => name.includes('.spare-'));
     for (const move of this.#moves) {
       await this.#attempt(this.#statesOf(move), async () => {
+        // guard: recovery-mend
         this.#mend(move);
       });
     }
@@ -166,6 +167,7 @@ class Recovery {
       return this.#leaveOut(newest);
     }
     const parked = this.#parked();
+    // guard: recovery-park
     if (parked.size > 0) return this.#park(parked);
     for (const move of this.#moves) {
       this.#trim();
@@ -174,6 +176,7 @@ class Recovery {
     }
     await this.#actAlone();
     await this.#setAside();
+    // guard: recovery-look-again
     await this.#lookAgain();
     return {
       changed: this.#changed,
@@ -243,6 +246,7 @@ class Recovery {
     const hops: PathHop[] = [];
     for (const wish of state.wishes) hops.push(...(await this.#hopsFor(wish)));
     state.hops = hops;
+    // guard: recovery-late-write
     this.#takeTheirs(state);
     state.decision = decide(state.found, state.hops);
     if (state.decision.do === 'park' && (await this.#wasSetAside(state))) {
@@ -356,7 +360,9 @@ class Recovery {
   async #wasNeverFlushed(transaction: TransactionRow): Promise<boolean> {
     const { flush, id, state, trouble } = transaction;
     const { flushedThrough = Number.POSITIVE_INFINITY } = this.#context;
+    // guard: unflushed-floor
     if (flush === 'before' || id <= flushedThrough) return false;
+    // guard: unflushed-state
     if (state !== 'committed' || trouble !== undefined) return false;
     if (this.#wasActedOn(transaction)) return false;
     const traces: Trace[] = [];
@@ -516,11 +522,13 @@ class Recovery {
       return decision.do === 'nothing' && isUnchangedBy(state, move);
     });
     const advances = states.some(({ decision }) => decision.do === 'advance');
+    // guard: switch-unmoved [!isUnmoved becomes false]
     if (!isUnmoved || !advances || unit.slot === undefined) return;
     if (!(await this.#hasUnchanged(move))) return;
     const ours = this.#slotOf(move);
     const theirs = this.#context.tree.locate(unit.path);
     if (ours === undefined || isObstacle(theirs)) return;
+    // guard: switch-only-own
     if (unit.rows.length > 1 && !(await this.#holdsOnly(states, theirs, unit))) return;
     await this.#attempt(states, () => this.#switchAndLook(move, states, ours, theirs));
   }
@@ -553,13 +561,15 @@ class Recovery {
     for (const row of move.unit.rows) {
       this.#trim();
       const expected = move.isUndo ? row.after : row.before;
-      if (isSameImage(await this.#inSlot({ move, row }), expected)) continue;
-      // I3: written to since the survey. Put it back; the next run sees it as it is.
-      const back = this.#slotOf(move);
-      const place = this.#context.tree.locate(move.unit.path);
-      assert(back !== undefined && !isObstacle(place), 'both were there a moment ago');
-      switchPlaces(files, { ours: back, theirs: place, from: to, to: from });
-      throw raced(row.path);
+      // guard: switch-look [if false]
+      if (!isSameImage(await this.#inSlot({ move, row }), expected)) {
+        // I3: written to since the survey. Put it back; the next run sees it as it is.
+        const back = this.#slotOf(move);
+        const place = this.#context.tree.locate(move.unit.path);
+        assert(back !== undefined && !isObstacle(place), 'both were there a moment ago');
+        switchPlaces(files, { ours: back, theirs: place, from: to, to: from });
+        throw raced(row.path);
+      }
     }
     for (const state of states) {
       const hop = nextHop(state);
@@ -649,7 +659,7 @@ class Recovery {
     const { found } = state;
     const { to } = hop;
     if (isSameContent(found, to) && (to.kind === 'file' || to.kind === 'directory')) {
-      this.#setMode(state, theirs, to);
+      this.#setMode(theirs, to);
     } else if (to.kind === 'absent') {
       const isGone = found.kind !== 'directory' || this.#removeDirectory(state, theirs);
       if (!isGone) return false;
@@ -682,9 +692,13 @@ class Recovery {
     if (found.kind === 'absent') return true;
     const displaced = await inspect(this.#context.looking, ours, path);
     const isWhatItWas = isSameImage(displaced.image, found);
+    // guard: exchange-look [isWhatItWas && becomes true &&]
+    // guard: exchange-empty [this.#isEmpty(ours) becomes true]
     if (isWhatItWas && (found.kind !== 'directory' || this.#isEmpty(ours))) return true;
     files.exchange(ours, theirs);
+    // guard: exchange-raced
     if (!isWhatItWas) throw raced(path);
+    // guard: unsure-exchange
     this.#refuseUnsure(path);
     // A directory that holds somebody else's files stays (I3).
     state.decision = { do: 'supersede', why: 'edited', kept: indexOf(source, state.hops) };
@@ -729,16 +743,19 @@ class Recovery {
       files.moveNew(theirs, ours);
     });
     const displaced = await inspect(this.#context.looking, ours, state.path);
-    if (isSameImage(displaced.image, state.found)) return;
-    files.moveNew(ours, theirs);
-    throw raced(state.path);
+    // guard: displace-look [if false]
+    if (!isSameImage(displaced.image, state.found)) {
+      files.moveNew(ours, theirs);
+      throw raced(state.path);
+    }
   }
 
-  #setMode(state: PathState, theirs: Place, to: Image): void {
+  #setMode(theirs: Place, to: Image): void {
     const { files } = this.#context.looking;
     assert(to.kind === 'file' || to.kind === 'directory', 'only these have a mode');
     const stat = files.stat(theirs);
-    if (stat === undefined || !files.setModeOf(theirs, stat, to.mode)) throw raced(state.path);
+    // What took its place since the survey keeps its own mode, and is seen by the last look.
+    if (stat !== undefined) files.setModeOf(theirs, stat, to.mode);
   }
 
   /** A directory that holds somebody else's files stays (I3). */
@@ -790,6 +807,7 @@ class Recovery {
       const place = kept === undefined ? undefined : this.#placeOf(kept);
       if (place === undefined || this.#context.looking.files.stat(place) === undefined) continue;
       await this.#attempt([state], async () => {
+        // guard: recovery-quarantine
         this.#context.quarantine.takeIn(place, {
           path,
           transaction: last.move.transaction.id,

@@ -156,6 +156,7 @@ class Restorer implements RestoredElsewhere {
     const entries = await this.#orNote(path, () => read(sha256));
     if (entries === undefined) return;
     const directory = files.openDirectory(place);
+    // guard: restore-elsewhere-directory [if false]
     if (typeof directory === 'string') {
       throw new EngineError(
         'DRIFT_DETECTED',
@@ -222,6 +223,7 @@ class Restorer implements RestoredElsewhere {
     try {
       const isCloned = size >= cloneBytesMin && objects.cloneTo(sha256, place);
       const found = isCloned ? await this.#hash(place) : await this.#copy(place, sha256, size);
+      // guard: restore-elsewhere-content-hash [if true]
       if (found === sha256) return;
       throw new EngineError('HISTORY_DAMAGED', `the object ${sha256} does not match its name`, {
         hint: 'Restore another snapshot.',

@@ -80,6 +80,7 @@ async function* checkedPieces(
     hasher.update(piece);
     yield piece;
   }
+  // guard: restore-content [if true]
   if (hasher.digest() === sha256) return;
   throw new EngineError('HISTORY_DAMAGED', `the object ${sha256} does not match its name`, {
     hint: 'Restore another snapshot.',

@@ -82,6 +82,7 @@ export function noteStat(
     stats[at + 1] = BigInt(stat.mode);
     return;
   }
+  // guard: scan-cache-racy
   if (isRacy(stat, lookedAtNs)) return;
   stats[at] = stat.inode;
   stats[at + 1] = BigInt(stat.size);
@@ -94,6 +95,7 @@ export function isSeenStat(stats: BigInt64Array, index: number, stat: Stat): boo
   if (stat.kind === 'directory') {
     return stats[at] === stat.inode && stats[at + 1] === BigInt(stat.mode) && stats[at + 3] === 0n;
   }
+  // guard: scan-cache-change-time [stats[at + 3] === stat.changedNs becomes true]
   return (
     stats[at + 3] === stat.changedNs &&
     stats[at] === stat.inode &&
@@ -207,10 +209,12 @@ function decode(bytes: Buffer, key: CacheKey): SeenTree | undefined {
   if (bytes.length < hashBytes + lengthBytes) return undefined;
   const rest = bytes.subarray(hashBytes);
   // I5: a wrong hash in here would be a wrong file in a snapshot.
+  // guard: scan-cache-hash
   if (hashContent(rest) !== bytes.toString('hex', 0, hashBytes)) return undefined;
   const textLength = rest.readDoubleLE();
   const text = rest.toString('utf8', rest.length - textLength);
   const content = JSON.parse(text) as CacheText;
+  // guard: scan-cache-key [JSON.stringify(content.key) !== JSON.stringify(key) becomes false]
   if (content.version !== version || JSON.stringify(content.key) !== JSON.stringify(key)) {
     return undefined;
   }

@@ -224,6 +224,7 @@ class Scanner {
       stat = this.#scanning.looking.files.stat(place);
     }
     if (stat === undefined) return undefined;
+    // guard: scan-keeps-changing
     throw new EngineError(
       'SOURCE_CHANGED',
       `${quote(path)} became something else ${String(scanTriesMax)} times while it was looked at`,

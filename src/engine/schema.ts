@@ -126,6 +126,7 @@ export function requireDurability(database: SqliteDatabase): void {
  */
 export function requireOurSchema(database: SqliteDatabase, path: string): void {
   const id = database.pragma('application_id', { simple: true });
+  // guard: application-id [if false]
   if (id !== applicationId) {
     throw foreign(path, `application_id is ${String(id)}, expected ${String(applicationId)}`);
   }
@@ -138,6 +139,7 @@ export function requireOurSchema(database: SqliteDatabase, path: string): void {
       { path, hint: 'Install a newer skillmeat.' },
     );
   }
+  // guard: format-known
   if (version !== formatVersion) throw foreign(path, `user_version is ${String(version)}`);
   const found = database
     .prepare<[], { sql: string | null }>('SELECT sql FROM sqlite_schema ORDER BY rowid')

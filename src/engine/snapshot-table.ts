@@ -155,6 +155,7 @@ export class SnapshotTable {
 
   #check(stored: StoredSnapshot): SnapshotRow {
     const row = sound(stored);
+    // guard: snapshot-row-sound [if true]
     if (row !== undefined) return row;
     throw new EngineError(
       'JOURNAL_DAMAGED',

@@ -65,6 +65,7 @@ export function childPath(parent: RelativePath | undefined, name: string): Relat
   ) {
     return path;
   }
+  // guard: listing-depth
   throw new EngineError(
     'HISTORY_DAMAGED',
     `${quote(path.slice(0, 80))}… is deeper than any snapshot`,

@@ -695,6 +695,7 @@ export class StagedView {
   /** @throws {EngineError} `DRIFT_DETECTED` when the caller was shown something else before. */
   #remember(path: RelativePath, image: FoundImage): void {
     const shown = this.#shown.get(path);
+    // guard: view-drift [if false]
     if (shown !== undefined && !isSameImage(shown, image)) {
       throw new EngineError('DRIFT_DETECTED', `${quote(path)} changed while the transaction ran`, {
         path,

@@ -298,11 +298,13 @@ function openOwn(files: FileSystem, place: Place, rootPath: string): Directory {
     });
   }
   if (opened === 'absent') {
+    // guard: store-part-missing
     throw new EngineError('JOURNAL_DAMAGED', `${engineDirectoryName}/${place.name} is missing`, {
       path: rootPath,
       hint: 'Restore the .skillmeat directory from a backup, or move it away and start anew.',
     });
   }
+  // guard: store-plain
   throw new EngineError(
     'STORE_UNSAFE',
     `${quote(place.name)} below ${rootPath} is not a plain directory on the same file system (${opened})`,
@@ -325,6 +327,7 @@ function requirePrivate(files: FileSystem, root: Directory, store: Directory): v
   const { owner, mode } = files.statDirectory(store);
   const trusted = ours.owner === 0 ? [0, files.statDirectory(root).owner] : [ours.owner];
   const hint = 'If you trust it: chown it to yourself, then chmod 700 it.';
+  // guard: store-owner [if false]
   if (!trusted.includes(owner)) {
     throw new EngineError(
       'STORE_UNSAFE',
@@ -364,6 +367,7 @@ function requireJournal(files: FileSystem, store: Directory, rootPath: string): 
  * journal beside it, which ours never has, would make SQLite delete whatever file it names (I8).
  */
 function requirePlainJournal(files: FileSystem, store: Directory): void {
+  // guard: journal-beside [if false]
   if (files.stat({ directory: store, name: `${journalName}-journal` }) !== undefined) {
     throw new EngineError(
       'JOURNAL_FOREIGN',
@@ -388,6 +392,7 @@ function requirePlainJournal(files: FileSystem, store: Directory): void {
 /** No journal beside traces of committed transactions: somebody removed it. */
 function refuseLostJournal(files: FileSystem, store: Directory, rootPath: string): void {
   const head = readOwner(files, store)?.mark.head.id ?? 0;
+  // guard: lost-journal [if true]
   if (head === 0) return;
   throw new EngineError(
     'JOURNAL_DAMAGED',

@@ -1210,6 +1210,7 @@ function requireSameRoot(directory: StoreDirectory, journal: Journal, adopt: boo
   }
   // A page that lost its rows says nothing of the root.
   journal.quickCheck();
+  // guard: same-root-or-adopted
   throw detached(directory);
 }
 
@@ -1222,6 +1223,7 @@ function toWriter(owner: OwnerRecord | undefined): StoreStatus['writer'] {
 /** What is neither done nor undone must not be taken for somebody else's. */
 function refuseUnresolved(journal: Journal): void {
   const [first] = journal.troubled();
+  // guard: unresolved [if true]
   if (first === undefined) return;
   throw new EngineError(
     first.trouble === 'damaged' ? 'DAMAGED' : 'BLOCKED',

@@ -72,6 +72,7 @@ export async function takeSnapshot(
     const taken = await tryOnce(taking, words, objects);
     if (taken !== undefined) return taken;
   }
+  // guard: snapshot-keeps-collecting
   throw new EngineError('SOURCE_CHANGED', 'objects were removed again and again meanwhile', {
     hint: 'Wait until no other program deletes snapshots, and try again.',
   });
@@ -100,6 +101,7 @@ async function tryOnce(
   }
   await flush(taking, objects);
   const taken = await taking.exclusively(async (session) => {
+    // guard: snapshot-collected
     if (endCollection(journal) !== collections) return undefined;
     refuseTaken(journal, words.name);
     const { epoch, ...adoption } = await taking.adopt(scanned, objects, session);

@@ -296,6 +296,7 @@ class Undo {
 
   #refuseDamaged(damaged: readonly PathConflict[]): void {
     const [first] = damaged;
+    // guard: undo-damaged [if true]
     if (first === undefined) return;
     const { refusal, damagedHint: hint } = this.#request.words;
     throw new EngineError(
@@ -309,6 +310,7 @@ class Undo {
 /** Something came into a directory after it was looked at. @throws {EngineError} `DRIFT_DETECTED`. */
 function refuseUnknown(changes: readonly Change[], known: ReadonlySet<string>): void {
   const unknown = changes.find(({ path, after }) => after.kind === 'absent' && !known.has(path));
+  // guard: undo-unknown [if true]
   if (unknown === undefined) return;
   const { path } = unknown;
   throw new EngineError('DRIFT_DETECTED', `${quote(path)} appeared while this was prepared`, {

@@ -206,6 +206,7 @@ export class WriterLock implements Disposable {
     const isOurs = lock === undefined || (lock.kind === 'file' && lock.size === 0);
     const beside = ['-journal', '-wal', '-shm'].map((suffix) => `${lockName}${suffix}`);
     const planted = beside.find((name) => (files.stat(this.#place(name))?.size ?? 0) > 0);
+    // guard: lock-file-ours [if true]
     if (isOurs && planted === undefined) return;
     throw new EngineError(
       'STORE_UNSAFE',

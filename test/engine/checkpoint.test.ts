@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -185,11 +185,14 @@ describe.each(modes)('native %s', (mode) => {
     }
     const again = await sandbox.open();
     expect((await again.status()).unsettled).toBe(0);
+    // An editor that has it open still.
+    writeFileSync(sandbox.at(join('.skillmeat/stage', stage[0] ?? '')), 'late');
     // Two of the real ones are beyond the limit: they go with the second checkpoint from now.
     await fill(again, 0);
     await again.transact({}, (tx) => tx.write('last', 'x'));
     const left = listOwn(sandbox.root, 'stage');
     expect(stage.map((name) => left.includes(name))).toEqual([false, true, true]);
+    expect(readQuarantine(sandbox.root).map(({ bytes }) => bytes)).toEqual(['late']);
     expect((await again.show(1)).changes.length, 'the log itself stays').toBe(1);
     expect((await again.log({ limit: 5_000 })).length).toBe(
       4 + historyTransactionsMax - 2 + unsettledTransactionsMax,

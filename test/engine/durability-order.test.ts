@@ -1,8 +1,10 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
+import { rebuildStore } from '../../src/engine/index.js';
 import { between, type CallLog, logCalls } from '../support/call-log.js';
 import { copyTree } from '../support/crash.js';
+import { damages, plantHistory, removePlanted } from '../support/damages.js';
 import { faultyFileSystem, watchedFileSystem } from '../support/faults.js';
 import { plantObject } from '../support/objects.js';
 import { expectError, modes, useSandbox } from '../support/store.js';
@@ -12,6 +14,8 @@ import { file, readTree } from '../support/tree.js';
  * What must be on disk before what. The crash states of test/property show what is lost otherwise; here
  * each sync is looked for by itself, also where no crash state is likely to miss it.
  */
+
+afterAll(removePlanted);
 
 const barrier = expect.stringMatching(/^barrier/) as string;
 
@@ -252,5 +256,38 @@ describe.each(modes)('native %s', (mode) => {
       const named = calls.findIndex((call) => /^moveNew .*copy$/.test(call));
       expect(calls.slice(named)).toContainEqual(barrier);
     });
+  });
+
+  function inflict(name: string): void {
+    const damage = damages.find((one) => one.name === name);
+    if (damage === undefined) throw new Error(`there is no damage ${name}`);
+    damage.inflict(sandbox.root);
+  }
+
+  test('what a repair writes is on disk before it has its place, and then that', async () => {
+    await plantHistory(sandbox);
+    inflict('a file of a displaced directory is gone');
+    const { files, calls, clear } = log();
+    const store = await sandbox.open({ fileSystem: files });
+    clear();
+    await store.repair({ deep: true });
+    const placed = /^moveNew \.skillmeat\/stage\/repair-/;
+    expect(between(calls, /^(?:createFile|writeSync|setMode)/, placed)).toEqual([barrier]);
+    const last = calls.findLastIndex((call) => placed.test(call));
+    expect(calls.slice(last + 1)[0]).toEqual(barrier);
+  });
+
+  test('a journal that is built anew is on disk before each of its names', async () => {
+    await plantHistory(sandbox);
+    inflict('the newest transaction is gone');
+    const { files, calls } = log();
+    await rebuildStore(sandbox.root, { fileSystem: files });
+    const moves = calls.filter((call) => /^(?:barrier|moveNew|moveOwn)/.test(call));
+    const rebuilt = moves.findIndex((call) => call.endsWith('journal.db.rebuilt'));
+    expect(moves[rebuilt + 1], 'before the old one is set aside').toEqual(barrier);
+    const named = moves.findIndex((call) => call.endsWith('/journal.db'));
+    expect(moves[named - 1], 'the old one is in quarantine before').toEqual(barrier);
+    expect(moves[named - 2]).toContain('quarantine');
+    expect(moves[named + 1], 'before anybody is told').toEqual(barrier);
   });
 });

@@ -323,6 +323,20 @@ test.each([
   expect(codeOf(() => journal.changes(1))).toBe('JOURNAL_DAMAGED');
 });
 
+test('a stage that is not its own is refused, whatever the chain says', () => {
+  using journal = Journal.open(path);
+  const planted = { ...newTransaction(1), stage: '1-01234567/../../..' };
+  journal.commit(planted, rowsOf(1), { epoch: journal.epoch(), head: journal.head() });
+  expect(codeOf(() => journal.verifyChain(1))).toBe('JOURNAL_DAMAGED');
+});
+
+test('a transaction that lost a row is not given out', () => {
+  using journal = Journal.open(path);
+  commit(journal, 1);
+  change('DELETE FROM journal_change WHERE sequence = 2');
+  expect(codeOf(() => journal.changes(1))).toBe('JOURNAL_DAMAGED');
+});
+
 test('a flipped row is not given out', () => {
   using journal = Journal.open(path);
   commit(journal, 1);

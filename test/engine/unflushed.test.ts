@@ -180,6 +180,18 @@ describe.each(modes)('recovered with native %s', (mode) => {
     expect(readTree(root)).toEqual(untouched);
   });
 
+  test('a transaction that was found damaged stays so when owner is lost', async () => {
+    const root = await killedInFlush({ isNamed: true });
+    const stage = join(root, '.skillmeat/stage');
+    for (const name of readdirSync(stage)) {
+      if (name.startsWith('2-')) rmSync(join(stage, name), { recursive: true });
+    }
+    await (await openRecovered(root)).close();
+    rmSync(join(root, '.skillmeat/owner'));
+    const again = await openRecovered(root);
+    expect((await again.show(2)).state).toBe('damaged');
+  });
+
   test('the rename of an earlier transaction is repeated although the newest is taken back', async () => {
     const root = await killedInFlush();
     const stage = join(root, '.skillmeat/stage');

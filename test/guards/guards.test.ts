@@ -16,7 +16,7 @@ const killers = JSON.parse(
 ) as Record<string, Killer>;
 
 test('each guard of the engine has a killer, and each killer a guard', () => {
-  expect(guards.length).toBeGreaterThan(90);
+  expect(guards.length).toBeGreaterThan(200);
   expect(disagreements(guards, killers)).toEqual([]);
 });
 
@@ -129,9 +129,37 @@ describe('switched off', () => {
     'this.#requireInPlace();',
     'if (this.#isStillThere()) return;',
     'this.#advanceEpoch(expected);',
+    'if (hasher.digest() !== sha256) return false;',
+    'if (hashContent(bytes) === sha256) return bytes;',
+    'return checksumOf(rowText(row)) === stored.checksum;',
+    "throw new EngineError('JOURNAL_DAMAGED', 'a row is missing', {});",
   ])('`%s` without a marker is told', (code) => {
     const text = (marker: string): string => `async function f() {\n  ${marker}\n  ${code}\n}\n`;
     expect(unmarkedCalls(new Map([['a.ts', text('// why')]]))).toEqual([`a.ts:3: ${code}`]);
     expect(unmarkedCalls(new Map([['a.ts', text('// guard: a')]]))).toEqual([]);
+  });
+
+  const refusing = (...lines: readonly string[]): readonly string[] =>
+    unmarkedCalls(
+      new Map([
+        ['a.ts', `async function f() {\n${lines.map((line) => `  ${line}\n`).join('')}}\n`],
+        [
+          'b.ts',
+          "export function torn(path: string): EngineError {\n  return new EngineError('DRIFT_DETECTED', path);\n}\n",
+        ],
+      ]),
+    );
+
+  test('a refusal that another file makes, or whose code is in the next line, is told', () => {
+    expect(refusing("throw torn('x');")).toEqual(["a.ts:2: throw torn('x');"]);
+    expect(refusing('throw new EngineError(', "  'FENCED',", ');')).toHaveLength(1);
+    expect(refusing("throw new EngineError('DISK_FULL', 'x');", "throw other('x');")).toEqual([]);
+  });
+
+  test('a refusal is marked by what lets nothing wrong come so far', () => {
+    const marked = ['// guard: a [if true]', 'if (isRight) return;'];
+    expect(refusing(...marked, 'const { path } = found;', "throw torn('x');")).toEqual([]);
+    expect(refusing(...marked, 'act();', "throw torn('x');")).toHaveLength(1);
+    expect(refusing('// guard: a', "throw torn('x');")).toEqual([]);
   });
 });

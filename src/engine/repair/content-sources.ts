@@ -108,6 +108,7 @@ export class ContentSources {
     try {
       const hasher = new ContentHasher();
       for await (const piece of pieces()) hasher.update(piece);
+      // guard: repair-source [hasher.digest() === sha256 becomes true]
       return hasher.digest() === sha256;
     } catch (error) {
       // It cannot be read: no source.
@@ -142,6 +143,7 @@ export async function writeContent(
   } finally {
     files.closeWritten(file);
   }
+  // guard: repair-copy [if false]
   if (hasher.digest() !== sha256) {
     files.removeFile(draft);
     return false;

@@ -70,11 +70,13 @@ export async function rebuild(rebuilding: Rebuilding): Promise<Rebuilt> {
   }
   if (isDryRun) return { ...kept, traces: Math.max(traces, kept.transactions), setAside: 0 };
   const setAside = setAsideLost(rebuilding) + setAsideJournal(rebuilding);
+  // guard: rebuild-set-aside-barrier
   await files.barrier(root, Number.POSITIVE_INFINITY);
   files.moveNew(at(rebuiltName), at('journal.db'));
   using journal = Journal.open(files.pathOf(at('journal.db')));
   const { head, writes } = journal.position();
   rebuilding.lock.recordHeld(rebuilding.bootId, { head, writes });
+  // guard: rebuild-barrier
   await files.barrier(root, Number.POSITIVE_INFINITY);
   const snapshots = journal.snapshots.list().length;
   return { ...kept, transactions: head.id, traces: Math.max(traces, head.id), snapshots, setAside };
@@ -85,6 +87,7 @@ async function nameRebuilt({ files, store, root }: StoreDirectory): Promise<void
   // Of a repair that was killed while the old journal was in place: others may have written since.
   if (files.stat(rebuilt) !== undefined) files.removeFile(rebuilt);
   files.moveNew({ directory: store, name: draftName }, rebuilt);
+  // guard: rebuild-name-barrier
   await files.barrier(root, Number.POSITIVE_INFINITY);
 }
 
@@ -94,6 +97,7 @@ type Kept = Pick<Rebuilt, 'transactions' | 'snapshots' | 'snapshotsFound'>;
 function requireOurs({ head, meta }: Salvage, directory: StoreDirectory): void {
   const { inode, born } = rootIdentity(directory);
   const { root_inode: knownInode, root_born: knownBorn } = meta;
+  // guard: rebuild-same-root
   if (head > 0 && (knownInode !== inode || knownBorn !== born)) throw detached(directory);
 }
 

@@ -144,8 +144,8 @@ export async function finishMoves(repairing: Repairing): Promise<void> {
   const { directory, moves, looking, objects, journal } = repairing;
   const { files } = looking;
   try {
+    // guard: repair-contents-barrier
     await files.barrier(directory.root, Number.POSITIVE_INFINITY);
-    await objects.barrier();
   } catch (error) {
     // I10: what a failed sync was to cover may look well and be lost; nobody may find and trust it.
     await collecting(journal, () => {
@@ -162,5 +162,6 @@ export async function finishMoves(repairing: Repairing): Promise<void> {
     if (isObstacle(place) || files.stat(place) !== undefined) continue;
     files.moveNew({ directory: directory.stage, name: draft }, place);
   }
+  // guard: repair-names-barrier
   await files.barrier(directory.root, Number.POSITIVE_INFINITY);
 }
