@@ -500,9 +500,9 @@ export class Journal implements Disposable {
       const row = this.#statements.transaction.get(id);
       assert(row !== undefined, `transaction ${String(id)} is in the journal`);
       const transaction = this.#toTransaction(row);
-      const before = this.#statements.transaction.get(id - 1);
-      const expectedPrevious =
-        before === undefined ? emptyChain : this.#toTransaction(before).chain;
+      // The row before answers for itself; here only what its chain hash is.
+      const before = this.#statements.transaction.get(id - 1)?.chain;
+      const expectedPrevious = before === undefined ? emptyChain : toHex(before);
       const previous = toHex(row.previous_chain) as ChainHash;
       // guard: row-stage [if false]
       if (row.stage !== stagePrefix(id, row.uuid)) {

@@ -110,6 +110,21 @@ async function lookAtSlot(
   }
 }
 
+function isNeeded(
+  { id, prefix }: { readonly id: number; readonly prefix: string },
+  journal: Verifying['journal'],
+  pruned: number,
+): boolean {
+  try {
+    const transaction = journal.transaction(id);
+    return transaction?.stage === prefix && keepsStage(transaction, pruned);
+  } catch (error) {
+    // Its row is damaged or gone, as `verifyRecords` says: rebuilding may want it.
+    if (isEngineError(error, 'JOURNAL_DAMAGED')) return true;
+    throw error;
+  }
+}
+
 /** What no transaction needs any more, or ever did. */
 export const verifyStageNames: Part = async function* (verifying, wants) {
   const { journal, directory, looking } = verifying;
@@ -123,9 +138,7 @@ export const verifyStageNames: Part = async function* (verifying, wants) {
     // Of lost transactions: `verifyRecords` names them. Of one that is being made, or its maker died:
     // recovery sweeps it.
     if (owner !== undefined && (owner.id > head + 1 || (owner.id === head + 1 && !rests))) continue;
-    const transaction = owner === undefined ? undefined : journal.transaction(owner.id);
-    const isNeeded = transaction?.stage === owner?.prefix && transaction !== undefined;
-    if (isNeeded && keepsStage(transaction, pruned)) continue;
+    if (owner !== undefined && isNeeded(owner, journal, pruned)) continue;
     const place = `stage/${name}`;
     const message = `${place} belongs to no transaction that needs it`;
     yield { unit: name, finding: toFinding('stage-orphan', message, { place }) };
