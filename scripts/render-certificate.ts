@@ -74,7 +74,6 @@ const neverTested = [
   'Real disks that lose their power: what is cut is a log of the block writes of a real file system, and a model of one.',
   'Disks that lie, that say a flush is done when it is not; machines with faulty memory.',
   'Network and cluster file systems, ZFS, F2FS, bcachefs; FUSE and overlayfs only as `odd place` says.',
-  'Damage to any sector of `journal.db` itself: not every row has a checksum yet. Chosen damages of it are in the tests of `verify` and `repair`.',
   'A failed sync, then a killed process before that is recorded, then a power cut (docs/design.md, "One flush").',
   'Known to fail, and left out of the violations: another program overwrites a file that was just put in place, and the power keeps that and no name; the acknowledged transaction goes, whole (docs/design.md, "One flush").',
   'Kernels, architectures, SQLite and Node versions other than those named below.',
