@@ -234,6 +234,8 @@ async function outcomeOf(act: () => Promise<unknown>): Promise<string> {
 async function look(trees: readonly (readonly string[])[], acknowledged: number): Promise<number> {
   mount(image, mountPoint, variant.mountOptions);
   fs.rmSync(ballast, { force: true });
+  // btrfs gives back what was removed with its next commit only.
+  run('sync', ['-f', mountPoint]);
   try {
     const { log, tree } = await requireRecovered(root, { native });
     const applied = log.filter(({ state }) => state !== 'rolled-back').length;
