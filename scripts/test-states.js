@@ -1,4 +1,4 @@
-// `npm run test:states`: six times as many simulated crash states as `npm test` explores. Every pair of
+// `npm run test:states`: five times as many simulated crash states as `npm test` explores. Every pair of
 // operations takes SKILLMEAT_STATES=500000, which `.ci/run` has no time for.
 import os from 'node:os';
 import { describeTotals } from './outcomes.js';
@@ -6,7 +6,7 @@ import { runVitest } from './run-vitest.js';
 import { ensureInstalled } from './setup.js';
 
 ensureInstalled();
-process.env['SKILLMEAT_STATES'] ??= '300000';
+process.env['SKILLMEAT_STATES'] ??= '250000';
 process.env['SKILLMEAT_UNDO_RUNS'] ??= '100';
 process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
 const totals = runVitest('vitest.config.ts', ['test/property']);
