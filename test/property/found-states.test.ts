@@ -190,7 +190,7 @@ const found: readonly Found[] = [
         failingSync: 5,
       }),
     ],
-    seed: 1_476_321_242,
+    seed: 1,
     secondCrashes: { every: 1, states: 12 },
   },
   {
