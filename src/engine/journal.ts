@@ -4,6 +4,7 @@ import { assert, EngineError, isEngineError, systemCode } from './errors.js';
 import { ContentHasher, type ContentHash } from './hash.js';
 import { damaged, fenced, missing, readFailure, writeFailure } from './journal-failure.js';
 import { prepareStatements, range, type Statements } from './journal-statements.js';
+import { journalPageRows } from './limits.js';
 import { MetaTable, type MetaValue } from './meta-table.js';
 import type { RelativePath } from './path.js';
 import { fromHex, toHex } from './row-text.js';
@@ -426,6 +427,17 @@ export class Journal implements Disposable {
       if (rows.length < limit && expected > 0) throw missing(this.#path, expected);
       return rows;
     });
+  }
+
+  /** Reads the whole log, newest first, so many at a time, and no more than is asked for. */
+  *newestFirst(pageRows: number = journalPageRows): Generator<TransactionRow, void> {
+    for (let before = Number.MAX_SAFE_INTEGER; ; ) {
+      const page = this.log(pageRows, before);
+      yield* page;
+      const last = page.at(-1);
+      if (last === undefined) return;
+      before = last.id;
+    }
   }
 
   /** As {@link log}, of the transactions that changed `path` or something below it. */

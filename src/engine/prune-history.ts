@@ -58,7 +58,7 @@ export async function pruneHistory(
       .map(({ id }) => id),
   );
   if (!isDryRun) await writer.settle();
-  const rows = rowsAfter(journal, journal.prunedThrough());
+  const rows = rowsThatKeep(journal);
   const oldestFresh = rows.findLastIndex(
     ({ id, trouble }) => fresh.has(id) && trouble === undefined,
   );
@@ -90,22 +90,16 @@ export async function pruneHistory(
   };
 }
 
-/** Rows of the log that are read at a time. */
-const pageRows = 1_000;
-
-function rowsAfter(journal: Journal, prunedThrough: number): readonly TransactionRow[] {
+/** Those that keep anything, newest first: of the ones that were pruned only what is in trouble. */
+function rowsThatKeep(journal: Journal): readonly TransactionRow[] {
+  const pruned = journal.prunedThrough();
   const rows: TransactionRow[] = [];
-  for (let before = Number.MAX_SAFE_INTEGER; ; ) {
-    const page = journal.log(pageRows, before);
-    rows.push(...page.filter(({ id, state }) => id > prunedThrough || !isOver(state)));
-    const last = page.at(-1);
-    if (last === undefined || last.id <= prunedThrough) return rows;
-    before = last.id;
+  for (const row of journal.newestFirst()) {
+    if (row.id <= pruned) break;
+    rows.push(row);
   }
-}
-
-function isOver(state: TransactionRow['state']): boolean {
-  return state === 'settled' || state === 'rolled-back';
+  const troubled = journal.troubled().filter(({ id }) => id <= pruned);
+  return [...rows, ...troubled.toSorted((one, other) => other.id - one.id)];
 }
 
 function exemptionOf({ state, trouble }: TransactionRow, isFresh: boolean): string | undefined {

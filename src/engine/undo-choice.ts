@@ -79,13 +79,7 @@ function requireUndoable(journal: Journal, id: number): TransactionRow {
 }
 
 function* newestFirst(journal: Journal): Generator<UndoneOrNot, void> {
-  for (let before = Number.MAX_SAFE_INTEGER; ; ) {
-    const page = journal.log(pageRows, before);
-    for (const row of page) yield toUndoneOrNot(row);
-    const last = page.at(-1);
-    if (last === undefined) return;
-    before = last.id;
-  }
+  for (const row of journal.newestFirst(pageRows)) yield toUndoneOrNot(row);
 }
 
 /** Returns what looks transactions up by their number. */

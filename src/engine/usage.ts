@@ -98,9 +98,6 @@ const agesMax: readonly (readonly [UsageRange['age'], number])[] = [
   ['older', Number.POSITIVE_INFINITY],
 ];
 
-/** Rows of the log that are read at a time. */
-const pageRows = 1_000;
-
 async function measureDisplaced({
   directory,
   journal,
@@ -116,24 +113,18 @@ async function measureDisplaced({
     bytes += size;
   }
   const ranges = new Map<UsageRange['age'], UsageRange>();
-  for (let before = Number.MAX_SAFE_INTEGER; ; ) {
-    const page = journal.log(pageRows, before);
-    for (const { id, committedAt } of page) {
-      const age = agesMax.find(([, max]) => now - committedAt <= max)?.[0] ?? 'older';
-      const range = ranges.get(age);
-      ranges.set(age, {
-        age,
-        from: id,
-        to: range?.to ?? id,
-        since: utcText(committedAt),
-        transactions: (range?.transactions ?? 0) + 1,
-        bytes: (range?.bytes ?? 0) + (bytesOf.get(id) ?? 0),
-      });
-    }
-    const last = page.at(-1);
-    if (last === undefined) break;
-    before = last.id;
+  for (const { id, committedAt } of journal.newestFirst()) {
     if (looking.pace.isDue()) await looking.pace.turn();
+    const age = agesMax.find(([, max]) => now - committedAt <= max)?.[0] ?? 'older';
+    const range = ranges.get(age);
+    ranges.set(age, {
+      age,
+      from: id,
+      to: range?.to ?? id,
+      since: utcText(committedAt),
+      transactions: (range?.transactions ?? 0) + 1,
+      bytes: (range?.bytes ?? 0) + (bytesOf.get(id) ?? 0),
+    });
   }
   return { bytes, prunedThrough: journal.prunedThrough(), ranges: [...ranges.values()] };
 }

@@ -4,7 +4,6 @@ import { displacedRows, type DisplacedRow } from '../history.js';
 import { absent, describeImage, type FoundImage, type Image, isSameContent } from '../image.js';
 import { inspect } from '../inspect.js';
 import type { TransactionRow } from '../transaction-row.js';
-import { journalPageRows } from '../limits.js';
 import { quote, type RelativePath } from '../path.js';
 import { isObstacle, RootTree } from '../root-tree.js';
 import { transactionOf } from '../units.js';
@@ -22,19 +21,13 @@ export const verifySlots: Part = async function* (verifying, wants) {
   const { journal, looking, directory } = verifying;
   const uncertain = uncertainTransactions(verifying);
   const pruned = journal.prunedThrough();
-  for (let before = Number.MAX_SAFE_INTEGER; ; ) {
-    const page = journal.log(journalPageRows, before);
-    for (const transaction of page) {
-      const { id, state } = transaction;
-      const tookEffect = state === 'settled' || state === 'committed';
-      const isKept = id > pruned && tookEffect && !uncertain.has(id);
-      if (!isKept || !wants(String(id))) continue;
-      using history = new RootTree(looking.files, directory.stage);
-      yield* verifySlotsOf(transaction, history, verifying);
-    }
-    const last = page.at(-1);
-    if (last === undefined || last.id <= pruned) return;
-    before = last.id;
+  for (const transaction of journal.newestFirst()) {
+    const { id, state } = transaction;
+    if (id <= pruned) return;
+    const tookEffect = state === 'settled' || state === 'committed';
+    if (!tookEffect || uncertain.has(id) || !wants(String(id))) continue;
+    using history = new RootTree(looking.files, directory.stage);
+    yield* verifySlotsOf(transaction, history, verifying);
   }
 };
 
