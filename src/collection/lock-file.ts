@@ -1,6 +1,5 @@
 import { stringify } from 'smol-toml';
 import { type ArtifactKey, textOf } from './artifact.js';
-import { CollectionError } from './errors.js';
 import {
   editFirstTable,
   insertTable,
@@ -8,10 +7,10 @@ import {
   type TableEdits,
   writeTable,
 } from './toml/edit-table.js';
+import { type Regular, Tables, type TablesFormat, unsupported } from './toml/tables.js';
 import { writeKey } from './toml/toml-value.js';
-import { layoutOf } from './toml/layout.js';
 import { isTable, parseToml } from './toml/parse-toml.js';
-import { changedKeys, type Cutting, type Piece, Pieces } from './toml/pieces.js';
+import { type Cutting, type Piece, Pieces } from './toml/pieces.js';
 import {
   hasComment,
   type Section,
@@ -38,70 +37,55 @@ const parsed = new WeakMap<Piece, LockEntry | undefined>();
 
 /** `collection.lock`, as {@link Manifest} is the manifest. A missing file is an empty text. */
 export class LockFile {
-  readonly #pieces: Pieces;
-  readonly #inlineText: string | undefined;
-  readonly #frozen: string | undefined;
+  readonly #tables: Tables;
 
   /**
    * @param known an earlier version; what did not change since is not taken apart again.
    * @throws {CollectionError} `TOML_INVALID` when not even its tables can be told apart.
    */
-  constructor(source: string | Pieces, known?: LockFile) {
-    if (typeof source !== 'string') {
-      this.#pieces = source;
-      return;
-    }
-    const pieces = layoutOf(source, lockName, (text) =>
-      known === undefined ? Pieces.of(text, cutting) : known.#pieces.rebase(text),
-    );
-    const { regular, frozen } = regularize(source, pieces);
-    this.#frozen = frozen;
-    if (regular === source) this.#pieces = pieces;
-    else {
-      this.#pieces = layoutOf(regular, lockName, (text) => Pieces.of(text, cutting));
-      this.#inlineText = source;
-    }
+  constructor(source: string | Tables, known?: LockFile) {
+    const before = known === undefined ? undefined : known.#tables;
+    this.#tables = typeof source === 'string' ? Tables.read(source, format, before) : source;
   }
 
   get text(): string {
-    return this.#inlineText ?? this.#pieces.text;
+    return this.#tables.text;
   }
 
   /** {@link text} as it stands in the file. */
   get bytes(): Uint8Array {
-    if (this.#inlineText === undefined) return this.#pieces.bytes;
-    return Buffer.from(this.#inlineText);
+    return this.#tables.bytes;
   }
 
   get keys(): readonly ArtifactKey[] {
-    return this.#pieces.keys;
+    return this.#tables.pieces.keys;
   }
 
   get duplicates(): readonly ArtifactKey[] {
-    return this.#pieces.duplicates;
+    return this.#tables.pieces.duplicates;
   }
 
   has(key: ArtifactKey): boolean {
-    return this.#pieces.placeOf(key) !== undefined;
+    return this.#tables.pieces.placeOf(key) !== undefined;
   }
 
   /** Its lines. */
   textOf(key: ArtifactKey): string | undefined {
-    return this.#pieces.get(key)?.text;
+    return this.#tables.pieces.get(key)?.text;
   }
 
   isSame(other: LockFile): boolean {
-    return this.#inlineText === other.#inlineText && this.#pieces.isSame(other.#pieces);
+    return this.#tables.isSame(other.#tables);
   }
 
   /** Returns the artifacts whose entries changed, came or went since an earlier version. */
   changedSince(before: LockFile): ReadonlySet<ArtifactKey> {
-    return changedKeys(before.#pieces, this.#pieces);
+    return this.#tables.changedSince(before.#tables);
   }
 
   /** @throws {CollectionError} `TOML_INVALID`. */
   get(key: ArtifactKey): LockEntry | undefined {
-    const piece = this.#pieces.get(key);
+    const piece = this.#tables.pieces.get(key);
     if (piece === undefined) return undefined;
     if (parsed.has(piece)) return parsed.get(piece);
     const entry = entriesOf(piece.text).get(key);
@@ -153,16 +137,13 @@ export class LockFile {
   }
 
   #place(key: ArtifactKey): number | undefined {
-    const place = this.#pieces.placeOf(key);
+    const place = this.#tables.pieces.placeOf(key);
     if (place === undefined || !this.duplicates.includes(key)) return place;
-    throw unsupported(`${lockName} has ${key} twice`, 'Remove one of the two by hand.');
+    throw unsupported(lockName, `${lockName} has ${key} twice`, 'Remove one of the two by hand.');
   }
 
   #with(edit: (pieces: Pieces) => Pieces): LockFile {
-    if (this.#frozen !== undefined) {
-      throw unsupported(this.#frozen, 'Write each entry as a [lock.entries."name::type"] table.');
-    }
-    return new LockFile(layoutOf(this.#pieces, lockName, edit));
+    return new LockFile(this.#tables.edit(edit));
   }
 }
 
@@ -173,10 +154,6 @@ function orNew(pieces: Pieces): Pieces {
 /** Returns the text of a new, empty lock. */
 export function newLock(): string {
   return `${writeTable('[lock]', { version: '1.0.0' }, '\n')}\n[lock.entries]\n`;
-}
-
-function unsupported(message: string, hint: string): CollectionError {
-  return new CollectionError('TOML_LAYOUT_UNSUPPORTED', message, { path: lockName, hint });
 }
 
 function renameHeader(text: string, section: Section, newKey: ArtifactKey): string {
@@ -194,6 +171,13 @@ const cutting: Cutting = {
   isHead: (path) => path.length === 3 && entryKey(path) !== undefined,
   belongsTo: (head, path) => path.length > 3 && entryKey(path) === entryKey(head),
   ownerIn: (_text, { path }) => ({ key: entryKey(path), at: undefined }),
+};
+
+const format: TablesFormat = {
+  file: lockName,
+  cutting,
+  regularize,
+  hint: 'Write each entry as a [lock.entries."name::type"] table.',
 };
 
 function entryKey([first, second, key]: readonly string[]): ArtifactKey | undefined {
@@ -238,10 +222,7 @@ function statementsIn(text: string, begin: number): readonly Statement[] {
 }
 
 /** Writes inline entries out as tables: `entries = {}` stands in empty locks. */
-function regularize(
-  text: string,
-  { all }: Pieces,
-): { readonly regular: string; readonly frozen: string | undefined } {
+function regularize(text: string, { all }: Pieces): Regular {
   let regular = text;
   let isLossy = false;
   const tables: string[] = [];

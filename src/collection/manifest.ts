@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { stringify } from 'smol-toml';
 import { type Artifact, type ArtifactKey, keyOf, readArtifact, textOf } from './artifact.js';
-import { CollectionError, isCollectionError } from './errors.js';
+import { isCollectionError } from './errors.js';
 import {
   editFirstTable,
   editTable,
@@ -11,7 +11,7 @@ import {
   writeTable,
 } from './toml/edit-table.js';
 import { isTable, parseToml, type TomlTable } from './toml/parse-toml.js';
-import { changedKeys, type Cutting, type Piece, Pieces } from './toml/pieces.js';
+import { type Cutting, type Piece, Pieces } from './toml/pieces.js';
 import { readPlainTable } from './toml/plain-table.js';
 import {
   hasComment,
@@ -21,6 +21,7 @@ import {
   statementsOf,
 } from './toml/sections.js';
 import { layoutOf } from './toml/layout.js';
+import { type Regular, Tables, type TablesFormat, unsupported } from './toml/tables.js';
 
 export const manifestName = 'collection.toml';
 
@@ -40,86 +41,68 @@ const parsed = new WeakMap<Piece, Artifact | undefined>();
  * byte alone. Values are parsed only when somebody asks for them.
  */
 export class Manifest {
-  /** {@link text}, or the same with an inline list of artifacts written out as tables. */
-  readonly #pieces: Pieces;
-  /** What was read, where that is not the text of the pieces. */
-  readonly #inlineText: string | undefined;
-  /** Why the text cannot be edited. */
-  readonly #frozen: string | undefined;
+  readonly #tables: Tables;
 
   /**
    * @param known an earlier version; what did not change since is not taken apart again.
    * @throws {CollectionError} `TOML_INVALID` when not even its tables can be told apart.
    */
-  constructor(source: string | Pieces, known?: Manifest) {
-    if (typeof source !== 'string') {
-      this.#pieces = source;
-      return;
-    }
-    const pieces = layoutOf(source, manifestName, (text) =>
-      known === undefined ? Pieces.of(text, cutting) : known.#pieces.rebase(text),
-    );
-    const { regular, frozen } = regularize(source, pieces);
-    this.#frozen = frozen;
-    if (regular === source) this.#pieces = pieces;
-    else {
-      this.#pieces = layoutOf(regular, manifestName, (text) => Pieces.of(text, cutting));
-      this.#inlineText = source;
-    }
+  constructor(source: string | Tables, known?: Manifest) {
+    const before = known === undefined ? undefined : known.#tables;
+    this.#tables = typeof source === 'string' ? Tables.read(source, format, before) : source;
   }
 
   get text(): string {
-    return this.#inlineText ?? this.#pieces.text;
+    return this.#tables.text;
   }
 
   /** {@link text} as it stands in the file. */
   get bytes(): Uint8Array {
-    if (this.#inlineText === undefined) return this.#pieces.bytes;
-    return Buffer.from(this.#inlineText);
+    return this.#tables.bytes;
   }
 
   get keys(): Iterable<ArtifactKey> {
-    return this.#pieces.keys;
+    return this.#tables.pieces.keys;
   }
 
   /** Artifacts that stand there more than once. */
   get duplicates(): readonly ArtifactKey[] {
-    return this.#pieces.duplicates;
+    return this.#tables.pieces.duplicates;
   }
 
   /** How many `[[artifacts]]` have no name, type or path. */
   get namelessCount(): number {
-    return this.#pieces.namelessCount;
+    return this.#tables.pieces.namelessCount;
   }
 
   has(key: ArtifactKey): boolean {
-    return this.#pieces.placeOf(key) !== undefined;
+    return this.#tables.pieces.placeOf(key) !== undefined;
   }
 
   /** Its lines. */
   textOf(key: ArtifactKey): string | undefined {
-    return this.#pieces.get(key)?.text;
+    return this.#tables.pieces.get(key)?.text;
   }
 
   isSame(other: Manifest): boolean {
-    return this.#inlineText === other.#inlineText && this.#pieces.isSame(other.#pieces);
+    return this.#tables.isSame(other.#tables);
   }
 
   /** Returns the artifacts whose files are at one of these paths, each relative to the collection. */
   artifactsAt(paths: ReadonlySet<string>): readonly ArtifactKey[] {
-    return this.#pieces.all.flatMap(({ key, at }) =>
+    return this.#tables.pieces.all.flatMap(({ key, at }) =>
       key !== undefined && at !== undefined && paths.has(at) ? [key] : [],
     );
   }
 
   /** Returns the artifacts whose lines changed, came or went since an earlier version. */
   changedSince(before: Manifest): ReadonlySet<ArtifactKey> {
-    return changedKeys(before.#pieces, this.#pieces);
+    return this.#tables.changedSince(before.#tables);
   }
 
   /** @throws {CollectionError} `TOML_INVALID`. */
   get(key: ArtifactKey): Artifact | undefined {
-    const piece = this.#pieces.get(key);
+    const piece = this.#tables.pieces.get(key);
     if (piece === undefined) return undefined;
     if (parsed.has(piece)) return parsed.get(piece);
     const { artifacts } = parseToml(piece.text, manifestName);
@@ -136,7 +119,7 @@ export class Manifest {
   /** What `[collection]` says; a nameless collection is called `default`. */
   facts(): CollectionFacts {
     const place = this.#collectionPlace();
-    const text = place === undefined ? '' : (this.#pieces.all[place]?.text ?? '');
+    const text = place === undefined ? '' : (this.#tables.pieces.all[place]?.text ?? '');
     const { collection } = parseToml(text, manifestName);
     const facts: TomlTable = isTable(collection) ? collection : {};
     return {
@@ -198,31 +181,28 @@ export class Manifest {
   }
 
   #collectionPlace(): number | undefined {
-    const place = this.#pieces.all.findIndex(
+    const place = this.#tables.pieces.all.findIndex(
       ({ path }) => path.length === 1 && path[0] === 'collection',
     );
     return place === -1 ? undefined : place;
   }
 
   #place(key: ArtifactKey): number {
-    const place = this.#pieces.placeOf(key);
+    const place = this.#tables.pieces.placeOf(key);
     if (place === undefined) throw new Error(`bug: ${key} is in the manifest`);
     if (this.duplicates.includes(key)) {
-      throw unsupported(`${manifestName} names ${key} twice`, 'Remove one of the two by hand.');
+      throw unsupported(
+        manifestName,
+        `${manifestName} names ${key} twice`,
+        'Remove one of the two by hand.',
+      );
     }
     return place;
   }
 
   #with(edit: (pieces: Pieces) => Pieces): Manifest {
-    if (this.#frozen !== undefined) {
-      throw unsupported(this.#frozen, 'Write it as [[artifacts]] tables.');
-    }
-    return new Manifest(layoutOf(this.#pieces, manifestName, edit));
+    return new Manifest(this.#tables.edit(edit));
   }
-}
-
-function unsupported(message: string, hint: string): CollectionError {
-  return new CollectionError('TOML_LAYOUT_UNSUPPORTED', message, { path: manifestName, hint });
 }
 
 /** Returns what a manifest names, in its order. @throws {CollectionError} `TOML_INVALID`, with line and column. */
@@ -282,6 +262,13 @@ const cutting: Cutting = {
   },
 };
 
+const format: TablesFormat = {
+  file: manifestName,
+  cutting,
+  regularize,
+  hint: 'Write it as [[artifacts]] tables.',
+};
+
 /** A name, a type and a path as nearly every manifest has them. */
 const plainOwner = /name = "([^"\\\n]+)"\r?\ntype = "([^"\\\n]+)"\r?\npath = "([^"\\\n]+)"\r?\n/y;
 
@@ -303,11 +290,6 @@ function editMetadata(text: string, edits: TableEdits, lineBreak: string): strin
   // The blank lines that were there come after the new table.
   const gap = text.slice(own.length, head.end).replace(/^\r?\n/, '');
   return insertTable(own + lineBreak, lines, { lineBreak }) + gap + text.slice(head.end);
-}
-
-interface Regular {
-  readonly regular: string;
-  readonly frozen: string | undefined;
 }
 
 /** Writes an inline `artifacts = [ … ]` out as tables: an empty collection has one, and short lists may. */
