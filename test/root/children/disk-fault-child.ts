@@ -7,7 +7,7 @@ import { isEngineError, openStore, type Store } from '../../../src/engine/index.
 import { NodeFileSystem } from '../../../src/engine/node-file-system.js';
 import { requireRecovered } from '../../crash/recovered-state.js';
 import { describeTree } from '../../support/processes.js';
-import { type FileSystemVariant, makeFileSystem } from '../disk/file-systems.js';
+import { type FileSystemVariant, makeFileSystem, writeUntilFull } from '../disk/file-systems.js';
 import { mount, RecordingDisk, run, unmountLazily } from '../disk/recording-disk.js';
 
 /*
@@ -192,17 +192,10 @@ function breakDisk(disk: RecordingDisk, fault: Fault): void {
   }
 }
 
-/** Takes every byte that is free, in smaller and smaller pieces. */
+/** Takes every byte that is free. */
 function fillUp(): void {
   const file = fs.openSync(ballast, 'a');
-  for (let bytes = 1_048_576; bytes >= 1_024; bytes /= 2) {
-    const piece = Buffer.alloc(bytes, 1);
-    try {
-      for (;;) fs.writeSync(file, piece);
-    } catch (error) {
-      assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
-    }
-  }
+  writeUntilFull(file);
   try {
     fs.fsyncSync(file);
   } finally {

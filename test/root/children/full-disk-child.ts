@@ -7,7 +7,7 @@ import type { RunInput } from '../../crash/children/run-and-die.mjs';
 import { transactions, writeBase } from '../../crash/children/transactions.mjs';
 import { requireRecovered } from '../../crash/recovered-state.js';
 import { Child, describeTree, removeDirectory } from '../../support/processes.js';
-import { type FileSystemVariant, makeFileSystem } from '../disk/file-systems.js';
+import { type FileSystemVariant, makeFileSystem, writeUntilFull } from '../disk/file-systems.js';
 import { mount, run } from '../disk/recording-disk.js';
 
 /*
@@ -194,20 +194,13 @@ function takeWhatNobodyNeeds(): void {
   if (bytes > 0 && !fs.existsSync(rest)) run('fallocate', ['-l', String(bytes), rest]);
 }
 
-/** Takes every byte that is free, in smaller and smaller pieces, but for what is given back. */
+/** Takes every byte that is free, but for what is given back. */
 function leaveFree(kibibytes: number): void {
   // Cutting off the ballast instead would need room on a full btrfs; removing a file does not.
   const given = path.join(mountPoint, 'given-back');
   fs.writeFileSync(given, Buffer.alloc(kibibytes * 1_024, 1), { flush: true });
   const file = fs.openSync(ballast, 'a');
-  for (let bytes = 1_048_576; bytes >= 1_024; bytes /= 2) {
-    const piece = Buffer.alloc(bytes, 1);
-    try {
-      for (;;) fs.writeSync(file, piece);
-    } catch (error) {
-      assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
-    }
-  }
+  writeUntilFull(file);
   fs.closeSync(file);
   spawnSync('sync', ['-f', mountPoint]);
   fs.rmSync(given);

@@ -1,3 +1,4 @@
+import { strict as assert } from 'node:assert';
 import fs from 'node:fs';
 import { run } from './recording-disk.js';
 
@@ -47,4 +48,16 @@ export function makeFileSystem(
   fs.truncateSync(image, bytes);
   const [program, ...rest] = toolsOf[type].make;
   run(program, [...rest, ...options, image]);
+}
+
+/** Writes to an open file until no byte is free, in smaller and smaller pieces. */
+export function writeUntilFull(file: number): void {
+  for (let bytes = 1_048_576; bytes >= 1_024; bytes /= 2) {
+    const piece = Buffer.alloc(bytes, 1);
+    try {
+      for (;;) fs.writeSync(file, piece);
+    } catch (error) {
+      assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
+    }
+  }
 }
