@@ -1,4 +1,4 @@
-import { isEngineError } from './errors.js';
+import { assert, isEngineError } from './errors.js';
 import type { Place } from './file-system.js';
 import { hashContent, type ContentHash } from './hash.js';
 import type { FileImage } from './image.js';
@@ -50,7 +50,7 @@ export function* placesOf(
 ): Generator<RelativePath, void> {
   for (const { id, sequence } of journal.displaced(content, path)) {
     const transaction = journal.transaction(id);
-    if (transaction === undefined) continue;
+    assert(transaction !== undefined, 'a row of a transaction has it');
     const rows = displacedRows(transaction, journal.changes(id));
     const place = rows.find((row) => row.sequence === sequence)?.keptAt;
     if (place !== undefined) yield place;
