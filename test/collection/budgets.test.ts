@@ -16,8 +16,9 @@ const names = ['one', 'three', 'two'];
 type Work = (stamped: StampedCollection) => Promise<() => unknown>;
 
 const works: Readonly<Record<string, Work>> = {
-  'an update of an artifact of 5 files': async ({ available, collection, fetcher }) => {
-    const update = await available('one', 1);
+  'an update of an artifact of 5 files': async (stamped) => {
+    const { collection, fetcher } = stamped;
+    const update = await stamped.available('one', 1);
     return () => collection.update([update], { fetcher, strategy: 'overwrite' });
   },
   'a tag':

@@ -48,7 +48,7 @@ const works: Readonly<Record<string, Work>> = {
   },
   'an undo of 7 replacements': async (place) => {
     await replacing(7)(place);
-    return await place.meter.cost(() => place.store.undo(2));
+    return place.meter.cost(() => place.store.undo(2));
   },
   'a first snapshot of 7 files': ({ meter, sandbox, store }) => {
     seedOld(sandbox, names(7));
@@ -57,11 +57,11 @@ const works: Readonly<Record<string, Work>> = {
   'a snapshot of 8 files unchanged': async ({ meter, sandbox, store }) => {
     seedOld(sandbox, names(7));
     await store.snapshots.create();
-    return await meter.cost(() => store.snapshots.create());
+    return meter.cost(() => store.snapshots.create());
   },
   'opening and closing': async ({ meter, options, sandbox, store }) => {
     await store.close();
-    return await meter.cost(async () => {
+    return meter.cost(async () => {
       await (await sandbox.open(options)).close();
     });
   },
@@ -80,13 +80,13 @@ const works: Readonly<Record<string, Work>> = {
     await dying.close();
     // A copy must be adopted; that is paid before.
     await (await sandbox.openAt(killed, { ...options, adopt: true, recover: 'never' })).close();
-    return await meter.cost(async () => {
+    return meter.cost(async () => {
       await (await sandbox.openAt(killed, options)).close();
     });
   },
   'a checkpoint of 7 replacements': async (place) => {
     await replacing(7)(place);
-    return await place.meter.cost(() => place.store.adopt());
+    return place.meter.cost(() => place.store.adopt());
   },
 };
 
