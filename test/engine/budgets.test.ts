@@ -48,7 +48,7 @@ const works: Readonly<Record<string, Work>> = {
   },
   'an undo of 7 replacements': async (place) => {
     await replacing(7)(place);
-    return place.meter.cost(() => place.store.undo(2));
+    return place.meter.cost(() => place.store.undo());
   },
   'a first snapshot of 7 files': ({ meter, sandbox, store }) => {
     seedOld(sandbox, names(7));
