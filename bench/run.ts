@@ -11,10 +11,20 @@ import { loopFileSystems, mountLoop } from './loop-file-systems.js';
 import { describeMachine, mountOf } from './machine.js';
 import { chartOf, printFindings, printQuestion } from './print.js';
 import { type Findings, isMet, type Place, type Question } from './question.js';
+import { directorySize } from './questions/directory-size.js';
+import { history } from './questions/history.js';
+import { pendingChanges } from './questions/recovery.js';
+import { sequence } from './questions/sequence.js';
 import { smallFiles } from './questions/small-files.js';
 import { makeScratch } from './scratch.js';
 
-const questions: readonly Question[] = [smallFiles];
+const questions: readonly Question[] = [
+  smallFiles,
+  directorySize,
+  sequence,
+  history,
+  pendingChanges,
+];
 
 const { values: options } = parseArgs({
   options: {
