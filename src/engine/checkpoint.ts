@@ -5,7 +5,7 @@ import { retainHistory } from './history-policy.js';
 import { isSameImage } from './image.js';
 import { type FoundAt, inspectTree, type Looking, statTree } from './inspect.js';
 import type { Journal, Position } from './journal.js';
-import { keepsDisplaced, reasonOfMark } from './keeping.js';
+import { type Keeping, keepsDisplaced, reasonOfMark } from './keeping.js';
 import type { TransactionRow } from './transaction-row.js';
 import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';
@@ -43,7 +43,8 @@ export async function checkpoint(
   checkpointing: Checkpointing,
 ): Promise<readonly string[]> {
   const { barrier, journal } = checkpointing;
-  const prunable = journal.history();
+  const keeping = journal.keeping.get();
+  const prunable = journal.history(keeping);
   const lateWrites: string[] = [];
   for (const transaction of transactions) {
     // guard: checkpoint-late-writes
@@ -54,7 +55,7 @@ export async function checkpoint(
   // guard: checkpoint-barrier
   await barrier();
   journal.update(transactions.map(({ id }) => ({ id, state: 'settled' })));
-  await prune(beyondLimits(prunable, checkpointing), checkpointing);
+  await prune(beyondLimits(prunable, keeping, checkpointing), checkpointing);
   journal.truncateLog();
   return lateWrites;
 }
@@ -190,9 +191,9 @@ function slotPlace({ stage }: TransactionRow, slot: string, directory: StoreDire
 /** The ones beyond the limits, newest first. */
 function beyondLimits(
   history: readonly TransactionRow[],
+  { marks }: Keeping,
   { journal, now }: Checkpointing,
 ): readonly TransactionRow[] {
-  const { marks } = journal.keeping.get();
   const rows = history.map((row) => ({ ...row, exempt: reasonOfMark(marks.get(row.id)) }));
   return retainHistory(rows, journal.keeping.policy(), now()).flatMap(({ row, isKept }) =>
     isKept ? [] : [row],

@@ -5,6 +5,7 @@ import { ContentHasher, type ContentHash } from './hash.js';
 import { damaged, fenced, missing, readFailure, writeFailure } from './journal-failure.js';
 import { prepareStatements, range, type Statements } from './journal-statements.js';
 import { journalPageRows } from './limits.js';
+import type { Keeping } from './keeping.js';
 import { KeepingTable } from './keeping-table.js';
 import { MetaTable, type MetaValue } from './meta-table.js';
 import type { RelativePath } from './path.js';
@@ -396,28 +397,25 @@ export class Journal implements Disposable {
   }
 
   /** Transactions that are over and still keep what they displaced, newest first. */
-  history(): readonly TransactionRow[] {
+  history(keeping: Keeping): readonly TransactionRow[] {
     return this.#reading(() => [
-      ...this.#statements.history
-        .all(this.keeping.prunedThrough())
-        .map((row) => this.#toTransaction(row)),
-      ...this.#markedOnly(),
+      ...this.#statements.history.all(keeping.prunedThrough).map((row) => this.#toTransaction(row)),
+      ...this.#markedOnly(keeping),
     ]);
   }
 
   /** Yields the transactions that keep what they displaced, newest first; those in trouble may be more. */
   *keepers(): Generator<TransactionRow, void> {
-    const pruned = this.keeping.prunedThrough();
+    const keeping = this.keeping.get();
     for (const row of this.newestFirst()) {
-      if (row.id <= pruned) break;
+      if (row.id <= keeping.prunedThrough) break;
       yield row;
     }
-    yield* this.#markedOnly();
+    yield* this.#markedOnly(keeping);
   }
 
   /** Those that only a mark keeps, newest first. */
-  #markedOnly(): readonly TransactionRow[] {
-    const { prunedThrough, marks } = this.keeping.get();
+  #markedOnly({ prunedThrough, marks }: Keeping): readonly TransactionRow[] {
     const ids = [...marks.keys()].filter((id) => id <= prunedThrough);
     return ids.toSorted((one, other) => other - one).flatMap((id) => this.transaction(id) ?? []);
   }

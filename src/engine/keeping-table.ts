@@ -29,10 +29,12 @@ export class KeepingTable {
       for (const [key, value] of meta.below(markPrefix)) {
         const id = markedBy(key);
         const mark = parseMark(value);
-        // guard: mark-readable
-        if (mark === undefined || !Number.isSafeInteger(id))
+        const isNumbered = id !== undefined && Number.isSafeInteger(id);
+        // guard: mark-readable [if false]
+        if (mark === undefined || !isNumbered) {
           throw damaged(path, `${key} is no mark`);
-        if (id !== undefined) marks.set(id, mark);
+        }
+        marks.set(id, mark);
       }
       return { prunedThrough: this.prunedThrough(), marks };
     });
