@@ -219,14 +219,14 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
       calls:
         'barrier 1, closeFile 21, closeWritten 7, createFile 7, exchange 7, keepExtendedAttributes 1, mountsBelow 1, openForReading 21, processOwner 1, readRecord 1, readSync 28, stat 48, statFile 21, tryLock 1, unlock 1, writeRecord 3, writeSync 7',
       flushes: 'syncfs 1, unsynced commit 1',
-      statements: 'BEGIN 1, COMMIT 1, INSERT 9, PRAGMA 2, SELECT 15, UPDATE 1',
+      statements: 'BEGIN 1, COMMIT 1, INSERT 9, PRAGMA 2, SELECT 16, UPDATE 1',
       bytes: 'log 12360, owner 3072, stage 84',
     },
     off: {
       calls:
         'barrier 1, closeFile 21, closeWritten 7, createFile 7, exchange 7, keepExtendedAttributes 1, mountsBelow 1, openForReading 21, processOwner 1, readRecord 1, readSync 28, setMode 7, stat 48, statFile 21, writeRecord 3, writeSync 7',
       flushes: 'commit 1, fsync 23',
-      statements: 'BEGIN 2, COMMIT 1, INSERT 9, PRAGMA 1, ROLLBACK 1, SELECT 15, UPDATE 1',
+      statements: 'BEGIN 2, COMMIT 1, INSERT 9, PRAGMA 1, ROLLBACK 1, SELECT 16, UPDATE 1',
       bytes: 'log 12360, owner 3072, stage 84',
     },
   },
@@ -283,7 +283,7 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
       calls:
         'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 39, exchange 7, list 3, makeDirectory 1, makeRoot 1, openDirectory 4, openForReading 37, openRecord 2, openRoot 2, pathOf 3, processOwner 2, readRecord 2, readSync 36, roomForMapping 1, stat 86, statDirectory 5, statFile 37, tryLock 1, typeOf 2, unlock 1, writeRecord 2',
       flushes: 'commit 2, syncfs 1',
-      statements: 'BEGIN 2, COMMIT 2, INSERT 3, PRAGMA 15, REPLACE 2, SELECT 48, UPDATE 1',
+      statements: 'BEGIN 2, COMMIT 2, INSERT 3, PRAGMA 15, REPLACE 2, SELECT 49, UPDATE 1',
       bytes: 'owner 2048',
     },
     off: {
@@ -291,7 +291,7 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
         'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 39, exchange 7, list 3, makeDirectory 1, makeRoot 1, mustReachDisk 17, openDirectory 4, openForReading 37, openRecord 2, openRoot 2, pathOf 4, processOwner 2, readRecord 2, readSync 36, roomForMapping 1, stat 86, statDirectory 5, statFile 37, typeOf 2, writeRecord 2',
       flushes: 'commit 2, fsync 18',
       statements:
-        'BEGIN 3, COMMIT 2, INSERT 3, PRAGMA 16, REPLACE 2, ROLLBACK 1, SELECT 52, UPDATE 1',
+        'BEGIN 3, COMMIT 2, INSERT 3, PRAGMA 16, REPLACE 2, ROLLBACK 1, SELECT 53, UPDATE 1',
       bytes: 'owner 2048',
     },
   },
@@ -300,14 +300,14 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
       calls:
         'barrier 1, closeFile 15, openForReading 15, readRecord 1, readSync 15, stat 26, statFile 15, tryLock 1, unlock 1, writeRecord 2',
       flushes: 'checkpoint 2, commit 1, syncfs 1',
-      statements: 'BEGIN 1, COMMIT 1, INSERT 2, PRAGMA 4, REPLACE 2, SELECT 25',
+      statements: 'BEGIN 1, COMMIT 1, INSERT 2, PRAGMA 4, REPLACE 2, SELECT 27',
       bytes: 'owner 2048',
     },
     off: {
       calls:
         'barrier 1, closeFile 15, mustReachDisk 16, openForReading 15, readRecord 1, readSync 15, stat 26, statFile 15, writeRecord 2',
       flushes: 'checkpoint 2, commit 1, fsync 17',
-      statements: 'BEGIN 2, COMMIT 1, INSERT 2, PRAGMA 5, REPLACE 2, ROLLBACK 1, SELECT 29',
+      statements: 'BEGIN 2, COMMIT 1, INSERT 2, PRAGMA 5, REPLACE 2, ROLLBACK 1, SELECT 31',
       bytes: 'owner 2048',
     },
   },
