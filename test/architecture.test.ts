@@ -18,6 +18,7 @@ const engineRows: readonly (readonly string[])[] = [
     'compression',
     'retention',
     'history-policy',
+    'tags',
   ],
   ['file-system', 'descriptor'],
   ['native', 'sqlite', 'file-system-types', 'mount-points', 'unsynced'],
@@ -27,6 +28,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['row-text', 'journal-failure'],
   ['change-row', 'transaction-row', 'meta-table'],
   ['ignore-rules', 'listing', 'scan-cache', 'snapshot-table', 'journal-statements'],
+  ['keeping', 'keeping-table'],
   ['schema'],
   ['object-store', 'path-selection', 'scan'],
   ['capture-file', 'snapshot-tree'],
@@ -49,6 +51,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['apply', 'store-directory'],
   ['recover'],
   ['receipt', 'events', 'checkpoint'],
+  ['mark-transaction'],
   ['removal-size', 'verify/finding', 'verify/verifying'],
   [
     'verify/verify-directories',

@@ -1,10 +1,11 @@
 import { EngineError } from './errors.js';
 import { displacedSuffix, type Place } from './file-system.js';
 import { displacedRows } from './history.js';
-import { defaultHistoryPolicy, retainHistory } from './history-policy.js';
+import { retainHistory } from './history-policy.js';
 import { isSameImage } from './image.js';
 import { type FoundAt, inspectTree, type Looking, statTree } from './inspect.js';
 import type { Journal, Position } from './journal.js';
+import { type Keeping, keepsDisplaced, reasonOfMark } from './keeping.js';
 import type { TransactionRow } from './transaction-row.js';
 import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';
@@ -32,6 +33,8 @@ export interface Checkpointing {
   readonly quarantine: Quarantine;
   /** Waits until everything is on disk; when that fails, the store is poisoned (I10). */
   readonly barrier: () => Promise<void>;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
 }
 
 /** Returns the paths whose before-image somebody wrote to after it was displaced. */
@@ -40,7 +43,8 @@ export async function checkpoint(
   checkpointing: Checkpointing,
 ): Promise<readonly string[]> {
   const { barrier, journal } = checkpointing;
-  const prunable = journal.history();
+  const keeping = journal.keeping.get();
+  const prunable = journal.history(keeping);
   const lateWrites: string[] = [];
   for (const transaction of transactions) {
     // guard: checkpoint-late-writes
@@ -51,7 +55,7 @@ export async function checkpoint(
   // guard: checkpoint-barrier
   await barrier();
   journal.update(transactions.map(({ id }) => ({ id, state: 'settled' })));
-  await prune(beyondLimits(prunable), checkpointing);
+  await prune(beyondLimits(prunable, keeping, checkpointing), checkpointing);
   journal.truncateLog();
   return lateWrites;
 }
@@ -185,20 +189,24 @@ function slotPlace({ stage }: TransactionRow, slot: string, directory: StoreDire
 }
 
 /** The ones beyond the limits, newest first. */
-function beyondLimits(history: readonly TransactionRow[]): readonly TransactionRow[] {
-  return retainHistory(history, defaultHistoryPolicy, 0).flatMap(({ row, isKept }) =>
+function beyondLimits(
+  history: readonly TransactionRow[],
+  { marks }: Keeping,
+  { journal, now }: Checkpointing,
+): readonly TransactionRow[] {
+  const rows = history.map((row) => ({ ...row, exempt: reasonOfMark(marks.get(row.id)) }));
+  return retainHistory(rows, journal.keeping.policy(), now()).flatMap(({ row, isKept }) =>
     isKept ? [] : [row],
   );
 }
 
-/** Deletes what transactions displaced, newest first; those before them keep nothing either. */
+/** Deletes what transactions displaced; those before the newest of them keep only what is marked. */
 export async function prune(
   pruned: readonly TransactionRow[],
   checkpointing: Checkpointing,
 ): Promise<void> {
-  const newest = pruned[0];
-  if (newest === undefined) return;
-  checkpointing.journal.setMeta({ pruned_through: newest.id });
+  if (pruned.length === 0) return;
+  checkpointing.journal.keeping.drop(pruned.map(({ id }) => id));
   for (const transaction of pruned) {
     // I3: the last look at what may have been written to since the transaction was settled.
     // guard: prune-late-writes
@@ -229,7 +237,7 @@ export function refuseLostTransactions({ looking, directory, journal }: Checkpoi
  * @returns whether nothing of it is left.
  */
 export async function sweepStage({ looking, directory, journal }: Checkpointing): Promise<boolean> {
-  const prunedThrough = journal.prunedThrough();
+  const keeping = journal.keeping.get();
   let isSwept = true;
   const isNeeded = new Map<string, boolean>();
   for (const { name } of looking.files.list(directory.stage)) {
@@ -240,7 +248,7 @@ export async function sweepStage({ looking, directory, journal }: Checkpointing)
     let needed = isNeeded.get(owner.prefix);
     if (needed === undefined) {
       const transaction = journal.transaction(owner.id);
-      needed = transaction?.stage === owner.prefix && keepsStage(transaction, prunedThrough);
+      needed = transaction?.stage === owner.prefix && keepsDisplaced(transaction, keeping);
       isNeeded.set(owner.prefix, needed);
     }
     if (needed) continue;
@@ -248,22 +256,6 @@ export async function sweepStage({ looking, directory, journal }: Checkpointing)
     isSwept &&= isRemoved;
   }
   return isSwept;
-}
-
-/** Tells whether what lies in `stage/` for a transaction is needed. */
-export function keepsStage(
-  { id, state }: Pick<TransactionRow, 'id' | 'state'>,
-  prunedThrough: number,
-): boolean {
-  switch (state) {
-    case 'committed':
-    case 'undoing':
-      return true;
-    case 'settled':
-    // What was in place for an instant may still be open in a program that writes to it.
-    case 'rolled-back':
-      return id > prunedThrough;
-  }
 }
 
 /**

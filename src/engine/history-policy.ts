@@ -73,3 +73,33 @@ function reasonToKeep(
   const isYoung = keepWithinMs !== undefined && now - committedAt <= keepWithinMs;
   return isYoung ? 'younger than asked for' : undefined;
 }
+
+/** Reads a policy that the journal keeps; `undefined`: this program cannot have written it. */
+export function parsePolicy(text: unknown): HistoryPolicy | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(String(text));
+  } catch {
+    return undefined;
+  }
+  return isPolicy(value) ? value : undefined;
+}
+
+/** Tells whether something is a policy: of known rules only, each a whole number from 0 on. */
+export function isPolicy(value: unknown): value is HistoryPolicy {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.entries(value).every(
+      ([rule, given]) =>
+        Object.hasOwn(knownRules, rule) &&
+        (given === undefined || (Number.isSafeInteger(given) && Number(given) >= 0)),
+    )
+  );
+}
+
+const knownRules: Readonly<Record<keyof HistoryPolicy, true>> = {
+  keepLast: true,
+  keepWithinMs: true,
+  sizeBytesMax: true,
+};

@@ -111,7 +111,8 @@ export function prepareStatements(database: SqliteDatabase): Statements {
        JOIN journal_change AS head ON head.transaction_id = changed.transaction_id
          AND head.sequence = changed.unit AND head.slot IS NOT NULL
        JOIN journal_transaction ON id = changed.transaction_id
-         AND (id > :pruned OR state = 'committed') AND state IN ('committed', 'settled')
+         AND (id > :pruned OR state = 'committed'
+           OR EXISTS (SELECT 1 FROM meta WHERE key = 'kept/' || id)) AND state IN ('committed', 'settled')
        WHERE changed.before_sha256 = :content
        ORDER BY changed.path = :path DESC, id DESC LIMIT ${String(keptPlacesMax)}`,
       ),

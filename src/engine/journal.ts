@@ -5,11 +5,13 @@ import { ContentHasher, type ContentHash } from './hash.js';
 import { damaged, fenced, missing, readFailure, writeFailure } from './journal-failure.js';
 import { prepareStatements, range, type Statements } from './journal-statements.js';
 import { journalPageRows } from './limits.js';
+import type { Keeping } from './keeping.js';
+import { KeepingTable } from './keeping-table.js';
 import { MetaTable, type MetaValue } from './meta-table.js';
 import type { RelativePath } from './path.js';
 import { fromHex, toHex } from './row-text.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
-import { SnapshotTable } from './snapshot-table.js';
+import { SnapshotTable, type TableAccess } from './snapshot-table.js';
 import { openDatabase, type SqliteDatabase } from './sqlite.js';
 import {
   type ChainHash,
@@ -52,13 +54,15 @@ export class Journal implements Disposable {
   /** Whether SQLite has checked the file since it was opened. */
   #isSound = false;
   readonly snapshots: SnapshotTable;
+  /** Which transactions keep what they displaced. */
+  readonly keeping: KeepingTable;
 
   private constructor(database: SqliteDatabase, path: string) {
     this.#database = database;
     this.#path = path;
     this.#statements = prepareStatements(database);
     this.#meta = new MetaTable(database, path);
-    this.snapshots = new SnapshotTable({
+    const access: TableAccess = {
       database,
       path,
       reading: (read) => this.#reading(read),
@@ -73,7 +77,9 @@ export class Journal implements Disposable {
         // guard: snapshot-row-fence
         if (this.epoch() !== epoch) throw fenced(epoch);
       },
-    });
+    };
+    this.snapshots = new SnapshotTable(access);
+    this.keeping = new KeepingTable(access);
   }
 
   /**
@@ -391,15 +397,27 @@ export class Journal implements Disposable {
   }
 
   /** Transactions that are over and still keep what they displaced, newest first. */
-  history(): readonly TransactionRow[] {
-    return this.#reading(() =>
-      this.#statements.history.all(this.prunedThrough()).map((row) => this.#toTransaction(row)),
-    );
+  history(keeping: Keeping): readonly TransactionRow[] {
+    return this.#reading(() => [
+      ...this.#statements.history.all(keeping.prunedThrough).map((row) => this.#toTransaction(row)),
+      ...this.#markedOnly(keeping),
+    ]);
   }
 
-  /** Settled transactions up to this number no longer keep their before-images. */
-  prunedThrough(): number {
-    return Number(this.meta('pruned_through') ?? 0);
+  /** Yields the transactions that keep what they displaced, newest first; those in trouble may be more. */
+  *keepers(): Generator<TransactionRow, void> {
+    const keeping = this.keeping.get();
+    for (const row of this.newestFirst()) {
+      if (row.id <= keeping.prunedThrough) break;
+      yield row;
+    }
+    yield* this.#markedOnly(keeping);
+  }
+
+  /** Those that only a mark keeps, newest first. */
+  #markedOnly({ prunedThrough, marks }: Keeping): readonly TransactionRow[] {
+    const ids = [...marks.keys()].filter((id) => id <= prunedThrough);
+    return ids.toSorted((one, other) => other - one).flatMap((id) => this.transaction(id) ?? []);
   }
 
   transaction(id: number): TransactionRow | undefined {
@@ -497,7 +515,7 @@ export class Journal implements Disposable {
     path: RelativePath,
   ): readonly { readonly id: number; readonly sequence: number }[] {
     this.#requireSound();
-    const sought = { content: fromHex(content), path, pruned: this.prunedThrough() };
+    const sought = { content: fromHex(content), path, pruned: this.keeping.prunedThrough() };
     return this.#reading(() => this.#statements.displaced.all(sought));
   }
 

@@ -1,6 +1,7 @@
 import { type HistoryPolicy, retainHistory } from './history-policy.js';
 import type { Journal } from './journal.js';
 import type { TransactionRow } from './transaction-row.js';
+import { type Mark, reasonOfMark } from './keeping.js';
 import { unnamedObjectAgeMs } from './limits.js';
 import { toSummary, type TransactionSummary } from './receipt.js';
 import type { Session, Writer } from './writer.js';
@@ -10,7 +11,8 @@ import type { Session, Writer } from './writer.js';
  *
  * 1. Settle: what is not known to be on disk keeps everything.
  * 2. Decide (history-policy.ts). What was settled only now is left alone for a day: a program may
- *    still have the displaced file open. A transaction in trouble keeps everything.
+ *    still have the displaced file open. One in trouble keeps everything, and so does one that is
+ *    pinned or tagged.
  * 3. The journal says up to where, synced; then the slots go, each looked at once more (I3). Killed
  *    in between, the next recovery sweeps the rest.
  *
@@ -58,18 +60,21 @@ export async function pruneHistory(
       .map(({ id }) => id),
   );
   if (!isDryRun) await writer.settle();
+  const { marks } = journal.keeping.get();
   const rows = rowsThatKeep(journal);
   const oldestFresh = rows.findLastIndex(
     ({ id, trouble }) => fresh.has(id) && trouble === undefined,
   );
   const verdicts = retainHistory(
-    rows.map((row, at) => ({ ...row, exempt: exemptionOf(row, at <= oldestFresh) })),
+    rows.map((row, at) => ({
+      ...row,
+      exempt: exemptionOf(row, marks.get(row.id), at <= oldestFresh),
+    })),
     policy,
     now,
   );
   const dropped = verdicts.flatMap(({ row, isKept }) => (isKept ? [] : [row]));
-  const [newest] = dropped;
-  if (!isDryRun && newest !== undefined) {
+  if (!isDryRun && dropped.length > 0) {
     // guard: prune-fence
     session.requireFence();
     await writer.prune(dropped);
@@ -77,32 +82,32 @@ export async function pruneHistory(
   const bytesOf = (some: readonly TransactionRow[]): number =>
     some.reduce((sum, { displacedBytes }) => sum + displacedBytes, 0);
   const bytesBefore = bytesOf(rows);
+  const keeping = journal.keeping.get();
   return {
     transactions: verdicts.map(({ row, isKept, reason }) => ({
-      transaction: toSummary(row),
+      transaction: toSummary(row, keeping),
       isKept,
       reason,
       bytes: row.displacedBytes,
     })),
     bytesBefore,
     bytesAfter: bytesBefore - bytesOf(dropped),
-    prunedThrough: newest?.id ?? journal.prunedThrough(),
+    prunedThrough: Math.max(journal.keeping.prunedThrough(), ...dropped.map(({ id }) => id)),
   };
 }
 
-/** Those that keep anything, newest first: of the ones that were pruned only what is in trouble. */
+/** Those that keep anything, newest first: of the ones that were pruned only what is in trouble or marked. */
 function rowsThatKeep(journal: Journal): readonly TransactionRow[] {
-  const pruned = journal.prunedThrough();
-  const rows: TransactionRow[] = [];
-  for (const row of journal.newestFirst()) {
-    if (row.id <= pruned) break;
-    rows.push(row);
-  }
-  const troubled = journal.troubled().filter(({ id }) => id <= pruned);
-  return [...rows, ...troubled.toSorted((one, other) => other.id - one.id)];
+  const rows = new Map([...journal.keepers()].map((row) => [row.id, row]));
+  for (const row of journal.troubled()) rows.set(row.id, row);
+  return [...rows.values()].toSorted((one, other) => other.id - one.id);
 }
 
-function exemptionOf({ state, trouble }: TransactionRow, isFresh: boolean): string | undefined {
+function exemptionOf(
+  { state, trouble }: TransactionRow,
+  mark: Mark | undefined,
+  isFresh: boolean,
+): string | undefined {
   if (trouble !== undefined || state === 'undoing') return 'neither done nor undone';
-  return isFresh ? 'settled just now, and not a day old' : undefined;
+  return reasonOfMark(mark) ?? (isFresh ? 'settled just now, and not a day old' : undefined);
 }

@@ -1,5 +1,6 @@
 import { EngineError } from './errors.js';
 import { displacedRows } from './history.js';
+import { keepsDisplaced } from './keeping.js';
 import type { Journal } from './journal.js';
 import { notFound } from './journal-failure.js';
 import type { TransactionRow } from './transaction-row.js';
@@ -92,12 +93,14 @@ function requireKnown(journal: Journal, path: RelativePath): void {
 }
 
 function requireKept(journal: Journal, rows: readonly UndoneRow[]): void {
-  const pruned = journal.prunedThrough();
+  const keeping = journal.keeping.get();
+  const pruned = keeping.prunedThrough;
+  const isKept = (id: number): boolean => {
+    const transaction = id > pruned ? undefined : journal.transaction(id);
+    return transaction === undefined || keepsDisplaced(transaction, keeping);
+  };
   const gone = rows.find(
-    ({ displacedBy, target }) =>
-      displacedBy <= pruned &&
-      target.kind !== 'absent' &&
-      journal.transaction(displacedBy)?.state !== 'committed',
+    ({ displacedBy, target }) => target.kind !== 'absent' && !isKept(displacedBy),
   );
   if (gone === undefined) return;
   throw new EngineError(

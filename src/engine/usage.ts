@@ -126,7 +126,7 @@ async function measureDisplaced({
       bytes: (range?.bytes ?? 0) + (bytesOf.get(id) ?? 0),
     });
   }
-  return { bytes, prunedThrough: journal.prunedThrough(), ranges: [...ranges.values()] };
+  return { bytes, prunedThrough: journal.keeping.prunedThrough(), ranges: [...ranges.values()] };
 }
 
 async function measureObjects({

@@ -473,6 +473,52 @@ test('a snapshot is neither added, removed nor rewritten by a writer with a past
   expect(journal.snapshots.list()).toEqual([]);
 });
 
+test('neither a mark nor a policy is set by a writer with a past epoch', () => {
+  using journal = Journal.open(path);
+  const past = journal.epoch();
+  commit(journal, 1);
+  const now = journal.epoch();
+  const mark = { isPinned: true, tags: ['x'] };
+  expect(codeOf(() => journal.keeping.mark(1, mark, past))).toBe('FENCED');
+  expect(codeOf(() => journal.keeping.setPolicy({ keepLast: 1 }, past))).toBe('FENCED');
+  expect(journal.keeping.get().marks.size).toBe(0);
+  expect(journal.keeping.ownPolicy()).toBeUndefined();
+  journal.keeping.mark(1, mark, now);
+  journal.keeping.setPolicy({ keepLast: 1 }, now);
+  expect(journal.keeping.get().marks).toEqual(new Map([[1, mark]]));
+  expect(journal.keeping.policy()).toEqual({ keepLast: 1 });
+  journal.keeping.mark(1, { isPinned: false, tags: [] }, now);
+  expect(journal.keeping.get().marks.size).toBe(0);
+});
+
+test.each([
+  ['kept/1', 'not JSON'],
+  ['kept/1', '[]'],
+  ['kept/1', '{"isPinned":1,"tags":[]}'],
+  ['kept/1', '{"isPinned":true,"tags":[1]}'],
+  ['kept/x', '{"isPinned":true,"tags":[]}'],
+])('a mark that nobody can have written is damage: %s %s', (key, value) => {
+  using journal = Journal.open(path);
+  journal.setMeta({ [key]: value });
+  expect(codeOf(() => journal.keeping.get())).toBe('JOURNAL_DAMAGED');
+});
+
+test.each(['not JSON', '[1]', 'null', '{"keepLast":-1}', '{"keepFirst":1}'])(
+  'a policy that nobody can have written is damage: %s',
+  (value) => {
+    using journal = Journal.open(path);
+    journal.setMeta({ history_policy: value });
+    expect(codeOf(() => journal.keeping.policy())).toBe('JOURNAL_DAMAGED');
+  },
+);
+
+test('a mark that does not match its checksum is damage', () => {
+  using journal = Journal.open(path);
+  journal.setMeta({ 'kept/1': '{"isPinned":true,"tags":[]}' });
+  change("UPDATE meta SET value = replace(value, 'true', 'false') WHERE key = 'kept/1'");
+  expect(() => journal.keeping.get()).toThrow('does not match its checksum');
+});
+
 test('only the record that a flush follows is written without a sync of its own', () => {
   using journal = Journal.open(path);
   const statements = statementsDuring(() => {
@@ -577,7 +623,7 @@ describe('when SQLite fails', () => {
   test('a journal that does not say how far it was pruned was not pruned', () => {
     change("DELETE FROM meta WHERE key = 'pruned_through'");
     using journal = Journal.open(path);
-    expect(journal.prunedThrough()).toBe(0);
+    expect(journal.keeping.prunedThrough()).toBe(0);
   });
 });
 

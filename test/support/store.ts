@@ -180,7 +180,8 @@ export function requireHealthy(root: string): void {
   const transactions = journal.log(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
   for (const { id } of transactions) journal.verifyChain(id);
   // What was undone stays for a while too: it was in place for an instant.
-  const kept = transactions.filter(({ id }) => id > journal.prunedThrough());
+  const { prunedThrough, marks } = journal.keeping.get();
+  const kept = transactions.filter(({ id }) => id > prunedThrough || marks.has(id));
   const stages = new Set(kept.map(({ stage }) => stage));
   const orphans = readdirSync(join(store, 'stage')).filter(
     (name) => !stages.has(name.split('.')[0] ?? ''),

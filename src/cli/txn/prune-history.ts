@@ -5,12 +5,15 @@ import { openForCommand } from '../open-store.js';
 import { counted, printable } from '../printable.js';
 import type { Style } from '../style.js';
 
-export interface PruneHistoryFlags {
+export interface HistoryRules {
   readonly keepLast?: number;
   /** Milliseconds. */
   readonly keepWithin?: number;
   /** Bytes. */
   readonly maxSize?: number;
+}
+
+export interface PruneHistoryFlags extends HistoryRules {
   readonly dryRun?: boolean;
 }
 
@@ -27,7 +30,11 @@ export async function pruneHistory(context: Context, flags: PruneHistoryFlags): 
 }
 
 /** `undefined` without any rule: what happens by itself. */
-function policyOf({ keepLast, keepWithin, maxSize }: PruneHistoryFlags): HistoryPolicy | undefined {
+export function policyOf({
+  keepLast,
+  keepWithin,
+  maxSize,
+}: HistoryRules): HistoryPolicy | undefined {
   const rules = { keepLast, keepWithinMs: keepWithin, sizeBytesMax: maxSize };
   return Object.values(rules).every((rule) => rule === undefined) ? undefined : rules;
 }
