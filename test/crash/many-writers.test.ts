@@ -16,10 +16,10 @@ import { requireSerial } from './serial-writers.js';
 afterEach(cleanUp);
 
 /** Of each writer. */
-const count = amount({ thorough: 200, otherwise: 25 });
+const many = amount({ thorough: 200, otherwise: 25 });
 
 test('8 processes with many transactions each leave all of them, one after the other', async () => {
-  const committed = await commitAtOnce(repeat(8, 'auto'), count);
+  const committed = await commitAtOnce(repeat(8, 'auto'), many);
   console.log(`many writers: ${String(committed)} transactions of 8 processes, all there`);
 });
 
@@ -29,7 +29,7 @@ test('processes with and without the native part exclude each other', async () =
 });
 
 test.each<[string, readonly NativeMode[], number]>([
-  ['8 native processes', repeat(8, 'auto'), count],
+  ['8 native processes', repeat(8, 'auto'), many],
   ['8 processes of both kinds', [...repeat(4, 'auto'), ...repeat(4, 'off')], 25],
 ])('killing a third of %s loses nothing acknowledged and blocks nobody', async (_, modes, each) => {
   await testifyOf(about('killed among other writers', modes), () => killAThird(modes, each));

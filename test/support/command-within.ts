@@ -38,20 +38,19 @@ async function runAlone(args: readonly string[], given: Given): Promise<Answer> 
     run: (args: readonly string[]) => Promise<number>;
   };
   const [stdout, stderr] = [new Collected(), new Collected()];
-  using _changed = new ChangedProcess(given, {
+  const changed = new ChangedProcess(given, {
     stdin: Readable.from([given.input]),
     stdout,
     stderr,
   });
-  const exitCode = await run(args);
-  // As in src/cli/main.ts.
-  const kept = process.exitCode;
-  return {
-    exitCode: typeof kept === 'number' ? kept : exitCode,
-    signal: null,
-    stdout: stdout.text,
-    stderr: stderr.text,
-  };
+  try {
+    const answered = await run(args);
+    // As in src/cli/main.ts.
+    const exitCode = typeof process.exitCode === 'number' ? process.exitCode : answered;
+    return { exitCode, signal: null, stdout: stdout.text, stderr: stderr.text };
+  } finally {
+    changed.undo();
+  }
 }
 
 class Collected extends Writable {
@@ -63,8 +62,8 @@ class Collected extends Writable {
   }
 }
 
-/** What a command takes from its process, until disposed. */
-class ChangedProcess implements Disposable {
+/** What a command takes from its process, until undone. */
+class ChangedProcess {
   readonly #env = { ...process.env };
   readonly #cwd = process.cwd();
   readonly #exitCode = process.exitCode;
@@ -82,9 +81,10 @@ class ChangedProcess implements Disposable {
     process.exitCode = undefined;
   }
 
-  [Symbol.dispose](): void {
-    for (const [name, descriptor] of this.#streams)
+  undo(): void {
+    for (const [name, descriptor] of this.#streams) {
       Object.defineProperty(process, name, descriptor);
+    }
     setEnvironment(this.#env);
     process.chdir(this.#cwd);
     process.exitCode = this.#exitCode;
