@@ -8,6 +8,7 @@ const longest = ['/test/property/', '/test/crash/'];
 export class LongFirst extends BaseSequencer {
   /** @override @param {import('vitest/node').TestSpecification[]} files */
   async sort(files) {
+    // oxlint-disable-next-line unicorn/no-array-sort -- no array's
     const sorted = await super.sort(files);
     return sorted.toSorted((one, other) => rank(one.moduleId) - rank(other.moduleId));
   }

@@ -6,7 +6,7 @@
 export const isExhaustive: boolean = process.env['SKILLMEAT_EXHAUSTIVE'] === '1';
 
 /** Everything that is not for {@link isExhaustive} only. `npm run test:thorough`, part of `.ci/run`. */
-export const isThorough: boolean = isExhaustive || process.env['SKILLMEAT_THOROUGH'] === '1';
+const isThorough: boolean = isExhaustive || process.env['SKILLMEAT_THOROUGH'] === '1';
 
 /** Returns all in a thorough run, and every `nth` otherwise, beginning with the first. */
 export function sampled<T>(all: readonly T[], nth: number): readonly T[] {
