@@ -1,6 +1,7 @@
 import { compressionLevelDefault } from '../compression.js';
 import type { Place } from '../file-system.js';
 import { Journal } from '../journal.js';
+import { anchorKey } from '../anchor-table.js';
 import { keepsDisplaced } from '../keeping.js';
 import { markedBy } from '../keeping-table.js';
 import type { MetaValue } from '../meta-table.js';
@@ -26,7 +27,7 @@ import { type Salvage, salvage } from './salvage.js';
 
 /** What `rebuildStore` kept, and what is lost. */
 export interface Rebuilt {
-  /** Transactions from 1 up to this number were kept. */
+  /** Transactions up to this number were kept. */
   readonly transactions: number;
   /** The newest transaction that there are traces of; those above `transactions` are lost. */
   readonly traces: number;
@@ -122,6 +123,7 @@ async function write(salvaged: Salvage, rebuilding: Rebuilding): Promise<Kept> {
   const path = files.pathOf(draft);
   Journal.create(path, metaOf(salvaged, rebuilding));
   using journal = Journal.open(path);
+  if (salvaged.base.through > 0) journal.anchors.restore(salvaged.base, salvaged.base.rows);
   journal.restore(salvaged.transactions());
   const epoch = journal.epoch();
   for (const row of salvaged.snapshots ?? []) journal.snapshots.rewrite(row, epoch);
@@ -138,7 +140,9 @@ function metaOf(
   const { epoch = 1, pruned_through: pruned = 0, last_snapshot: last = 0 } = meta;
   const ids = (snapshots ?? []).map(({ id }) => id);
   // A number that is given anew must not find the mark of a lost transaction.
-  const known = Object.entries(meta).filter(([key]) => (markedBy(key) ?? 0) <= head);
+  const known = Object.entries(meta).filter(
+    ([key]) => (markedBy(key) ?? 0) <= head && key !== anchorKey,
+  );
   return {
     uuid: newId(),
     created_at: now(),
