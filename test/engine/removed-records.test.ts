@@ -2,10 +2,11 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { rebuildStore, type Store } from '../../src/engine/index.js';
+import { noHead } from '../../src/engine/transaction-row.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
 import { recordCrashes } from '../support/crash.js';
 import { openJournal } from '../support/objects.js';
-import { expectError, modes, requireHealthy, useSandbox } from '../support/store.js';
+import { changeOwner, expectError, modes, requireHealthy, useSandbox } from '../support/store.js';
 import { file, readTree } from '../support/tree.js';
 
 /* The oldest records leave the log; what is left of it, and of what paths were, stays true. */
@@ -142,6 +143,32 @@ describe.each(modes)('native %s', (mode) => {
     journal[Symbol.dispose]();
   });
 
+  test('of removed transactions the last row of each path stays, of those that took effect', async () => {
+    const store = await prunedStore();
+    const journal = openJournal(store);
+    journal.update([{ id: 3, state: 'rolled-back', reason: 'as if' }]);
+    const rows = (): readonly unknown[] =>
+      journal.anchors.soundRows(journal.anchors.get().through).map(({ id, path }) => [id, path]);
+    await store.prune({ keepRecords: 4 });
+    expect(rows()).toEqual([
+      [1, 'new-1'],
+      [2, 'a'],
+      [2, 'gone'],
+      [2, 'new-2'],
+    ]);
+    await store.prune({ keepRecords: 2 });
+    expect(rows()).toEqual([
+      [1, 'new-1'],
+      [2, 'gone'],
+      [2, 'new-2'],
+      [4, 'a'],
+      [4, 'new-4'],
+    ]);
+    expect(journal.anchors.get()).toMatchObject({ through: 4, rowCount: 5 });
+    journal.update([{ id: 5, state: 'settled' }]);
+    journal[Symbol.dispose]();
+  });
+
   test('an undo that stays keeps the record of what it undoes', async () => {
     now = Date.UTC(2026, 0, 1);
     const store = await sandbox.open({ now: () => now });
@@ -178,6 +205,24 @@ describe.each(modes)('native %s', (mode) => {
     await settle('a10');
     expect(await idsIn(store)).toHaveLength(9);
     expect(await kindsFound(store)).toEqual([]);
+  });
+
+  test('an owner record that is older than the anchor is no evidence of a loss, a wrong one is', async () => {
+    const store = await prunedStore();
+    const journal = openJournal(store);
+    const [second, third] = [journal.headAt(2), journal.headAt(3)];
+    await store.prune({ keepRecords: 3 });
+    expect(journal.headAt(3)).toEqual(third);
+    journal[Symbol.dispose]();
+    await store.close();
+    for (const head of [second, third]) {
+      changeOwner(sandbox.root, { mark: { head: head ?? noHead, writes: 1 } });
+      await (await sandbox.open({ now: () => now })).close();
+    }
+    changeOwner(sandbox.root, { mark: { head: { ...noHead, id: 3 }, writes: 1 } });
+    await expectError(sandbox.open({ now: () => now }), 'JOURNAL_DAMAGED');
+    await rebuildStore(sandbox.root, { native: mode, now: () => now });
+    await (await sandbox.open({ now: () => now })).close();
   });
 
   test('killed at any call of removing records, the log is whole before or after', async () => {

@@ -1,7 +1,6 @@
 import { compressionLevelDefault } from '../compression.js';
 import type { Place } from '../file-system.js';
 import { Journal } from '../journal.js';
-import { anchorKey } from '../anchor-table.js';
 import { keepsDisplaced } from '../keeping.js';
 import { markedBy } from '../keeping-table.js';
 import type { MetaValue } from '../meta-table.js';
@@ -140,9 +139,7 @@ function metaOf(
   const { epoch = 1, pruned_through: pruned = 0, last_snapshot: last = 0 } = meta;
   const ids = (snapshots ?? []).map(({ id }) => id);
   // A number that is given anew must not find the mark of a lost transaction.
-  const known = Object.entries(meta).filter(
-    ([key]) => (markedBy(key) ?? 0) <= head && key !== anchorKey,
-  );
+  const known = Object.entries(meta).filter(([key]) => (markedBy(key) ?? 0) <= head);
   return {
     uuid: newId(),
     created_at: now(),
