@@ -33,7 +33,7 @@ function cellOf(point: Point | undefined): string {
 
 function verdict(ratio: Ratio | undefined): string {
   if (ratio === undefined) return '';
-  const value = `${milliseconds(ratio.value)}×`;
+  const value = `${milliseconds(ratio.value)}${ratio.unit ?? '×'}`;
   if (ratio.limit === undefined) return value;
   const sign = ratio.limit.kind === 'at least' ? '≥' : '≤';
   return `${value} ${sign}${String(ratio.limit.value)} ${isMet(ratio) ? 'pass' : 'FAIL'}`;

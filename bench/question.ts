@@ -37,6 +37,8 @@ export interface Ratio {
   readonly x: number;
   readonly value: number;
   readonly limit?: Limit | undefined;
+  /** Default: `×`. */
+  readonly unit?: string;
 }
 
 export interface Findings {
@@ -88,4 +90,18 @@ export function ratiosOf(
     if (over === undefined || under === undefined) return [];
     return [{ what: `${above} ÷ ${below}`, x, value: over / under, limit: limitAt(x) }];
   });
+}
+
+/** How much more the largest size costs than the smallest, which is to be nothing. */
+export function growthOf(
+  points: readonly Point[],
+  series: string,
+  limit: Limit | undefined,
+): readonly Ratio[] {
+  const ofSeries = points.filter((point) => point.series === series);
+  const sorted = ofSeries.toSorted((a, b) => a.x - b.x);
+  const [first, last] = [sorted[0], sorted.at(-1)];
+  if (first === undefined || last === undefined || first === last) return [];
+  const value = last.spread.median / first.spread.median;
+  return [{ what: `${series}: ÷ that at ${String(first.x)}`, x: last.x, value, limit }];
 }

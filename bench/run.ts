@@ -11,10 +11,26 @@ import { loopFileSystems, mountLoop } from './loop-file-systems.js';
 import { describeMachine, mountOf } from './machine.js';
 import { chartOf, printFindings, printQuestion } from './print.js';
 import { type Findings, isMet, type Place, type Question } from './question.js';
+import { amplification } from './questions/amplification.js';
+import { directorySize } from './questions/directory-size.js';
+import { history } from './questions/history.js';
+import { large } from './questions/large.js';
+import { pendingChanges } from './questions/recovery.js';
+import { sequence } from './questions/sequence.js';
 import { smallFiles } from './questions/small-files.js';
+import { start } from './questions/start.js';
 import { makeScratch } from './scratch.js';
 
-const questions: readonly Question[] = [smallFiles];
+const questions: readonly Question[] = [
+  smallFiles,
+  directorySize,
+  sequence,
+  history,
+  pendingChanges,
+  large,
+  amplification,
+  start,
+];
 
 const { values: options } = parseArgs({
   options: {
@@ -78,7 +94,9 @@ for (const question of chosen()) {
     printFindings(question, place.name, findings);
     missed += findings.ratios.filter((ratio) => !isMet(ratio)).length;
     results.push({ question: question.name, place: place.name, ...findings });
-    if (options.svg === undefined) continue;
+    const sizes = new Set(findings.points.map(({ x }) => x));
+    // No line leads from a single size.
+    if (options.svg === undefined || sizes.size < 2) continue;
     mkdirSync(options.svg, { recursive: true });
     const name = `${question.name}-${place.fileSystem}.svg`;
     writeFileSync(join(options.svg, name), chartOf(question, place.name, findings));

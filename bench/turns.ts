@@ -1,10 +1,12 @@
-import { type Spread, spreadOf, timed } from './measure.js';
+import { spreadOf, timed } from './measure.js';
+import type { Point } from './question.js';
 
 /** One way to do the same. */
 export interface Side {
-  readonly name: string;
+  readonly series: string;
+  readonly x: number;
   /** Returns what is measured. */
-  readonly prepare: (round: number) => unknown;
+  readonly prepare: (round: number) => (() => unknown) | Promise<() => unknown>;
 }
 
 interface Turns {
@@ -14,20 +16,20 @@ interface Turns {
   readonly flush: () => void;
 }
 
-/** Lets all sides take turns, each beginning as often as the others. Returns milliseconds. */
+/** Lets all sides take turns, each beginning as often as the others. The points are milliseconds. */
 export async function takeTurns(
   sides: readonly Side[],
   { rounds, warmUpRounds, flush }: Turns,
-): Promise<ReadonlyMap<string, Spread>> {
-  const times = new Map<string, number[]>(sides.map(({ name }) => [name, []]));
+): Promise<readonly Point[]> {
+  const times = new Map<Side, number[]>(sides.map((side) => [side, []]));
   for (let round = 0; round < warmUpRounds + rounds; round += 1) {
     const first = round % sides.length;
     for (const side of [...sides.slice(first), ...sides.slice(0, first)]) {
-      const act = (await side.prepare(round)) as () => unknown;
+      const act = await side.prepare(round);
       flush();
       const time = await timed(act);
-      if (round >= warmUpRounds) times.get(side.name)?.push(time);
+      if (round >= warmUpRounds) times.get(side)?.push(time);
     }
   }
-  return new Map([...times].map(([name, values]) => [name, spreadOf(values)]));
+  return [...times].map(([{ series, x }, values]) => ({ series, x, spread: spreadOf(values) }));
 }

@@ -70,7 +70,8 @@ async function run({ place, isQuick }: Run): Promise<Findings> {
     using twoFlushes = new Floor(at(floor), 'two flushes');
     using oneFlush = new Floor(at(floorOfOneFlush), 'one flush');
     const side = (name: string, replace: (files: readonly NewFile[]) => unknown): Side => ({
-      name,
+      series: name,
+      x: count,
       prepare: (round) => {
         if (round > 0) requireWritten(at(name), newFiles(count, round - 1));
         const files = newFiles(count, round);
@@ -97,9 +98,7 @@ async function run({ place, isQuick }: Run): Promise<Findings> {
       }),
     ];
     const turns = { rounds: isQuick ? Math.max(3, rounds / 10) : rounds, warmUpRounds, flush };
-    for (const [series, spread] of await takeTurns(sides, turns)) {
-      points.push({ series, x: count, spread });
-    }
+    points.push(...(await takeTurns(sides, turns)));
   }
   const caseOf = (x: number): Case | undefined => cases.find(({ files }) => files === x);
   const peerLimit = (x: number): Limit | undefined => {

@@ -34,6 +34,15 @@ const works: Readonly<Record<string, Work>> = {
   '100 files replaced': replacing(100),
   '7 files created': ({ meter, store }) =>
     meter.cost(() => store.transact({}, (tx) => writeAll(tx, names(7, 'new')))),
+  'a new tree of 4 directories and 12 files': ({ meter, store }) =>
+    meter.cost(() =>
+      store.transact({}, (tx) =>
+        writeAll(
+          tx,
+          ['new', 'new/a', 'new/b', 'new/b/c'].flatMap((at) => names(3, `${at}/file`)),
+        ),
+      ),
+    ),
   '7 files removed': ({ meter, sandbox, store }) => {
     seedOld(sandbox, names(7));
     return meter.cost(() =>
@@ -169,17 +178,33 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
   '7 files created': {
     auto: {
       calls:
-        'barrier 1, closeWritten 7, createFile 7, keepExtendedAttributes 1, mountsBelow 1, moveNew 7, processOwner 1, readRecord 1, stat 20, statDirectory 7, tryLock 1, unlock 1, writeRecord 3, writeSync 7',
+        'barrier 1, closeWritten 7, createFile 7, keepExtendedAttributes 1, mountsBelow 1, moveNew 7, processOwner 1, readRecord 1, stat 20, statDirectory 1, tryLock 1, unlock 1, writeRecord 3, writeSync 7',
       flushes: 'syncfs 1, unsynced commit 1',
       statements: 'BEGIN 1, COMMIT 1, INSERT 9, PRAGMA 2, SELECT 6, UPDATE 1',
       bytes: 'log 12360, owner 3072, stage 84',
     },
     off: {
       calls:
-        'barrier 1, closeWritten 7, createFile 7, keepExtendedAttributes 1, mountsBelow 1, moveNew 7, processOwner 1, readRecord 1, stat 20, statDirectory 7, writeRecord 3, writeSync 7',
+        'barrier 1, closeWritten 7, createFile 7, keepExtendedAttributes 1, mountsBelow 1, moveNew 7, processOwner 1, readRecord 1, stat 20, statDirectory 1, writeRecord 3, writeSync 7',
       flushes: 'commit 1, fsync 10',
       statements: 'BEGIN 2, COMMIT 1, INSERT 9, PRAGMA 1, ROLLBACK 1, SELECT 6, UPDATE 1',
       bytes: 'log 12360, owner 3072, stage 84',
+    },
+  },
+  'a new tree of 4 directories and 12 files': {
+    auto: {
+      calls:
+        'barrier 1, closeDirectory 4, closeWritten 12, createFile 12, keepExtendedAttributes 5, makeDirectory 4, mountsBelow 1, moveNew 1, moveOwn 12, openDirectory 14, processOwner 1, readRecord 1, setMode 4, stat 8, statDirectory 1, tryLock 1, unlock 1, writeRecord 3, writeSync 12',
+      flushes: 'syncfs 1, unsynced commit 1',
+      statements: 'BEGIN 1, COMMIT 1, INSERT 18, PRAGMA 2, SELECT 6, UPDATE 1',
+      bytes: 'log 12360, owner 3072, stage 144',
+    },
+    off: {
+      calls:
+        'barrier 1, closeDirectory 4, closeWritten 12, createFile 12, keepExtendedAttributes 5, makeDirectory 4, mountsBelow 1, moveNew 1, moveOwn 12, openDirectory 14, processOwner 1, readRecord 1, setMode 4, stat 8, statDirectory 1, writeRecord 3, writeSync 12',
+      flushes: 'commit 1, fsync 23',
+      statements: 'BEGIN 2, COMMIT 1, INSERT 18, PRAGMA 1, ROLLBACK 1, SELECT 6, UPDATE 1',
+      bytes: 'log 12360, owner 3072, stage 144',
     },
   },
   '7 files removed': {
