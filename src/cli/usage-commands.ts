@@ -44,7 +44,10 @@ function addPolicy(parent: Command, runCommand: RunCommand): Command {
   const command = parent
     .command('policy')
     .description('print what prune keeps without a rule, and by itself; with a rule, set it')
-    .option('--reset', 'go back to the default: --keep-last 1000 --max-size 2G');
+    .option(
+      '--reset',
+      'go back to the default: --keep-last 1000 --max-size 2G --keep-records 10000',
+    );
   return addRules(command).action(async (flags: PolicyFlags, self: Command) =>
     runCommand(self, async (context) => (await import('./txn/policy.js')).policy(context, flags)),
   );
@@ -63,6 +66,12 @@ function addRules(command: Command): Command {
         '--max-size <size>',
         'drop the oldest until the rest takes no more: 500k, 10M, 2G',
       ).argParser(parseSize),
+    )
+    .addOption(
+      new Option(
+        '--keep-records <n>',
+        'of what was pruned before, keep the newest in the log (default: 10000)',
+      ).argParser(parseCount),
     );
 }
 

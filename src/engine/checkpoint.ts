@@ -5,9 +5,10 @@ import { retainHistory } from './history-policy.js';
 import { isSameImage } from './image.js';
 import { type FoundAt, inspectTree, type Looking, statTree } from './inspect.js';
 import type { Journal, Position } from './journal.js';
-import { type Keeping, keepsDisplaced, reasonOfMark } from './keeping.js';
+import { keepsDisplaced, reasonOfMark } from './keeping.js';
 import type { TransactionRow } from './transaction-row.js';
 import type { Quarantine } from './quarantine.js';
+import { removableByItself, removeRecords } from './remove-records.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, RootTree } from './root-tree.js';
 import type { StoreDirectory } from './store-directory.js';
@@ -23,7 +24,8 @@ import type { HighWaterMark } from './writer-lock.js';
  * 3. Mark the transactions settled: recovery need not look at them any more.
  * 4. Prune the before-images of transactions that were settled by an earlier checkpoint and are
  *    beyond the limit (I9): the journal says so first, then they are deleted.
- * 5. Empty SQLite's log.
+ * 5. Remove the oldest records of what was pruned before (remove-records.ts).
+ * 6. Empty SQLite's log.
  */
 
 export interface Checkpointing {
@@ -35,6 +37,8 @@ export interface Checkpointing {
   readonly barrier: () => Promise<void>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** The writer's; a record is only removed while it is the newest. */
+  readonly epoch: number;
 }
 
 /** Returns the paths whose before-image somebody wrote to after it was displaced. */
@@ -44,6 +48,7 @@ export async function checkpoint(
 ): Promise<readonly string[]> {
   const { barrier, journal } = checkpointing;
   const keeping = journal.keeping.get();
+  const policy = journal.keeping.policy();
   const prunable = journal.history(keeping);
   const lateWrites: string[] = [];
   for (const transaction of transactions) {
@@ -55,7 +60,16 @@ export async function checkpoint(
   // guard: checkpoint-barrier
   await barrier();
   journal.update(transactions.map(({ id }) => ({ id, state: 'settled' })));
-  await prune(beyondLimits(prunable, keeping, checkpointing), checkpointing);
+  const rows = prunable.map((row) => ({ ...row, exempt: reasonOfMark(keeping.marks.get(row.id)) }));
+  const verdicts = retainHistory(rows, policy, checkpointing.now());
+  await prune(
+    verdicts.flatMap(({ row, isKept }) => (isKept ? [] : [row])),
+    checkpointing,
+  );
+  const head = transactions.at(-1)?.id ?? 0;
+  const removing = { journal, keeping, now: checkpointing.now() };
+  const through = removableByItself(policy, head, removing);
+  if (through !== undefined) removeRecords(journal, through, checkpointing.epoch);
   journal.truncateLog();
   return lateWrites;
 }
@@ -188,18 +202,6 @@ function slotPlace({ stage }: TransactionRow, slot: string, directory: StoreDire
   return { directory: directory.stage, name: slotName(stage, slot) };
 }
 
-/** The ones beyond the limits, newest first. */
-function beyondLimits(
-  history: readonly TransactionRow[],
-  { marks }: Keeping,
-  { journal, now }: Checkpointing,
-): readonly TransactionRow[] {
-  const rows = history.map((row) => ({ ...row, exempt: reasonOfMark(marks.get(row.id)) }));
-  return retainHistory(rows, journal.keeping.policy(), now()).flatMap(({ row, isKept }) =>
-    isKept ? [] : [row],
-  );
-}
-
 /** Deletes what transactions displaced; those before the newest of them keep only what is marked. */
 export async function prune(
   pruned: readonly TransactionRow[],
@@ -271,9 +273,11 @@ export function refuseLostWrites(
 ): void {
   // guard: lost-head
   if (head.id > position.head.id) throw lostTransactions(position.head.id, head.id);
-  const known = head.id === position.head.id ? position.head : journal.transaction(head.id);
+  const known = head.id === position.head.id ? position.head : journal.headAt(head.id);
+  // Before the anchor: of a record that is older than the journal.
+  const isKnown = known !== undefined && head.id > 0;
   // guard: lost-chain [if false]
-  if (head.id > 0 && known?.chain !== head.chain) {
+  if (isKnown && known.chain !== head.chain) {
     throw lostWrites(
       `transaction ${String(head.id)} of the journal is not the one that was applied`,
     );

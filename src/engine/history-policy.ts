@@ -1,4 +1,4 @@
-import { historyBytesMax, historyTransactionsMax } from './limits.js';
+import { historyBytesMax, historyRecordsMax, historyTransactionsMax } from './limits.js';
 
 /** Which transactions keep what they displaced. One that any of the first two rules keeps is kept. */
 export interface HistoryPolicy {
@@ -8,12 +8,15 @@ export interface HistoryPolicy {
   readonly keepWithinMs?: number | undefined;
   /** Of those that the rules keep, the oldest go until what they displaced takes no more than this. */
   readonly sizeBytesMax?: number | undefined;
+  /** How many of the newest the log keeps the records of, at least. Default: 10 000. */
+  readonly keepRecords?: number | undefined;
 }
 
 /** What every store keeps to without being asked. */
 export const defaultHistoryPolicy: HistoryPolicy = {
   keepLast: historyTransactionsMax,
   sizeBytesMax: historyBytesMax,
+  keepRecords: historyRecordsMax,
 };
 
 /** A transaction, as far as a policy looks at it. */
@@ -102,4 +105,5 @@ const knownRules: Readonly<Record<keyof HistoryPolicy, true>> = {
   keepLast: true,
   keepWithinMs: true,
   sizeBytesMax: true,
+  keepRecords: true,
 };

@@ -1,5 +1,4 @@
 import type { Journal } from './journal.js';
-import { notFound } from './journal-failure.js';
 import type { Mark } from './keeping.js';
 import { toSummary, type TransactionSummary } from './receipt.js';
 import { parseTransactionTags } from './tags.js';
@@ -26,7 +25,7 @@ export function markTransaction(
   { pin, addTags = [], removeTags = [], epoch }: Marking & { readonly epoch: number },
 ): TransactionSummary {
   const row = journal.transaction(id);
-  if (row === undefined) throw notFound(id);
+  if (row === undefined) throw journal.anchors.unknown(id);
   const known: Mark = journal.keeping.get().marks.get(id) ?? { isPinned: false, tags: [] };
   const removed = new Set(removeTags);
   const mark: Mark = {

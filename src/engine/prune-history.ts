@@ -3,6 +3,7 @@ import type { Journal } from './journal.js';
 import type { TransactionRow } from './transaction-row.js';
 import { type Mark, reasonOfMark } from './keeping.js';
 import { unnamedObjectAgeMs } from './limits.js';
+import { removableThrough, removeRecords } from './remove-records.js';
 import { toSummary, type TransactionSummary } from './receipt.js';
 import type { Session, Writer } from './writer.js';
 
@@ -16,7 +17,7 @@ import type { Session, Writer } from './writer.js';
  * 3. The journal says up to where, synced; then the slots go, each looked at once more (I3). Killed
  *    in between, the next recovery sweeps the rest.
  *
- * Rows stay: the log and the hash chain go back to the first transaction.
+ * 4. Of what was pruned before, the oldest records go (remove-records.ts).
  */
 
 /** What `prune` did, or would do. */
@@ -28,6 +29,8 @@ export interface PrunedHistory {
   readonly bytesAfter: number;
   /** Transactions up to this number cannot be undone any more, then. */
   readonly prunedThrough: number;
+  /** How many records of transactions are removed from the log: the oldest. */
+  readonly removedRecords: number;
 }
 
 export interface PrunedTransaction {
@@ -42,7 +45,7 @@ export interface PrunedTransaction {
 export interface PruningHistory {
   readonly journal: Journal;
   readonly writer: Writer;
-  readonly session: Pick<Session, 'requireFence'>;
+  readonly session: Pick<Session, 'requireFence' | 'epoch'>;
   /** Milliseconds since 1970. */
   readonly now: number;
 }
@@ -60,7 +63,8 @@ export async function pruneHistory(
       .map(({ id }) => id),
   );
   if (!isDryRun) await writer.settle();
-  const { marks } = journal.keeping.get();
+  const before = journal.keeping.get();
+  const { marks } = before;
   const rows = rowsThatKeep(journal);
   const oldestFresh = rows.findLastIndex(
     ({ id, trouble }) => fresh.has(id) && trouble === undefined,
@@ -79,6 +83,10 @@ export async function pruneHistory(
     session.requireFence();
     await writer.prune(dropped);
   }
+  const through = removableThrough(policy, { journal, keeping: before, now });
+  const removedRecords = isDryRun
+    ? through - journal.anchors.get().through
+    : removeRecords(journal, through, session.epoch);
   const bytesOf = (some: readonly TransactionRow[]): number =>
     some.reduce((sum, { displacedBytes }) => sum + displacedBytes, 0);
   const bytesBefore = bytesOf(rows);
@@ -93,6 +101,7 @@ export async function pruneHistory(
     bytesBefore,
     bytesAfter: bytesBefore - bytesOf(dropped),
     prunedThrough: Math.max(journal.keeping.prunedThrough(), ...dropped.map(({ id }) => id)),
+    removedRecords,
   };
 }
 

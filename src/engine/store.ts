@@ -26,7 +26,6 @@ import type { HistoryReading } from './history.js';
 import { type HistoryPolicy, isPolicy } from './history-policy.js';
 import type { FileImage, Image } from './image.js';
 import { Journal } from './journal.js';
-import { notFound } from './journal-failure.js';
 import type { TransactionRow } from './transaction-row.js';
 import { readKnownPaths } from './known-path.js';
 import { lockWaitMsDefault } from './limits.js';
@@ -690,7 +689,7 @@ export class Store implements AsyncDisposable {
   async show(id: number): Promise<TransactionRecord> {
     this.#refuseClosed();
     const row = this.#journal.transaction(id);
-    if (row === undefined) throw notFound(id);
+    if (row === undefined) throw this.#journal.anchors.unknown(id);
     return toRecord(row, this.#journal.changes(id), this.#journal.keeping.get());
   }
 
@@ -1194,7 +1193,7 @@ export class Store implements AsyncDisposable {
 
   #requireTroubled(id: number): TransactionRow {
     const row = this.#journal.transaction(id);
-    if (row === undefined) throw notFound(id);
+    if (row === undefined) throw this.#journal.anchors.unknown(id);
     if (row.trouble !== undefined) return row;
     throw new EngineError(
       'TRANSACTION_NOT_FOUND',

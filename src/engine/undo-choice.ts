@@ -1,7 +1,6 @@
 import { parseAnnotations } from './annotations.js';
 import { EngineError } from './errors.js';
 import type { Journal } from './journal.js';
-import { notFound } from './journal-failure.js';
 import { keepsDisplaced } from './keeping.js';
 import type { TransactionRow } from './transaction-row.js';
 import {
@@ -47,7 +46,7 @@ export function chooseRedo(journal: Journal, id: number | undefined): Transactio
     );
   }
   const asked = lookUp(id);
-  if (asked === undefined) throw notFound(id);
+  if (asked === undefined) throw journal.anchors.unknown(id);
   if (kindOf(asked, lookUp) === 'undo') return requireUndoable(journal, id);
   const undo = undoOf(id, newestFirst(journal));
   if (undo !== undefined) return requireUndoable(journal, undo.id);
@@ -57,7 +56,7 @@ export function chooseRedo(journal: Journal, id: number | undefined): Transactio
 /** Returns a transaction that can be undone. @throws {EngineError} as {@link chooseUndo}. */
 export function requireUndoable(journal: Journal, id: number): TransactionRow {
   const row = journal.transaction(id);
-  if (row === undefined) throw notFound(id);
+  if (row === undefined) throw journal.anchors.unknown(id);
   if (row.trouble !== undefined || row.state === 'undoing') {
     throw new EngineError(
       'BLOCKED',

@@ -523,6 +523,7 @@ export class Writer {
     return {
       looking: { files: directory.files, pace: new Pace() },
       now,
+      epoch: this.#epoch,
       directory,
       journal,
       quarantine,

@@ -128,7 +128,13 @@ test('policy prints what prune keeps to, sets it and takes it back', async () =>
     '--json',
   ]);
   expect(json(set)).toEqual({
-    policy: { isDefault: false, keepLast: 5, keepWithinMs: 129_600_000, sizeBytesMax: null },
+    policy: {
+      isDefault: false,
+      keepLast: 5,
+      keepWithinMs: 129_600_000,
+      sizeBytesMax: null,
+      keepRecords: null,
+    },
   });
   expect((await cli.run(['txn', 'policy'])).stdout).toContain(
     'of the last 5 transactions, and of those that are younger than 36 hours,',

@@ -34,6 +34,15 @@ const works: Readonly<Record<string, Work>> = {
   '100 files replaced': replacing(100),
   '7 files created': ({ meter, store }) =>
     meter.cost(() => store.transact({}, (tx) => writeAll(tx, names(7, 'new')))),
+  'a new tree of 4 directories and 12 files': ({ meter, store }) =>
+    meter.cost(() =>
+      store.transact({}, (tx) =>
+        writeAll(
+          tx,
+          ['new', 'new/a', 'new/b', 'new/b/c'].flatMap((at) => names(3, `${at}/file`)),
+        ),
+      ),
+    ),
   '7 files removed': ({ meter, sandbox, store }) => {
     seedOld(sandbox, names(7));
     return meter.cost(() =>
@@ -169,17 +178,33 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
   '7 files created': {
     auto: {
       calls:
-        'barrier 1, closeWritten 7, createFile 7, keepExtendedAttributes 1, mountsBelow 1, moveNew 7, processOwner 1, readRecord 1, stat 20, statDirectory 7, tryLock 1, unlock 1, writeRecord 3, writeSync 7',
+        'barrier 1, closeWritten 7, createFile 7, keepExtendedAttributes 1, mountsBelow 1, moveNew 7, processOwner 1, readRecord 1, stat 20, statDirectory 1, tryLock 1, unlock 1, writeRecord 3, writeSync 7',
       flushes: 'syncfs 1, unsynced commit 1',
       statements: 'BEGIN 1, COMMIT 1, INSERT 9, PRAGMA 2, SELECT 6, UPDATE 1',
       bytes: 'log 12360, owner 3072, stage 84',
     },
     off: {
       calls:
-        'barrier 1, closeWritten 7, createFile 7, keepExtendedAttributes 1, mountsBelow 1, moveNew 7, processOwner 1, readRecord 1, stat 20, statDirectory 7, writeRecord 3, writeSync 7',
+        'barrier 1, closeWritten 7, createFile 7, keepExtendedAttributes 1, mountsBelow 1, moveNew 7, processOwner 1, readRecord 1, stat 20, statDirectory 1, writeRecord 3, writeSync 7',
       flushes: 'commit 1, fsync 10',
       statements: 'BEGIN 2, COMMIT 1, INSERT 9, PRAGMA 1, ROLLBACK 1, SELECT 6, UPDATE 1',
       bytes: 'log 12360, owner 3072, stage 84',
+    },
+  },
+  'a new tree of 4 directories and 12 files': {
+    auto: {
+      calls:
+        'barrier 1, closeDirectory 4, closeWritten 12, createFile 12, keepExtendedAttributes 5, makeDirectory 4, mountsBelow 1, moveNew 1, moveOwn 12, openDirectory 14, processOwner 1, readRecord 1, setMode 4, stat 8, statDirectory 1, tryLock 1, unlock 1, writeRecord 3, writeSync 12',
+      flushes: 'syncfs 1, unsynced commit 1',
+      statements: 'BEGIN 1, COMMIT 1, INSERT 18, PRAGMA 2, SELECT 6, UPDATE 1',
+      bytes: 'log 12360, owner 3072, stage 144',
+    },
+    off: {
+      calls:
+        'barrier 1, closeDirectory 4, closeWritten 12, createFile 12, keepExtendedAttributes 5, makeDirectory 4, mountsBelow 1, moveNew 1, moveOwn 12, openDirectory 14, processOwner 1, readRecord 1, setMode 4, stat 8, statDirectory 1, writeRecord 3, writeSync 12',
+      flushes: 'commit 1, fsync 23',
+      statements: 'BEGIN 2, COMMIT 1, INSERT 18, PRAGMA 1, ROLLBACK 1, SELECT 6, UPDATE 1',
+      bytes: 'log 12360, owner 3072, stage 144',
     },
   },
   '7 files removed': {
@@ -235,14 +260,14 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
       calls:
         'barrier 1, closeDirectory 4, closeFile 8, closeWritten 4, createFile 4, list 1, makeDirectory 4, moveNew 3, moveOwn 1, openDirectory 5, openForReading 8, processOwner 7, readRecord 1, readSync 8, stat 19, statDirectory 7, statFile 16, tryLock 1, unlock 1, writeRecord 2, writeSync 5',
       flushes: 'commit 2, syncfs 1',
-      statements: 'BEGIN 2, COMMIT 2, INSERT 5, PRAGMA 2, SELECT 33',
+      statements: 'BEGIN 2, COMMIT 2, INSERT 5, PRAGMA 2, SELECT 35',
       bytes: 'log 12360, objects 752, owner 2048, scan-cache 627',
     },
     off: {
       calls:
         'barrier 1, closeDirectory 4, closeFile 8, closeWritten 4, createFile 4, list 1, makeDirectory 4, moveNew 3, moveOwn 1, openDirectory 5, openForReading 8, processOwner 7, readRecord 1, readSync 8, stat 19, statDirectory 7, statFile 16, writeRecord 2, writeSync 5',
       flushes: 'commit 2, fsync 14',
-      statements: 'BEGIN 3, COMMIT 2, INSERT 5, PRAGMA 3, ROLLBACK 1, SELECT 33',
+      statements: 'BEGIN 3, COMMIT 2, INSERT 5, PRAGMA 3, ROLLBACK 1, SELECT 35',
       bytes: 'log 12360, objects 752, owner 2048, scan-cache 627',
     },
   },
@@ -283,7 +308,7 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
       calls:
         'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 39, exchange 7, list 3, makeDirectory 1, makeRoot 1, openDirectory 4, openForReading 37, openRecord 2, openRoot 2, pathOf 3, processOwner 2, readRecord 2, readSync 36, roomForMapping 1, stat 86, statDirectory 5, statFile 37, tryLock 1, typeOf 2, unlock 1, writeRecord 2',
       flushes: 'commit 2, syncfs 1',
-      statements: 'BEGIN 2, COMMIT 2, INSERT 3, PRAGMA 15, REPLACE 2, SELECT 49, UPDATE 1',
+      statements: 'BEGIN 2, COMMIT 2, INSERT 3, PRAGMA 15, REPLACE 2, SELECT 50, UPDATE 1',
       bytes: 'owner 2048',
     },
     off: {
@@ -291,7 +316,7 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
         'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 39, exchange 7, list 3, makeDirectory 1, makeRoot 1, mustReachDisk 17, openDirectory 4, openForReading 37, openRecord 2, openRoot 2, pathOf 4, processOwner 2, readRecord 2, readSync 36, roomForMapping 1, stat 86, statDirectory 5, statFile 37, typeOf 2, writeRecord 2',
       flushes: 'commit 2, fsync 18',
       statements:
-        'BEGIN 3, COMMIT 2, INSERT 3, PRAGMA 16, REPLACE 2, ROLLBACK 1, SELECT 53, UPDATE 1',
+        'BEGIN 3, COMMIT 2, INSERT 3, PRAGMA 16, REPLACE 2, ROLLBACK 1, SELECT 54, UPDATE 1',
       bytes: 'owner 2048',
     },
   },
@@ -300,14 +325,14 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
       calls:
         'barrier 1, closeFile 15, openForReading 15, readRecord 1, readSync 15, stat 26, statFile 15, tryLock 1, unlock 1, writeRecord 2',
       flushes: 'checkpoint 2, commit 1, syncfs 1',
-      statements: 'BEGIN 1, COMMIT 1, INSERT 2, PRAGMA 4, REPLACE 2, SELECT 27',
+      statements: 'BEGIN 1, COMMIT 1, INSERT 2, PRAGMA 4, REPLACE 2, SELECT 30',
       bytes: 'owner 2048',
     },
     off: {
       calls:
         'barrier 1, closeFile 15, mustReachDisk 16, openForReading 15, readRecord 1, readSync 15, stat 26, statFile 15, writeRecord 2',
       flushes: 'checkpoint 2, commit 1, fsync 17',
-      statements: 'BEGIN 2, COMMIT 1, INSERT 2, PRAGMA 5, REPLACE 2, ROLLBACK 1, SELECT 31',
+      statements: 'BEGIN 2, COMMIT 1, INSERT 2, PRAGMA 5, REPLACE 2, ROLLBACK 1, SELECT 34',
       bytes: 'owner 2048',
     },
   },

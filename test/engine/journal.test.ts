@@ -6,7 +6,7 @@ import { isEngineError } from '../../src/engine/index.js';
 import { hashContent } from '../../src/engine/hash.js';
 import { absent } from '../../src/engine/image.js';
 import type { ChangeRow } from '../../src/engine/change-row.js';
-import type { Head, NewTransaction } from '../../src/engine/transaction-row.js';
+import { emptyChain, type Head, type NewTransaction } from '../../src/engine/transaction-row.js';
 import { Journal } from '../../src/engine/journal.js';
 import { parsePath, type RelativePath } from '../../src/engine/path.js';
 import { breakTableRule, sealJournal } from '../support/broken-journal.js';
@@ -472,6 +472,34 @@ test('a snapshot is neither added, removed nor rewritten by a writer with a past
   journal.snapshots.remove(id, past + 1);
   expect(journal.snapshots.list()).toEqual([]);
 });
+
+test('records are not removed by a writer with a past epoch', () => {
+  using journal = Journal.open(path);
+  const past = journal.epoch();
+  commit(journal, 3);
+  journal.update([1, 2, 3].map((id) => ({ id, state: 'settled' })));
+  const chain = journal.transaction(2)?.chain ?? emptyChain;
+  expect(codeOf(() => journal.anchors.removeThrough(2, chain, past))).toBe('FENCED');
+  expect(journal.log(9, 9).map(({ id }) => id)).toEqual([3, 2, 1]);
+  journal.anchors.removeThrough(2, chain, journal.epoch());
+  expect(journal.log(9, 9).map(({ id }) => id)).toEqual([3]);
+  journal.verifyChain(3);
+  journal.anchors.verify();
+  // The rest is as bound to what went as it was before.
+  journal.setMeta({
+    anchor: JSON.stringify({ ...journal.anchors.get(), chain: '1'.repeat(64) }),
+  });
+  expect(codeOf(() => journal.verifyChain(3))).toBe('JOURNAL_DAMAGED');
+});
+
+test.each(['not JSON', 'null', '{}', '{"through":0}', '{"through":1,"rowCount":0,"chain":"x"}'])(
+  'an anchor that nobody can have written is damage: %s',
+  (value) => {
+    using journal = Journal.open(path);
+    journal.setMeta({ anchor: value });
+    expect(codeOf(() => journal.anchors.get())).toBe('JOURNAL_DAMAGED');
+  },
+);
 
 test('neither a mark nor a policy is set by a writer with a past epoch', () => {
   using journal = Journal.open(path);

@@ -37,7 +37,8 @@ async function setOrRead(
 
 function toJsonPolicy({ policy: rules, isDefault }: StoreHistoryPolicy): object {
   const { keepLast = null, keepWithinMs = null, sizeBytesMax = null } = rules;
-  return { isDefault, keepLast, keepWithinMs, sizeBytesMax };
+  const { keepRecords = null } = rules;
+  return { isDefault, keepLast, keepWithinMs, sizeBytesMax, keepRecords };
 }
 
 function describe({ policy: rules, isDefault }: StoreHistoryPolicy): string {

@@ -26,7 +26,7 @@ import { type Salvage, salvage } from './salvage.js';
 
 /** What `rebuildStore` kept, and what is lost. */
 export interface Rebuilt {
-  /** Transactions from 1 up to this number were kept. */
+  /** Transactions up to this number were kept. */
   readonly transactions: number;
   /** The newest transaction that there are traces of; those above `transactions` are lost. */
   readonly traces: number;
@@ -122,6 +122,7 @@ async function write(salvaged: Salvage, rebuilding: Rebuilding): Promise<Kept> {
   const path = files.pathOf(draft);
   Journal.create(path, metaOf(salvaged, rebuilding));
   using journal = Journal.open(path);
+  if (salvaged.base.through > 0) journal.anchors.restore(salvaged.base, salvaged.base.rows);
   journal.restore(salvaged.transactions());
   const epoch = journal.epoch();
   for (const row of salvaged.snapshots ?? []) journal.snapshots.rewrite(row, epoch);
