@@ -12,6 +12,7 @@ const engineRows: readonly (readonly string[])[] = [
     'hash',
     'image',
     'pace',
+    'json-value',
     'annotations',
     'similar-name',
     'utc-text',

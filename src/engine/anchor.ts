@@ -1,4 +1,5 @@
 import { type ContentHash, parseContentHash } from './hash.js';
+import { isNumberFrom, parseObject } from './json-value.js';
 import { type ChainHash, emptyChain } from './transaction-row.js';
 
 /** Where the log begins: after the transactions whose records were removed. */
@@ -26,14 +27,7 @@ export function formatAnchor({ through, chain, rowCount, sha256 }: Anchor): stri
 
 /** Reads what the journal keeps; `undefined`: this program cannot have written it. */
 export function parseAnchor(text: unknown): Anchor | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(String(text));
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const { through, chain, rowCount, sha256 } = value as Record<keyof Anchor, unknown>;
+  const { through, chain, rowCount, sha256 } = parseObject(text) ?? {};
   const [chainHash, rowsHash] = [hashFrom(chain), hashFrom(sha256)];
   if (!isNumberFrom(through, 1) || !isNumberFrom(rowCount, 0)) return undefined;
   if (chainHash === undefined || rowsHash === undefined) return undefined;
@@ -42,8 +36,4 @@ export function parseAnchor(text: unknown): Anchor | undefined {
 
 function hashFrom(value: unknown): ContentHash | undefined {
   return typeof value === 'string' ? parseContentHash(value) : undefined;
-}
-
-function isNumberFrom(value: unknown, least: number): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= least;
 }

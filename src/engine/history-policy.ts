@@ -1,3 +1,4 @@
+import { isNumberFrom, parseObject } from './json-value.js';
 import { historyBytesMax, historyRecordsMax, historyTransactionsMax } from './limits.js';
 
 /** Which transactions keep what they displaced. One that any of the first two rules keeps is kept. */
@@ -79,12 +80,7 @@ function reasonToKeep(
 
 /** Reads a policy that the journal keeps; `undefined`: this program cannot have written it. */
 export function parsePolicy(text: unknown): HistoryPolicy | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(String(text));
-  } catch {
-    return undefined;
-  }
+  const value = parseObject(text);
   return isPolicy(value) ? value : undefined;
 }
 
@@ -95,8 +91,7 @@ export function isPolicy(value: unknown): value is HistoryPolicy {
     value !== null &&
     Object.entries(value).every(
       ([rule, given]) =>
-        Object.hasOwn(knownRules, rule) &&
-        (given === undefined || (Number.isSafeInteger(given) && Number(given) >= 0)),
+        Object.hasOwn(knownRules, rule) && (given === undefined || isNumberFrom(given, 0)),
     )
   );
 }

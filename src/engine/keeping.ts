@@ -1,3 +1,4 @@
+import { parseObject } from './json-value.js';
 import type { TransactionRow } from './transaction-row.js';
 
 /** What somebody said of a transaction afterwards. Either of it keeps what it displaced. */
@@ -47,14 +48,8 @@ export function formatMark({ isPinned, tags }: Mark): string {
 
 /** Reads what the journal keeps; `undefined`: this program cannot have written it. */
 export function parseMark(text: unknown): Mark | undefined {
-  try {
-    const value: unknown = JSON.parse(String(text));
-    if (typeof value !== 'object' || value === null) return undefined;
-    const { isPinned, tags } = value as Record<keyof Mark, unknown>;
-    if (typeof isPinned !== 'boolean' || !Array.isArray(tags)) return undefined;
-    const isText = (tag: unknown): tag is string => typeof tag === 'string';
-    return tags.every(isText) ? { isPinned, tags } : undefined;
-  } catch {
-    return undefined;
-  }
+  const { isPinned, tags } = parseObject(text) ?? {};
+  if (typeof isPinned !== 'boolean' || !Array.isArray(tags)) return undefined;
+  const isText = (tag: unknown): tag is string => typeof tag === 'string';
+  return tags.every(isText) ? { isPinned, tags } : undefined;
 }

@@ -99,8 +99,10 @@ function requireKept(journal: Journal, rows: readonly UndoneRow[]): void {
   const keeping = journal.keeping.get();
   const pruned = keeping.prunedThrough;
   const isKept = (id: number): boolean => {
-    const transaction = id > pruned ? undefined : journal.transaction(id);
-    return transaction === undefined || keepsDisplaced(transaction, keeping);
+    // Nearly all are, and a row need not be read for it.
+    if (id > pruned) return true;
+    const transaction = journal.transaction(id);
+    return transaction !== undefined && keepsDisplaced(transaction, keeping);
   };
   const gone = rows.find(
     ({ displacedBy, target }) => target.kind !== 'absent' && !isKept(displacedBy),

@@ -878,8 +878,8 @@ export class Store implements AsyncDisposable {
 
   /**
    * Sets what {@link prune} and every checkpoint keep to from now on, in whichever program; all of
-   * the default's rules give way. `undefined` brings the default back: the last 1 000, and no more
-   * than 2 GiB. Drops nothing by itself.
+   * the default's rules give way. `undefined` brings the default back: the last 1 000, no more
+   * than 2 GiB, and the records of the last 10 000. Drops nothing by itself.
    *
    * @throws {EngineError} `STORE_LOCKED`, `DISK_FULL`, ….
    */

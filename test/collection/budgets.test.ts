@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { costMeter, type Cost } from '../support/cost.js';
+import { describe, expect, test } from 'vitest';
+import { costMeter, type Cost, useStoppedClock } from '../support/cost.js';
 import {
   openStamped,
   reopenStamped,
@@ -85,12 +85,7 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
 describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
 
-  beforeEach(() => {
-    vi.spyOn(performance, 'now').mockReturnValue(0);
-  });
-  afterEach(() => {
-    vi.restoreAllMocks();
-  });
+  useStoppedClock();
 
   async function measure(work: Work): Promise<Cost> {
     await (await openStamped(sandbox.directory, names, mode))[Symbol.asyncDispose]();

@@ -1,8 +1,8 @@
 import { utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { OpenStoreOptions, Store } from '../../src/engine/index.js';
-import { type Cost, costMeter, type Meter } from '../support/cost.js';
+import { type Cost, costMeter, type Meter, useStoppedClock } from '../support/cost.js';
 import { copyTree } from '../support/crash.js';
 import { watchedFileSystem } from '../support/faults.js';
 import { type Mode, modes, type Sandbox, useSandbox } from '../support/store.js';
@@ -341,13 +341,7 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
 describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
 
-  beforeEach(() => {
-    // A slow machine must not let the event loop turn more often: that asks for the fence.
-    vi.spyOn(performance, 'now').mockReturnValue(0);
-  });
-  afterEach(() => {
-    vi.restoreAllMocks();
-  });
+  useStoppedClock();
 
   test.for(Object.entries(works))('the cost of %s', async ([name, work]) => {
     const meter = costMeter(mode, sandbox.root);

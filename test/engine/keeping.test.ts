@@ -4,7 +4,13 @@ import { describe, expect, test } from 'vitest';
 import { rebuildStore, type Store } from '../../src/engine/index.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
 import { recordCrashes } from '../support/crash.js';
-import { expectError, listOwn, modes, requireHealthy, useSandbox } from '../support/store.js';
+import {
+  expectError,
+  modes,
+  requireHealthy,
+  stagedTransactions,
+  useSandbox,
+} from '../support/store.js';
 import { file, readTree } from '../support/tree.js';
 
 /* What somebody pins, tags or sets as the store's policy decides which history stays. */
@@ -28,11 +34,6 @@ describe.each(modes)('native %s', (mode) => {
       now += day;
     }
     return store;
-  }
-
-  function stagedTransactions(root = sandbox.root): readonly number[] {
-    const ids = listOwn(root, 'stage').map((name) => Number(name.split('-')[0]));
-    return [...new Set(ids)].toSorted((a, b) => a - b);
   }
 
   async function kindsFound(store: Store): Promise<readonly string[]> {
@@ -63,7 +64,7 @@ describe.each(modes)('native %s', (mode) => {
       [1, true, 'tagged good, v1 of it'],
     ]);
     expect(pruned.prunedThrough).toBe(4);
-    expect(stagedTransactions()).toEqual([1, 2, 5]);
+    expect(stagedTransactions(sandbox.root)).toEqual([1, 2, 5]);
     expect(await marksIn(store)).toEqual([
       [5, false, false, []],
       [4, true, false, []],
@@ -95,7 +96,7 @@ describe.each(modes)('native %s', (mode) => {
     ]);
     await store.close();
     await (await sandbox.open({ now: () => now })).close();
-    expect(stagedTransactions()).toEqual([1, 2, 7]);
+    expect(stagedTransactions(sandbox.root)).toEqual([1, 2, 7]);
   });
 
   test('what is no longer marked stays until it is pruned, and goes then', async () => {
@@ -110,13 +111,13 @@ describe.each(modes)('native %s', (mode) => {
       tags: [],
     });
     await store.mark(5, { pin: false });
-    expect(stagedTransactions()).toEqual([1, 5]);
+    expect(stagedTransactions(sandbox.root)).toEqual([1, 5]);
     expect(await kindsFound(store)).toEqual([]);
     expect((await store.prune({ keepLast: 1 })).transactions).toMatchObject([
       { transaction: { id: 5 }, isKept: true },
       { transaction: { id: 1, isPruned: true }, isKept: false },
     ]);
-    expect(stagedTransactions()).toEqual([5]);
+    expect(stagedTransactions(sandbox.root)).toEqual([5]);
     await expectError(store.undo({ transaction: 1 }), 'HISTORY_PRUNED');
     expect((await store.prune({ keepLast: 1 })).prunedThrough).toBe(4);
   });
@@ -207,7 +208,7 @@ describe.each(modes)('native %s', (mode) => {
       await other.transact({}, (tx) => tx.write('c', text));
       await other.adopt();
     }
-    expect(stagedTransactions().slice(0, 3)).toEqual([1, 3, 4]);
+    expect(stagedTransactions(sandbox.root).slice(0, 3)).toEqual([1, 3, 4]);
     expect(await other.setHistoryPolicy(undefined)).toEqual({ policy: byDefault, isDefault: true });
     expect((await other.prune(undefined, { dryRun: true })).prunedThrough).toBe(2);
   });

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { relative } from 'node:path';
-import { vi } from 'vitest';
+import { afterEach, beforeEach, vi } from 'vitest';
 import type { Statement } from 'better-sqlite3';
 import { engineDirectoryName } from '../../src/engine/path.js';
 import type { FileSystem, OpenFile, Place } from '../../src/engine/file-system.js';
@@ -33,6 +33,19 @@ export interface Meter {
   readonly files: FileSystem;
   /** Returns what `act` cost. */
   readonly cost: (act: () => unknown) => Promise<Cost>;
+}
+
+/**
+ * Stops the clock for each test that this is called for: a slow machine must not let the event loop
+ * turn more often, for then the fence is looked at.
+ */
+export function useStoppedClock(): void {
+  beforeEach(() => {
+    vi.spyOn(performance, 'now').mockReturnValue(0);
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
 }
 
 class Tally {

@@ -256,6 +256,12 @@ export function listOwn(root: string, name: 'stage' | 'quarantine' | '.'): reado
   return readdirSync(join(root, '.skillmeat', name)).toSorted();
 }
 
+/** Numbers of the transactions that have something in `stage/`, in order. */
+export function stagedTransactions(root: string): readonly number[] {
+  const ids = listOwn(root, 'stage').map((name) => Number(name.split('-')[0]));
+  return [...new Set(ids)].toSorted((a, b) => a - b);
+}
+
 export interface QuarantinedFile {
   readonly path: string;
   readonly transaction: number;
