@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongFirst } from './scripts/long-first.js';
 
 // A limit here only guards against a hang; how fast something is belongs to bench/, never to a test.
 const hangMs = 600_000;
@@ -12,6 +13,7 @@ export default defineConfig({
     pool: 'forks',
     // The default leaves one core to the watcher; on two cores that is half the machine.
     maxWorkers: '100%',
+    sequence: { sequencer: LongFirst },
     testTimeout: hangMs,
     hookTimeout: hangMs,
     teardownTimeout: hangMs,

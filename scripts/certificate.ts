@@ -34,7 +34,8 @@ function certifyRun(): Certificate {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'skillmeat-evidence-'));
   try {
     process.env['SKILLMEAT_EVIDENCE'] = directory;
-    process.env['SKILLMEAT_STATES'] ??= '250000';
+    process.env['SKILLMEAT_STATES'] ??= '500000';
+    process.env['SKILLMEAT_THOROUGH'] ??= '1';
     process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
     ensureInstalled();
     if (build() !== 0) throw new Error('the build failed');

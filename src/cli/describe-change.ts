@@ -1,4 +1,4 @@
-import type { FoundImage, TransactionState } from '../engine/index.js';
+import type { FoundImage, TransactionState, TransactionSummary } from '../engine/index.js';
 import { counted, printable } from './printable.js';
 
 /** A path of a transaction, or one that differs. */
@@ -82,3 +82,16 @@ export const stateRemark: Readonly<Record<TransactionState, string>> = {
   blocked: 'BLOCKED',
   damaged: 'DAMAGED',
 };
+
+/** `[pruned]`, `[pinned]` and tags, as one line shows them. */
+export function marksOf({
+  isPruned,
+  isPinned,
+  tags,
+}: Pick<TransactionSummary, 'isPruned' | 'isPinned' | 'tags'>): readonly string[] {
+  return [
+    ...(isPruned ? ['[pruned]'] : []),
+    ...(isPinned ? ['[pinned]'] : []),
+    ...tags.map((tag) => `#${printable(tag)}`),
+  ];
+}

@@ -1,5 +1,5 @@
 import type { HistoryEntry, Label, LabelSubject } from '../engine/index.js';
-import { stateRemark } from './describe-change.js';
+import { marksOf, stateRemark } from './describe-change.js';
 import { counted, printable } from './printable.js';
 import type { Style } from './style.js';
 
@@ -37,6 +37,7 @@ function describeEntry(entry: HistoryEntry, width: number, style: Style): readon
     by === undefined ? '' : `by ${printable(by)}`,
     paths === undefined ? '' : `only ${paths.map(printable).join(', ')}`,
     stateRemark[state] === '' ? '' : style.alarming(`[${stateRemark[state]}]`),
+    ...marksOf(entry),
   ].filter((word) => word !== '');
   const indent = ' '.repeat(width + 2);
   const about = describeSubjects(annotations.label);

@@ -1,5 +1,5 @@
 import type { LastChange, TransactionRecord, TransactionSummary } from '../engine/index.js';
-import { describeChange, describeCounts, stateRemark } from './describe-change.js';
+import { describeChange, describeCounts, marksOf, stateRemark } from './describe-change.js';
 import { counted, printable, printableLines } from './printable.js';
 import type { Style } from './style.js';
 
@@ -26,6 +26,7 @@ export function describeLog(
       style.faint(timeOf(committedAt)),
       counted(changeCount, 'change').padEnd(10),
       stateRemark[state] === '' ? '' : style.alarming(`[${stateRemark[state]}]`),
+      ...marksOf(transaction),
       printable(subject),
     ];
     return words
@@ -55,6 +56,13 @@ export function describeTransaction(transaction: TransactionRecord, style: Style
   if (rollsBackTo !== undefined) lines.push(`Rolls back: to ${printable(String(rollsBackTo))}`);
   if (restores !== undefined) lines.push(`Restores:  snapshot ${printable(restores)}`);
   if (adopts === true) lines.push('Adopts what other programs did');
+  if (transaction.isPinned) lines.push('Pinned:    what it displaced is kept');
+  if (transaction.tags.length > 0) {
+    lines.push(`Tags:      ${transaction.tags.map(printable).join(', ')}`);
+  }
+  if (transaction.isPruned) {
+    lines.push('Pruned:    what it displaced is no longer kept, so it cannot be undone');
+  }
   if (reason !== null) lines.push(style.alarming(`Reason:    ${printable(reason)}`));
   if (message !== '') lines.push('', indent(printableLines(message)));
   lines.push('', `${describeCounts(changes)}:`, ...changes.map(describeChange));

@@ -38,6 +38,7 @@ export const exitCodes: Readonly<Record<EngineErrorCode | CollectionErrorCode, E
   LIMIT_EXCEEDED: 4,
   METADATA_NOT_KEPT: 4,
   TRANSACTION_NOT_FOUND: 4,
+  TAG_INVALID: 4,
   NOTHING_TO_UNDO: 4,
   HISTORY_PRUNED: 4,
   SNAPSHOT_INVALID: 4,

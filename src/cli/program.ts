@@ -9,7 +9,7 @@ import type { ApplyFlags } from './txn/apply.js';
 import type { RecoverFlags } from './txn/recover.js';
 import type { StatusFlags } from './txn/status.js';
 import { rollbackCommands } from './rollback-commands.js';
-import { usageCommands } from './usage-commands.js';
+import { keepingCommands, usageCommands } from './usage-commands.js';
 import { verifyCommands } from './verify-commands.js';
 import { programVersion } from './version.js';
 
@@ -52,6 +52,7 @@ export function buildProgram({ writeOut, writeErr, runCommand }: ProgramOptions)
     ...historyCommands,
     ...verifyCommands,
     ...usageCommands,
+    ...keepingCommands,
   ]) {
     add(txn, runCommand);
   }

@@ -6,7 +6,7 @@ import type { Image } from './image.js';
 import { isSameContent } from './image.js';
 import { type NewTransaction, stagePrefix } from './transaction-row.js';
 import type { RelativePath } from './path.js';
-import { type Receipt, toChanges, toRecord } from './receipt.js';
+import { type Receipt, toChanges, toRecord, unmarked } from './receipt.js';
 import { isObstacle, RootTree } from './root-tree.js';
 import { toRows } from './units.js';
 import type { Session } from './writer.js';
@@ -116,6 +116,7 @@ export function plannedAdoption(
       annotations: annotationsOf(by),
       changes,
       superseded: [],
+      ...unmarked,
     },
   };
 }

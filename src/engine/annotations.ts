@@ -1,3 +1,4 @@
+import { isNumberFrom, parseObject } from './json-value.js';
 import { isInnerPath } from './path.js';
 
 /** Subjects that a label names; the others are counted. */
@@ -54,16 +55,16 @@ export function formatAnnotations(annotations: Annotations): string {
 
 /** Reads what the journal keeps; what is not as it should be counts as not said. */
 export function parseAnnotations(text: string): Annotations {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return {};
-  }
-  if (typeof value !== 'object' || value === null) return {};
-  const given = value as Record<keyof Annotations, unknown>;
-  const { undoes, paths, restores, rollsBackTo, adopts, by } = given;
-  const label = toLabel(given.label);
+  const {
+    undoes,
+    paths,
+    restores,
+    rollsBackTo,
+    adopts,
+    by,
+    label: given,
+  } = parseObject(text) ?? {};
+  const label = toLabel(given);
   return {
     ...(isNumberFrom(undoes, 1) && { undoes }),
     ...(isPathList(paths) && { paths }),
@@ -73,10 +74,6 @@ export function parseAnnotations(text: string): Annotations {
     ...(typeof by === 'string' && { by }),
     ...(label !== undefined && { label }),
   };
-}
-
-function isNumberFrom(value: unknown, least: number): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= least;
 }
 
 function isPathList(value: unknown): value is readonly string[] {

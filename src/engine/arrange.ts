@@ -66,6 +66,8 @@ class Arrangement {
   readonly #top: Made[] = [];
   /** Owner of what this process makes; `undefined` on systems without owners. */
   readonly #ours: { readonly owner: number; readonly group: number } | undefined;
+  /** By directory: the group that is inherited in it, if any. */
+  readonly #groups = new Map<RelativePath | undefined, number | undefined>();
   /** Where attributes were taken from. */
   readonly #trees: Set<RootTree>;
   current = '';
@@ -179,7 +181,8 @@ class Arrangement {
       this.current = member.path;
       if (!hasMode(one)) needsMode.add(one);
       const source = this.#attributeSource(one);
-      const group = source === undefined ? this.#inheritedGroup(member.path) : source.stat.group;
+      const group =
+        source === undefined ? this.#inheritedGroup(parentOf(member.path)) : source.stat.group;
       if (this.#chown(member.path, place, { owner: source?.stat.owner, group })) needsMode.add(one);
       // A link has no attributes that a user could set.
       if (source === undefined || node.kind === 'symlink') continue;
@@ -211,24 +214,27 @@ class Arrangement {
     return stat?.kind === node.kind ? { place, stat } : undefined;
   }
 
-  /** What is made in a directory with the set-group bit gets the group of the directory. */
-  #inheritedGroup(path: RelativePath): number | undefined {
+  /**
+   * What is made in a directory with the set-group bit gets the group of the directory; in a new one
+   * that of the nearest that is on disk already. Each directory is looked for once: to find that it
+   * is not there costs more than to stage a small file.
+   */
+  #inheritedGroup(directory: RelativePath | undefined): number | undefined {
     if (this.#ours === undefined) return undefined;
-    const { tree, looking } = this.#arranging;
-    const parent = parentOf(path);
-    // In a new directory the group comes from the nearest one that is on disk already.
-    const directory = parent === undefined ? tree.root : this.#nearestOnDisk(parent);
-    const { mode, group } = looking.files.statDirectory(directory);
-    return (mode & setGroupBit) === 0 ? undefined : group;
+    if (this.#groups.has(directory)) return this.#groups.get(directory);
+    const group = this.#groupIn(directory);
+    this.#groups.set(directory, group);
+    return group;
   }
 
-  #nearestOnDisk(path: RelativePath): Directory {
-    const { tree } = this.#arranging;
-    for (let at: RelativePath | undefined = path; at !== undefined; at = parentOf(at)) {
-      const directory = tree.directory(at);
-      if (!isObstacle(directory)) return directory;
+  #groupIn(path: RelativePath | undefined): number | undefined {
+    const { tree, looking } = this.#arranging;
+    const directory = path === undefined ? tree.root : tree.directory(path);
+    if (isObstacle(directory)) {
+      return this.#inheritedGroup(path === undefined ? undefined : parentOf(path));
     }
-    return tree.root;
+    const { mode, group } = looking.files.statDirectory(directory);
+    return (mode & setGroupBit) === 0 ? undefined : group;
   }
 
   /** Returns whether it had to do anything. */

@@ -1,12 +1,14 @@
 import { EngineError } from './errors.js';
 import { displacedSuffix, type Place } from './file-system.js';
 import { displacedRows } from './history.js';
-import { defaultHistoryPolicy, retainHistory } from './history-policy.js';
+import { retainHistory } from './history-policy.js';
 import { isSameImage } from './image.js';
 import { type FoundAt, inspectTree, type Looking, statTree } from './inspect.js';
 import type { Journal, Position } from './journal.js';
+import { keepsDisplaced, reasonOfMark } from './keeping.js';
 import type { TransactionRow } from './transaction-row.js';
 import type { Quarantine } from './quarantine.js';
+import { removableByItself, removeRecords } from './remove-records.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, RootTree } from './root-tree.js';
 import type { StoreDirectory } from './store-directory.js';
@@ -22,7 +24,8 @@ import type { HighWaterMark } from './writer-lock.js';
  * 3. Mark the transactions settled: recovery need not look at them any more.
  * 4. Prune the before-images of transactions that were settled by an earlier checkpoint and are
  *    beyond the limit (I9): the journal says so first, then they are deleted.
- * 5. Empty SQLite's log.
+ * 5. Remove the oldest records of what was pruned before (remove-records.ts).
+ * 6. Empty SQLite's log.
  */
 
 export interface Checkpointing {
@@ -32,6 +35,10 @@ export interface Checkpointing {
   readonly quarantine: Quarantine;
   /** Waits until everything is on disk; when that fails, the store is poisoned (I10). */
   readonly barrier: () => Promise<void>;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** The writer's; a record is only removed while it is the newest. */
+  readonly epoch: number;
 }
 
 /** Returns the paths whose before-image somebody wrote to after it was displaced. */
@@ -40,7 +47,9 @@ export async function checkpoint(
   checkpointing: Checkpointing,
 ): Promise<readonly string[]> {
   const { barrier, journal } = checkpointing;
-  const prunable = journal.history();
+  const keeping = journal.keeping.get();
+  const policy = journal.keeping.policy();
+  const prunable = journal.history(keeping);
   const lateWrites: string[] = [];
   for (const transaction of transactions) {
     // guard: checkpoint-late-writes
@@ -51,7 +60,16 @@ export async function checkpoint(
   // guard: checkpoint-barrier
   await barrier();
   journal.update(transactions.map(({ id }) => ({ id, state: 'settled' })));
-  await prune(beyondLimits(prunable), checkpointing);
+  const rows = prunable.map((row) => ({ ...row, exempt: reasonOfMark(keeping.marks.get(row.id)) }));
+  const verdicts = retainHistory(rows, policy, checkpointing.now());
+  await prune(
+    verdicts.flatMap(({ row, isKept }) => (isKept ? [] : [row])),
+    checkpointing,
+  );
+  const head = transactions.at(-1)?.id ?? 0;
+  const removing = { journal, keeping, now: checkpointing.now() };
+  const through = removableByItself(policy, head, removing);
+  if (through !== undefined) removeRecords(journal, through, checkpointing.epoch);
   journal.truncateLog();
   return lateWrites;
 }
@@ -184,21 +202,13 @@ function slotPlace({ stage }: TransactionRow, slot: string, directory: StoreDire
   return { directory: directory.stage, name: slotName(stage, slot) };
 }
 
-/** The ones beyond the limits, newest first. */
-function beyondLimits(history: readonly TransactionRow[]): readonly TransactionRow[] {
-  return retainHistory(history, defaultHistoryPolicy, 0).flatMap(({ row, isKept }) =>
-    isKept ? [] : [row],
-  );
-}
-
-/** Deletes what transactions displaced, newest first; those before them keep nothing either. */
+/** Deletes what transactions displaced; those before the newest of them keep only what is marked. */
 export async function prune(
   pruned: readonly TransactionRow[],
   checkpointing: Checkpointing,
 ): Promise<void> {
-  const newest = pruned[0];
-  if (newest === undefined) return;
-  checkpointing.journal.setMeta({ pruned_through: newest.id });
+  if (pruned.length === 0) return;
+  checkpointing.journal.keeping.drop(pruned.map(({ id }) => id));
   for (const transaction of pruned) {
     // I3: the last look at what may have been written to since the transaction was settled.
     // guard: prune-late-writes
@@ -229,7 +239,7 @@ export function refuseLostTransactions({ looking, directory, journal }: Checkpoi
  * @returns whether nothing of it is left.
  */
 export async function sweepStage({ looking, directory, journal }: Checkpointing): Promise<boolean> {
-  const prunedThrough = journal.prunedThrough();
+  const keeping = journal.keeping.get();
   let isSwept = true;
   const isNeeded = new Map<string, boolean>();
   for (const { name } of looking.files.list(directory.stage)) {
@@ -240,7 +250,7 @@ export async function sweepStage({ looking, directory, journal }: Checkpointing)
     let needed = isNeeded.get(owner.prefix);
     if (needed === undefined) {
       const transaction = journal.transaction(owner.id);
-      needed = transaction?.stage === owner.prefix && keepsStage(transaction, prunedThrough);
+      needed = transaction?.stage === owner.prefix && keepsDisplaced(transaction, keeping);
       isNeeded.set(owner.prefix, needed);
     }
     if (needed) continue;
@@ -248,22 +258,6 @@ export async function sweepStage({ looking, directory, journal }: Checkpointing)
     isSwept &&= isRemoved;
   }
   return isSwept;
-}
-
-/** Tells whether what lies in `stage/` for a transaction is needed. */
-export function keepsStage(
-  { id, state }: Pick<TransactionRow, 'id' | 'state'>,
-  prunedThrough: number,
-): boolean {
-  switch (state) {
-    case 'committed':
-    case 'undoing':
-      return true;
-    case 'settled':
-    // What was in place for an instant may still be open in a program that writes to it.
-    case 'rolled-back':
-      return id > prunedThrough;
-  }
 }
 
 /**
@@ -279,9 +273,11 @@ export function refuseLostWrites(
 ): void {
   // guard: lost-head
   if (head.id > position.head.id) throw lostTransactions(position.head.id, head.id);
-  const known = head.id === position.head.id ? position.head : journal.transaction(head.id);
+  const known = head.id === position.head.id ? position.head : journal.headAt(head.id);
+  // Before the anchor: of a record that is older than the journal.
+  const isKnown = known !== undefined && head.id > 0;
   // guard: lost-chain [if false]
-  if (head.id > 0 && known?.chain !== head.chain) {
+  if (isKnown && known.chain !== head.chain) {
     throw lostWrites(
       `transaction ${String(head.id)} of the journal is not the one that was applied`,
     );

@@ -12,7 +12,7 @@ import { Pace } from './pace.js';
 import { isBelow, quote, type RelativePath } from './path.js';
 import { buildPlan, type Plan, refuseMounts } from './plan.js';
 import type { Expectation } from './plan-document.js';
-import { type Change, type Receipt, toChanges, toRecord } from './receipt.js';
+import { type Change, type Receipt, toChanges, toRecord, unmarked } from './receipt.js';
 import type { LookingAtRoot } from './removal-size.js';
 import { RootTree } from './root-tree.js';
 import { requireRules, type Rule } from './rules.js';
@@ -221,6 +221,7 @@ class Attempt {
         annotations: this.#annotations,
         changes: toChanges(toRows(units)),
         superseded: [],
+        ...unmarked,
       },
     };
   }

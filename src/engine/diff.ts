@@ -4,7 +4,6 @@ import { placesOf, readFileAt, readKept } from './history.js';
 import type { FileImage, FoundImage } from './image.js';
 import { isSameImage } from './image.js';
 import type { Looking } from './inspect.js';
-import { notFound } from './journal-failure.js';
 import type { Journal } from './journal.js';
 import { type KnownPath, readKnownPaths } from './known-path.js';
 import { comparePaths, quote, type RelativePath } from './path.js';
@@ -118,7 +117,9 @@ async function openSide(
 ): Promise<Side> {
   if (moment.kind === 'now') return { paths: [], imageOf: () => undefined };
   const { id: asOf } = moment;
-  if (asOf > journal.head().id) throw notFound(asOf);
+  if (asOf > journal.head().id || asOf < journal.anchors.get().through) {
+    throw journal.anchors.unknown(asOf);
+  }
   const { pace } = looking;
   const known: ReadonlyMap<RelativePath, KnownPath> = await readKnownPaths(journal, {
     asOf,

@@ -63,6 +63,7 @@ export type EngineErrorCode =
   | 'TRANSACTION_CLOSED'
   | 'TRANSACTION_NESTED'
   | 'TRANSACTION_NOT_FOUND'
+  | 'TAG_INVALID'
   | 'ABORTED'
   | 'FENCED'
   | 'COMMIT_UNKNOWN'

@@ -1,4 +1,5 @@
-import { historyBytesMax, historyTransactionsMax } from './limits.js';
+import { isNumberFrom, parseObject } from './json-value.js';
+import { historyBytesMax, historyRecordsMax, historyTransactionsMax } from './limits.js';
 
 /** Which transactions keep what they displaced. One that any of the first two rules keeps is kept. */
 export interface HistoryPolicy {
@@ -8,12 +9,15 @@ export interface HistoryPolicy {
   readonly keepWithinMs?: number | undefined;
   /** Of those that the rules keep, the oldest go until what they displaced takes no more than this. */
   readonly sizeBytesMax?: number | undefined;
+  /** How many of the newest the log keeps the records of, at least. Default: 10 000. */
+  readonly keepRecords?: number | undefined;
 }
 
 /** What every store keeps to without being asked. */
 export const defaultHistoryPolicy: HistoryPolicy = {
   keepLast: historyTransactionsMax,
   sizeBytesMax: historyBytesMax,
+  keepRecords: historyRecordsMax,
 };
 
 /** A transaction, as far as a policy looks at it. */
@@ -73,3 +77,28 @@ function reasonToKeep(
   const isYoung = keepWithinMs !== undefined && now - committedAt <= keepWithinMs;
   return isYoung ? 'younger than asked for' : undefined;
 }
+
+/** Reads a policy that the journal keeps; `undefined`: this program cannot have written it. */
+export function parsePolicy(text: unknown): HistoryPolicy | undefined {
+  const value = parseObject(text);
+  return isPolicy(value) ? value : undefined;
+}
+
+/** Tells whether something is a policy: of known rules only, each a whole number from 0 on. */
+export function isPolicy(value: unknown): value is HistoryPolicy {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.entries(value).every(
+      ([rule, given]) =>
+        Object.hasOwn(knownRules, rule) && (given === undefined || isNumberFrom(given, 0)),
+    )
+  );
+}
+
+const knownRules: Readonly<Record<keyof HistoryPolicy, true>> = {
+  keepLast: true,
+  keepWithinMs: true,
+  sizeBytesMax: true,
+  keepRecords: true,
+};

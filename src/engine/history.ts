@@ -1,4 +1,4 @@
-import { assert, isEngineError } from './errors.js';
+import { isEngineError } from './errors.js';
 import type { Place } from './file-system.js';
 import { hashContent, type ContentHash } from './hash.js';
 import type { FileImage } from './image.js';
@@ -50,7 +50,8 @@ export function* placesOf(
 ): Generator<RelativePath, void> {
   for (const { id, sequence } of journal.displaced(content, path)) {
     const transaction = journal.transaction(id);
-    assert(transaction !== undefined, 'a row of a transaction has it');
+    // Its record may have been removed meanwhile.
+    if (transaction === undefined) continue;
     const rows = displacedRows(transaction, journal.changes(id));
     const place = rows.find((row) => row.sequence === sequence)?.keptAt;
     if (place !== undefined) yield place;

@@ -34,7 +34,10 @@ export interface Statements {
   readonly transaction: Statement<[number], StoredTransaction>;
   readonly log: Statement<[number, number], StoredTransaction>;
   readonly logOf: Statement<[PathRange & { before: number; limit: number }], StoredTransaction>;
-  readonly changesAfter: Statement<[PathRange & RowPosition & { limit: number }], StoredChange>;
+  readonly changesAfter: Statement<
+    [PathRange & RowPosition & { limit: number; removed: number }],
+    StoredChange
+  >;
   readonly displaced: Statement<
     [{ content: Buffer; path: string; pruned: number }],
     { id: number; sequence: number }
@@ -42,6 +45,7 @@ export interface Statements {
   readonly transactionIds: Statement<[number, number], number>;
   readonly changes: Statement<[number], StoredChange>;
   readonly lastChanged: Statement<[]>;
+  readonly firstTransaction: Statement<[], number>;
 }
 
 export function prepareStatements(database: SqliteDatabase): Statements {
@@ -97,11 +101,12 @@ export function prepareStatements(database: SqliteDatabase): Statements {
       ),
     changesAfter: () =>
       database
-        .prepare<[PathRange & RowPosition & { limit: number }], StoredChange>(
+        .prepare<[PathRange & RowPosition & { limit: number; removed: number }], StoredChange>(
           `SELECT journal_change.* FROM journal_change
-         JOIN journal_transaction ON id = transaction_id
-           AND state IN ('committed', 'settled') AND trouble IS NULL
+         LEFT JOIN journal_transaction ON id = transaction_id
          WHERE (transaction_id, sequence) > (:id, :sequence) AND ${isInRange}
+           AND (transaction_id <= :removed
+             OR (state IN ('committed', 'settled') AND trouble IS NULL))
          ORDER BY transaction_id, sequence LIMIT :limit`,
         )
         .safeIntegers(true),
@@ -111,7 +116,8 @@ export function prepareStatements(database: SqliteDatabase): Statements {
        JOIN journal_change AS head ON head.transaction_id = changed.transaction_id
          AND head.sequence = changed.unit AND head.slot IS NOT NULL
        JOIN journal_transaction ON id = changed.transaction_id
-         AND (id > :pruned OR state = 'committed') AND state IN ('committed', 'settled')
+         AND (id > :pruned OR state = 'committed'
+           OR EXISTS (SELECT 1 FROM meta WHERE key = 'kept/' || id)) AND state IN ('committed', 'settled')
        WHERE changed.before_sha256 = :content
        ORDER BY changed.path = :path DESC, id DESC LIMIT ${String(keptPlacesMax)}`,
       ),
@@ -120,6 +126,10 @@ export function prepareStatements(database: SqliteDatabase): Statements {
         .prepare<[number, number], number>(
           'SELECT id FROM journal_transaction WHERE id < ? ORDER BY id DESC LIMIT ?',
         )
+        .pluck(),
+    firstTransaction: () =>
+      database
+        .prepare<[], number>('SELECT id FROM journal_transaction ORDER BY id LIMIT 1')
         .pluck(),
     lastChanged: () => database.prepare('SELECT max(transaction_id) FROM journal_change'),
     changes: () =>

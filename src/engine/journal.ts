@@ -1,3 +1,4 @@
+import { AnchorTable } from './anchor-table.js';
 import type { ChangeRow, RowPosition, StoredChange } from './change-row.js';
 import { parseChange, toStoredChange } from './change-row.js';
 import { assert, EngineError, isEngineError, systemCode } from './errors.js';
@@ -5,11 +6,13 @@ import { ContentHasher, type ContentHash } from './hash.js';
 import { damaged, fenced, missing, readFailure, writeFailure } from './journal-failure.js';
 import { prepareStatements, range, type Statements } from './journal-statements.js';
 import { journalPageRows } from './limits.js';
+import type { Keeping } from './keeping.js';
+import { KeepingTable } from './keeping-table.js';
 import { MetaTable, type MetaValue } from './meta-table.js';
 import type { RelativePath } from './path.js';
 import { fromHex, toHex } from './row-text.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
-import { SnapshotTable } from './snapshot-table.js';
+import { SnapshotTable, type TableAccess } from './snapshot-table.js';
 import { openDatabase, type SqliteDatabase } from './sqlite.js';
 import {
   type ChainHash,
@@ -17,7 +20,6 @@ import {
   emptyChain,
   type Head,
   type NewTransaction,
-  noHead,
   parseTransaction,
   stagePrefix,
   type StoredTransaction,
@@ -52,13 +54,17 @@ export class Journal implements Disposable {
   /** Whether SQLite has checked the file since it was opened. */
   #isSound = false;
   readonly snapshots: SnapshotTable;
+  /** Which transactions keep what they displaced. */
+  readonly keeping: KeepingTable;
+  /** What is left of transactions whose records were removed. */
+  readonly anchors: AnchorTable;
 
   private constructor(database: SqliteDatabase, path: string) {
     this.#database = database;
     this.#path = path;
     this.#statements = prepareStatements(database);
     this.#meta = new MetaTable(database, path);
-    this.snapshots = new SnapshotTable({
+    const access: TableAccess = {
       database,
       path,
       reading: (read) => this.#reading(read),
@@ -73,7 +79,10 @@ export class Journal implements Disposable {
         // guard: snapshot-row-fence
         if (this.epoch() !== epoch) throw fenced(epoch);
       },
-    });
+    };
+    this.snapshots = new SnapshotTable(access);
+    this.keeping = new KeepingTable(access);
+    this.anchors = new AnchorTable(access);
   }
 
   /**
@@ -149,6 +158,11 @@ export class Journal implements Disposable {
     }
   }
 
+  /** The smallest number of a transaction, `undefined` without any. */
+  firstTransaction(): number | undefined {
+    return this.#reading(() => this.#statements.firstTransaction.get());
+  }
+
   /** The greatest number of a transaction that any row of changes belongs to, 0 without any. */
   lastChangedTransaction(): number {
     return this.#reading(() => Number(this.#statements.lastChanged.pluck().get() ?? 0));
@@ -164,12 +178,12 @@ export class Journal implements Disposable {
     return this.#reading(() => this.#statements.transactionIds.all(before, limit));
   }
 
-  /** Writes transactions of another journal, from number 1 on, as they stand there, in one step. */
+  /** Writes transactions of another journal, after its anchor, as they stand there, in one step. */
   restore(
     transactions: Iterable<{ readonly row: TransactionRow; readonly rows: readonly ChangeRow[] }>,
   ): void {
     this.#writing(() => {
-      let chain = emptyChain;
+      let { chain } = this.anchors.get();
       for (const { row, rows } of transactions) {
         chain = this.#insert(row, rows, chain);
         assert(chain === row.chain, 'a transaction that matches the chain is written as it was');
@@ -210,7 +224,7 @@ export class Journal implements Disposable {
   position(): Position {
     return this.#reading(() => {
       const newest = this.#statements.newest.get();
-      const head = newest === undefined ? noHead : this.#toTransaction(newest);
+      const head = newest === undefined ? this.#anchorHead() : this.#toTransaction(newest);
       this.#writes = this.#meta.number('writes');
       return {
         head: { id: head.id, chain: head.chain },
@@ -219,6 +233,20 @@ export class Journal implements Disposable {
         isTroubled: this.#troubled().length > 0,
       };
     });
+  }
+
+  /** Of a journal without a transaction: the last one that was removed, or none. */
+  #anchorHead(): Head {
+    const { through: id, chain } = this.anchors.get();
+    return { id, chain };
+  }
+
+  /** The transaction that had a number, also when its record was removed; `undefined`: nobody knows. */
+  headAt(id: number): Head | undefined {
+    const row = this.transaction(id);
+    if (row !== undefined) return { id, chain: row.chain };
+    const removed = this.#anchorHead();
+    return removed.id === id ? removed : undefined;
   }
 
   /** As {@link Position.writes}, when this journal was last asked for it or wrote. */
@@ -392,25 +420,38 @@ export class Journal implements Disposable {
   }
 
   /** Transactions that are over and still keep what they displaced, newest first. */
-  history(): readonly TransactionRow[] {
-    return this.#reading(() =>
-      this.#statements.history.all(this.prunedThrough()).map((row) => this.#toTransaction(row)),
-    );
+  history(keeping: Keeping): readonly TransactionRow[] {
+    return this.#reading(() => [
+      ...this.#statements.history.all(keeping.prunedThrough).map((row) => this.#toTransaction(row)),
+      ...this.#markedOnly(keeping),
+    ]);
   }
 
-  /** Settled transactions up to this number no longer keep their before-images. */
-  prunedThrough(): number {
-    return Number(this.meta('pruned_through') ?? 0);
+  /** Yields the transactions that keep what they displaced, newest first; those in trouble may be more. */
+  *keepers(): Generator<TransactionRow, void> {
+    const keeping = this.keeping.get();
+    for (const row of this.newestFirst()) {
+      if (row.id <= keeping.prunedThrough) break;
+      yield row;
+    }
+    yield* this.#markedOnly(keeping);
+  }
+
+  /** Those that only a mark keeps, newest first. */
+  #markedOnly({ prunedThrough, marks }: Keeping): readonly TransactionRow[] {
+    const ids = [...marks.keys()].filter((id) => id <= prunedThrough);
+    return ids.toSorted((one, other) => other - one).flatMap((id) => this.transaction(id) ?? []);
   }
 
   transaction(id: number): TransactionRow | undefined {
     return this.#reading(() => {
       const row = this.#statements.transaction.get(id);
       if (row !== undefined) return this.#toTransaction(row);
-      // They are numbered without gaps.
+      // They are numbered without gaps, after those that were removed.
       if (id < 1 || id > this.position().head.id) return undefined;
       const added = this.#statements.transaction.get(id);
       if (added !== undefined) return this.#toTransaction(added);
+      if (id <= this.anchors.get().through) return undefined;
       throw missing(this.#path, id);
     });
   }
@@ -425,7 +466,9 @@ export class Journal implements Disposable {
         if (id < expected) throw missing(this.#path, expected);
         expected = id - 1;
       }
-      if (rows.length < limit && expected > 0) throw missing(this.#path, expected);
+      if (rows.length < limit && expected > 0 && expected > this.anchors.get().through) {
+        throw missing(this.#path, expected);
+      }
       return rows;
     });
   }
@@ -465,7 +508,8 @@ export class Journal implements Disposable {
 
   /**
    * Rows of the transactions that took effect, oldest first, of `within` and what is below it
-   * (`undefined`: all), following the row `after`, at most `limit`.
+   * (`undefined`: all), following the row `after`, at most `limit`. Of those that were removed only
+   * what paths were at last.
    */
   changesAfter(
     { id, sequence }: RowPosition,
@@ -473,7 +517,8 @@ export class Journal implements Disposable {
     within: RelativePath | undefined,
   ): readonly (ChangeRow & RowPosition)[] {
     this.#requireSound();
-    const from = { ...range(within), id, sequence, limit };
+    const removed = this.anchors.get().through;
+    const from = { ...range(within), id, sequence, limit, removed };
     return this.#reading(() =>
       this.#statements.changesAfter.all(from).map((row) => {
         return { ...this.#toChange(row), id: Number(row.transaction_id) };
@@ -498,7 +543,7 @@ export class Journal implements Disposable {
     path: RelativePath,
   ): readonly { readonly id: number; readonly sequence: number }[] {
     this.#requireSound();
-    const sought = { content: fromHex(content), path, pruned: this.prunedThrough() };
+    const sought = { content: fromHex(content), path, pruned: this.keeping.prunedThrough() };
     return this.#reading(() => this.#statements.displaced.all(sought));
   }
 
@@ -515,7 +560,7 @@ export class Journal implements Disposable {
       const transaction = this.#toTransaction(row);
       // The row before answers for itself; here only what its chain hash is.
       const before = this.#statements.transaction.get(id - 1)?.chain;
-      const expectedPrevious = before === undefined ? emptyChain : toHex(before);
+      const expectedPrevious = before === undefined ? this.#chainBefore(id) : toHex(before);
       const previous = toHex(row.previous_chain) as ChainHash;
       // guard: row-stage [if false]
       if (row.stage !== stagePrefix(id, row.uuid)) {
@@ -532,6 +577,20 @@ export class Journal implements Disposable {
       // guard: chain-hash [if true]
       if (hasher.digest() === (transaction.chain as string)) return changes;
       throw damaged(this.#path, `transaction ${String(id)} does not match its chain hash`);
+    });
+  }
+
+  /** What the first transaction of the log builds on. */
+  #chainBefore(id: number): ChainHash {
+    const { through, chain } = this.anchors.get();
+    return id === through + 1 ? chain : emptyChain;
+  }
+
+  /** The chain hash that a transaction says it builds on, whatever it is worth. */
+  previousChain(id: number): ChainHash | undefined {
+    return this.#reading(() => {
+      const stored = this.#statements.transaction.get(id);
+      return stored && (toHex(stored.previous_chain) as ChainHash);
     });
   }
 

@@ -37,6 +37,9 @@ export const historyTransactionsMax = 1_000;
 /** Bytes of before-images that are kept. */
 export const historyBytesMax = 2_147_483_648;
 
+/** Transactions whose records the log keeps at least. */
+export const historyRecordsMax = 10_000;
+
 /** Rows of the journal that are read at a time. */
 export const journalPageRows = 2_048;
 /** Places of one content in history that are tried. */

@@ -41,6 +41,22 @@ export class MetaTable {
     throw damaged(this.#path, `it does not say ${key}`);
   }
 
+  /** Rows whose keys begin with `prefix`, which ends in a slash. @throws {EngineError} `JOURNAL_DAMAGED`. */
+  below(prefix: string): ReadonlyMap<string, MetaValue> {
+    // `0` comes right after a slash.
+    const rows = this.#statements.between.all(prefix, `${prefix.slice(0, -1)}0`);
+    return new Map(
+      rows.map((row) => {
+        const value = parseValue(row);
+        // guard: meta-rows-sound [if false]
+        if (value === undefined) {
+          throw damaged(this.#path, `what it says of ${row.key} does not match its checksum`);
+        }
+        return [row.key, value];
+      }),
+    );
+  }
+
   /** Every row; `undefined` for what does not match its checksum. */
   examine(): ReadonlyMap<string, MetaValue | undefined> {
     return new Map(this.#statements.all.all().map((row) => [row.key, parseValue(row)]));
@@ -49,6 +65,11 @@ export class MetaTable {
   /** Inside a transaction of SQLite. */
   set(key: string, value: MetaValue): void {
     this.#statements.set.run(key, value, rowChecksum([key, value]));
+  }
+
+  /** Inside a transaction of SQLite. */
+  remove(key: string): void {
+    this.#statements.remove.run(key);
   }
 
   /** Inside a transaction of SQLite: counts a number up. @returns whether it was `expected`. */
@@ -71,6 +92,8 @@ function prepareStatements(database: SqliteDatabase) {
   return preparedWhenUsed({
     get: () => select<[string]>('WHERE key = ?'),
     all: () => select<[]>(''),
+    between: () => select<[string, string]>('WHERE key >= ? AND key < ?'),
+    remove: () => database.prepare<[string]>('DELETE FROM meta WHERE key = ?'),
     set: () =>
       database.prepare<[string, MetaValue, bigint]>(
         `INSERT INTO meta (key, value, checksum) VALUES (?, ?, ?)

@@ -1,7 +1,9 @@
 import { type HistoryPolicy, retainHistory } from './history-policy.js';
 import type { Journal } from './journal.js';
 import type { TransactionRow } from './transaction-row.js';
+import { type Mark, reasonOfMark } from './keeping.js';
 import { unnamedObjectAgeMs } from './limits.js';
+import { removableThrough, removeRecords } from './remove-records.js';
 import { toSummary, type TransactionSummary } from './receipt.js';
 import type { Session, Writer } from './writer.js';
 
@@ -10,11 +12,12 @@ import type { Session, Writer } from './writer.js';
  *
  * 1. Settle: what is not known to be on disk keeps everything.
  * 2. Decide (history-policy.ts). What was settled only now is left alone for a day: a program may
- *    still have the displaced file open. A transaction in trouble keeps everything.
+ *    still have the displaced file open. One in trouble keeps everything, and so does one that is
+ *    pinned or tagged.
  * 3. The journal says up to where, synced; then the slots go, each looked at once more (I3). Killed
  *    in between, the next recovery sweeps the rest.
  *
- * Rows stay: the log and the hash chain go back to the first transaction.
+ * 4. Of what was pruned before, the oldest records go (remove-records.ts).
  */
 
 /** What `prune` did, or would do. */
@@ -26,6 +29,8 @@ export interface PrunedHistory {
   readonly bytesAfter: number;
   /** Transactions up to this number cannot be undone any more, then. */
   readonly prunedThrough: number;
+  /** How many records of transactions are removed from the log: the oldest. */
+  readonly removedRecords: number;
 }
 
 export interface PrunedTransaction {
@@ -40,7 +45,7 @@ export interface PrunedTransaction {
 export interface PruningHistory {
   readonly journal: Journal;
   readonly writer: Writer;
-  readonly session: Pick<Session, 'requireFence'>;
+  readonly session: Pick<Session, 'requireFence' | 'epoch'>;
   /** Milliseconds since 1970. */
   readonly now: number;
 }
@@ -58,51 +63,60 @@ export async function pruneHistory(
       .map(({ id }) => id),
   );
   if (!isDryRun) await writer.settle();
+  const before = journal.keeping.get();
+  const { marks } = before;
   const rows = rowsThatKeep(journal);
   const oldestFresh = rows.findLastIndex(
     ({ id, trouble }) => fresh.has(id) && trouble === undefined,
   );
   const verdicts = retainHistory(
-    rows.map((row, at) => ({ ...row, exempt: exemptionOf(row, at <= oldestFresh) })),
+    rows.map((row, at) => ({
+      ...row,
+      exempt: exemptionOf(row, marks.get(row.id), at <= oldestFresh),
+    })),
     policy,
     now,
   );
   const dropped = verdicts.flatMap(({ row, isKept }) => (isKept ? [] : [row]));
-  const [newest] = dropped;
-  if (!isDryRun && newest !== undefined) {
+  if (!isDryRun && dropped.length > 0) {
     // guard: prune-fence
     session.requireFence();
     await writer.prune(dropped);
   }
+  const through = removableThrough(policy, { journal, keeping: before, now });
+  const removedRecords = isDryRun
+    ? through - journal.anchors.get().through
+    : removeRecords(journal, through, session.epoch);
   const bytesOf = (some: readonly TransactionRow[]): number =>
     some.reduce((sum, { displacedBytes }) => sum + displacedBytes, 0);
   const bytesBefore = bytesOf(rows);
+  const keeping = journal.keeping.get();
   return {
     transactions: verdicts.map(({ row, isKept, reason }) => ({
-      transaction: toSummary(row),
+      transaction: toSummary(row, keeping),
       isKept,
       reason,
       bytes: row.displacedBytes,
     })),
     bytesBefore,
     bytesAfter: bytesBefore - bytesOf(dropped),
-    prunedThrough: newest?.id ?? journal.prunedThrough(),
+    prunedThrough: Math.max(journal.keeping.prunedThrough(), ...dropped.map(({ id }) => id)),
+    removedRecords,
   };
 }
 
-/** Those that keep anything, newest first: of the ones that were pruned only what is in trouble. */
+/** Those that keep anything, newest first: of the ones that were pruned only what is in trouble or marked. */
 function rowsThatKeep(journal: Journal): readonly TransactionRow[] {
-  const pruned = journal.prunedThrough();
-  const rows: TransactionRow[] = [];
-  for (const row of journal.newestFirst()) {
-    if (row.id <= pruned) break;
-    rows.push(row);
-  }
-  const troubled = journal.troubled().filter(({ id }) => id <= pruned);
-  return [...rows, ...troubled.toSorted((one, other) => other.id - one.id)];
+  const rows = new Map([...journal.keepers()].map((row) => [row.id, row]));
+  for (const row of journal.troubled()) rows.set(row.id, row);
+  return [...rows.values()].toSorted((one, other) => other.id - one.id);
 }
 
-function exemptionOf({ state, trouble }: TransactionRow, isFresh: boolean): string | undefined {
+function exemptionOf(
+  { state, trouble }: TransactionRow,
+  mark: Mark | undefined,
+  isFresh: boolean,
+): string | undefined {
   if (trouble !== undefined || state === 'undoing') return 'neither done nor undone';
-  return isFresh ? 'settled just now, and not a day old' : undefined;
+  return reasonOfMark(mark) ?? (isFresh ? 'settled just now, and not a day old' : undefined);
 }

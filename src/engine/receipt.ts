@@ -1,5 +1,6 @@
 import { type Annotations, parseAnnotations } from './annotations.js';
 import { type Image, isSameImage } from './image.js';
+import { type Keeping, keepsDisplaced } from './keeping.js';
 import type { ChangeRow } from './change-row.js';
 import type { TransactionRow } from './transaction-row.js';
 import type { SupersededPath } from './recover.js';
@@ -43,6 +44,12 @@ export interface TransactionSummary {
   readonly reason: string | null;
   /** What it says of itself: what it undoes or adopts, and who asked for it. */
   readonly annotations: Annotations;
+  /** Whether what it displaced is gone: it cannot be undone any more. */
+  readonly isPruned: boolean;
+  /** Whether it is pinned: no policy drops what it displaced. */
+  readonly isPinned: boolean;
+  /** What somebody calls it; a tag keeps what it displaced as a pin does. */
+  readonly tags: readonly string[];
 }
 
 export interface TransactionRecord extends TransactionSummary {
@@ -67,7 +74,14 @@ export interface RecoveryReport {
   readonly unresolved: readonly { readonly id: number; readonly reason: string }[];
 }
 
-export function toSummary(row: TransactionRow): TransactionSummary {
+/** What nobody has pinned, tagged or pruned yet. */
+export const unmarked = { isPruned: false, isPinned: false, tags: [] } as const;
+
+/** What a transaction that was written just now is told with. */
+const justWritten: Keeping = { prunedThrough: 0, marks: new Map() };
+
+export function toSummary(row: TransactionRow, keeping: Keeping = justWritten): TransactionSummary {
+  const { isPinned = false, tags = [] } = keeping.marks.get(row.id) ?? {};
   return {
     id: row.id,
     uuid: row.uuid,
@@ -77,12 +91,19 @@ export function toSummary(row: TransactionRow): TransactionSummary {
     changeCount: row.changeCount,
     reason: row.reason ?? null,
     annotations: parseAnnotations(row.annotations),
+    isPruned: row.state === 'settled' && !keepsDisplaced(row, keeping),
+    isPinned,
+    tags,
   };
 }
 
-export function toRecord(row: TransactionRow, changes: readonly ChangeRow[]): TransactionRecord {
+export function toRecord(
+  row: TransactionRow,
+  changes: readonly ChangeRow[],
+  keeping?: Keeping,
+): TransactionRecord {
   return {
-    ...toSummary(row),
+    ...toSummary(row, keeping),
     changes: toChanges(changes),
     superseded: changes.flatMap(({ path, superseded }) =>
       superseded === undefined ? [] : [{ path, why: superseded }],

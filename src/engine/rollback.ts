@@ -1,7 +1,7 @@
 import { EngineError } from './errors.js';
 import { displacedRows } from './history.js';
+import { keepsDisplaced } from './keeping.js';
 import type { Journal } from './journal.js';
-import { notFound } from './journal-failure.js';
 import type { TransactionRow } from './transaction-row.js';
 import type { Pace } from './pace.js';
 import { quote, type RelativePath } from './path.js';
@@ -37,7 +37,9 @@ export async function requestRollback(
   { to, paths, keepsLocal, forces, isDryRun, message }: RollbackTerms,
   pace: Pace,
 ): Promise<UndoRequest> {
-  if (to > journal.head().id) throw notFound(to);
+  if (to > journal.head().id || to < journal.anchors.get().through) {
+    throw journal.anchors.unknown(to);
+  }
   const all = await rowsAfter(journal, to, pace);
   const missing = paths && pathWithoutRow(all, paths);
   if (missing !== undefined) requireKnown(journal, missing);
@@ -85,6 +87,8 @@ function isDone({ state, trouble }: TransactionRow): boolean {
 /** A path that no transaction ever touched is a slip of the pen; others are as they were. */
 function requireKnown(journal: Journal, path: RelativePath): void {
   if (journal.logOf(path, 1, Number.MAX_SAFE_INTEGER).length > 0) return;
+  // Of a removed transaction's.
+  if (journal.changesAfter({ id: 0, sequence: 0 }, 1, path).length > 0) return;
   throw new EngineError('PATH_NOT_FOUND', `no transaction has changed anything at ${quote(path)}`, {
     path,
     hint: 'See what transactions have changed: skillmeat txn blame',
@@ -92,12 +96,16 @@ function requireKnown(journal: Journal, path: RelativePath): void {
 }
 
 function requireKept(journal: Journal, rows: readonly UndoneRow[]): void {
-  const pruned = journal.prunedThrough();
+  const keeping = journal.keeping.get();
+  const pruned = keeping.prunedThrough;
+  const isKept = (id: number): boolean => {
+    // Nearly all are, and a row need not be read for it.
+    if (id > pruned) return true;
+    const transaction = journal.transaction(id);
+    return transaction !== undefined && keepsDisplaced(transaction, keeping);
+  };
   const gone = rows.find(
-    ({ displacedBy, target }) =>
-      displacedBy <= pruned &&
-      target.kind !== 'absent' &&
-      journal.transaction(displacedBy)?.state !== 'committed',
+    ({ displacedBy, target }) => target.kind !== 'absent' && !isKept(displacedBy),
   );
   if (gone === undefined) return;
   throw new EngineError(

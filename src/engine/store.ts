@@ -23,13 +23,13 @@ import { publish } from './events.js';
 import type { Capabilities, FileSystem } from './file-system.js';
 import { checksumReady, randomId } from './hash.js';
 import type { HistoryReading } from './history.js';
-import { defaultHistoryPolicy, type HistoryPolicy } from './history-policy.js';
+import { type HistoryPolicy, isPolicy } from './history-policy.js';
 import type { FileImage, Image } from './image.js';
 import { Journal } from './journal.js';
-import { notFound } from './journal-failure.js';
 import type { TransactionRow } from './transaction-row.js';
 import { readKnownPaths } from './known-path.js';
 import { lockWaitMsDefault } from './limits.js';
+import type { Marking } from './mark-transaction.js';
 import { NodeFileSystem } from './node-file-system.js';
 import { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
@@ -196,6 +196,16 @@ export interface RollbackReceipt extends Receipt {
   readonly paths: readonly UndonePath[];
   /** What is in the way. Only a dry run tells it; to a transaction, nothing else is planned then. */
   readonly conflicts: readonly PathConflict[];
+}
+
+/** How to mark a transaction. */
+export interface MarkOptions extends Marking, Pick<TransactOptions, 'signal' | 'lockWaitMs'> {}
+
+/** What a store keeps to without being asked. */
+export interface StoreHistoryPolicy {
+  readonly policy: HistoryPolicy;
+  /** Whether nobody has set another. */
+  readonly isDefault: boolean;
 }
 
 export interface RecoverOptions {
@@ -476,6 +486,7 @@ export class Store implements AsyncDisposable {
       quarantine: this.#quarantine,
       lock: this.#lock,
       bootId,
+      now,
     });
     this.#committing = {
       directory,
@@ -645,7 +656,9 @@ export class Store implements AsyncDisposable {
       root: this.root,
       head: this.#journal.head().id,
       unsettled: unsettled.length,
-      troubled: unsettled.filter(({ trouble }) => trouble !== undefined).map(toSummary),
+      troubled: unsettled
+        .filter(({ trouble }) => trouble !== undefined)
+        .map((row) => toSummary(row)),
       quarantined: this.#quarantine.count(),
       writer: toWriter(readOwner(this.#directory.files, this.#directory.store)),
     };
@@ -653,7 +666,9 @@ export class Store implements AsyncDisposable {
 
   /** Returns transactions, newest first. */
   async log(options: LogOptions = {}): Promise<readonly TransactionSummary[]> {
-    return this.#log(options).map(toSummary);
+    const rows = this.#log(options);
+    const keeping = this.#journal.keeping.get();
+    return rows.map((row) => toSummary(row, keeping));
   }
 
   /** As {@link log}, with what each transaction was for: a change, an undo, a rollback, …. */
@@ -662,8 +677,9 @@ export class Store implements AsyncDisposable {
     const { passageOf, transactionKind } = await import('./transaction-kind.js');
     const rows = this.#log(options);
     const lookUp = lookUpIn(this.#journal);
+    const keeping = this.#journal.keeping.get();
     return rows.map((row) => {
-      const summary = toSummary(row);
+      const summary = toSummary(row, keeping);
       const kind = transactionKind(toUndoneOrNot(row), lookUp);
       return { ...summary, kind, ...passageOf(row.id, summary.annotations) };
     });
@@ -673,8 +689,8 @@ export class Store implements AsyncDisposable {
   async show(id: number): Promise<TransactionRecord> {
     this.#refuseClosed();
     const row = this.#journal.transaction(id);
-    if (row === undefined) throw notFound(id);
-    return toRecord(row, this.#journal.changes(id));
+    if (row === undefined) throw this.#journal.anchors.unknown(id);
+    return toRecord(row, this.#journal.changes(id), this.#journal.keeping.get());
   }
 
   /**
@@ -712,11 +728,12 @@ export class Store implements AsyncDisposable {
     const within = paths?.map(parsePath);
     return this.#readHistory(signal, async ({ journal, looking: { pace } }) => {
       const known = await readKnownPaths(journal, { asOf: journal.head().id, within, pace });
+      const keeping = journal.keeping.get();
       return [...known]
         .toSorted(([a], [b]) => comparePaths(a, b))
         .flatMap(([path, { image, changedBy }]) => {
           const row = changedBy === undefined ? undefined : journal.transaction(changedBy);
-          return row === undefined ? [] : [{ path, image, transaction: toSummary(row) }];
+          return row === undefined ? [] : [{ path, image, transaction: toSummary(row, keeping) }];
         });
     });
   }
@@ -810,10 +827,10 @@ export class Store implements AsyncDisposable {
 
   /**
    * Drops what old transactions displaced: they cannot be undone any more, and `HISTORY_PRUNED` says
-   * so. Their records stay. Every checkpoint does this beyond the default policy. What changed within
-   * the last day may stay until the next time, what is in trouble stays.
+   * so. Their records stay. Every checkpoint does this beyond the store's own policy. What changed within
+   * the last day may stay until the next time; what is in trouble, pinned or tagged stays.
    *
-   * @param policy which ones to keep. Default: the last 1 000, and no more than 2 GiB.
+   * @param policy which ones to keep. Default: the store's own, see {@link setHistoryPolicy}.
    * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, ….
    */
   async prune(
@@ -825,7 +842,7 @@ export class Store implements AsyncDisposable {
     return this.#explaining('prune the history of', () =>
       this.#exclusively(options, (_report, session) => {
         const [journal, writer, now] = [this.#journal, this.#writer, this.#committing.now()];
-        return pruneHistory(policy ?? defaultHistoryPolicy, terms, {
+        return pruneHistory(policy ?? journal.keeping.policy(), terms, {
           journal,
           writer,
           session,
@@ -833,6 +850,54 @@ export class Store implements AsyncDisposable {
         });
       }),
     );
+  }
+
+  /**
+   * Pins or tags a transaction that can still be undone, or takes that back: what it displaced stays as
+   * long as either is there, whatever a policy says. Afterwards it goes with the next pruning.
+   *
+   * @returns the transaction as it is marked then.
+   * @throws {EngineError} `TRANSACTION_NOT_FOUND`, `HISTORY_PRUNED`, `NOTHING_TO_UNDO`, `BLOCKED`,
+   * `TAG_INVALID`, `STORE_LOCKED`, ….
+   */
+  async mark(id: number, options: MarkOptions): Promise<TransactionSummary> {
+    const { markTransaction } = await import('./mark-transaction.js');
+    return this.#explaining('mark a transaction of', () =>
+      this.#exclusively(options, async (_report, { epoch }) =>
+        markTransaction(this.#journal, id, { ...options, epoch }),
+      ),
+    );
+  }
+
+  /** Returns which transactions this store lets keep what they displaced, without being asked. */
+  async historyPolicy(): Promise<StoreHistoryPolicy> {
+    this.#refuseClosed();
+    const own = this.#journal.keeping.ownPolicy();
+    return { policy: this.#journal.keeping.policy(), isDefault: own === undefined };
+  }
+
+  /**
+   * Sets what {@link prune} and every checkpoint keep to from now on, in whichever program; all of
+   * the default's rules give way. `undefined` brings the default back: the last 1 000, no more
+   * than 2 GiB, and the records of the last 10 000. Drops nothing by itself.
+   *
+   * @throws {EngineError} `STORE_LOCKED`, `DISK_FULL`, ….
+   */
+  async setHistoryPolicy(
+    policy: HistoryPolicy | undefined,
+    options: Pick<TransactOptions, 'signal' | 'lockWaitMs'> = {},
+  ): Promise<StoreHistoryPolicy> {
+    if (policy !== undefined && !isPolicy(policy)) {
+      throw new TypeError(
+        'a policy has keepLast, keepWithinMs and sizeBytesMax, numbers from 0 on',
+      );
+    }
+    await this.#explaining('set the policy of', () =>
+      this.#exclusively(options, async (_report, { epoch }) => {
+        this.#journal.keeping.setPolicy(policy, epoch);
+      }),
+    );
+    return this.historyPolicy();
   }
 
   /** Returns what the store keeps besides the directory itself, in bytes. Reads no content. */
@@ -1128,7 +1193,7 @@ export class Store implements AsyncDisposable {
 
   #requireTroubled(id: number): TransactionRow {
     const row = this.#journal.transaction(id);
-    if (row === undefined) throw notFound(id);
+    if (row === undefined) throw this.#journal.anchors.unknown(id);
     if (row.trouble !== undefined) return row;
     throw new EngineError(
       'TRANSACTION_NOT_FOUND',

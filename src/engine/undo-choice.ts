@@ -1,7 +1,7 @@
 import { parseAnnotations } from './annotations.js';
 import { EngineError } from './errors.js';
 import type { Journal } from './journal.js';
-import { notFound } from './journal-failure.js';
+import { keepsDisplaced } from './keeping.js';
 import type { TransactionRow } from './transaction-row.js';
 import {
   kindOf,
@@ -46,16 +46,17 @@ export function chooseRedo(journal: Journal, id: number | undefined): Transactio
     );
   }
   const asked = lookUp(id);
-  if (asked === undefined) throw notFound(id);
+  if (asked === undefined) throw journal.anchors.unknown(id);
   if (kindOf(asked, lookUp) === 'undo') return requireUndoable(journal, id);
   const undo = undoOf(id, newestFirst(journal));
   if (undo !== undefined) return requireUndoable(journal, undo.id);
   throw nothing(`transaction ${String(id)} is not undone`, 'See: skillmeat txn log');
 }
 
-function requireUndoable(journal: Journal, id: number): TransactionRow {
+/** Returns a transaction that can be undone. @throws {EngineError} as {@link chooseUndo}. */
+export function requireUndoable(journal: Journal, id: number): TransactionRow {
   const row = journal.transaction(id);
-  if (row === undefined) throw notFound(id);
+  if (row === undefined) throw journal.anchors.unknown(id);
   if (row.trouble !== undefined || row.state === 'undoing') {
     throw new EngineError(
       'BLOCKED',
@@ -69,8 +70,9 @@ function requireUndoable(journal: Journal, id: number): TransactionRow {
       'See: skillmeat txn log',
     );
   }
-  const pruned = journal.prunedThrough();
-  if (row.state === 'committed' || id > pruned) return row;
+  const keeping = journal.keeping.get();
+  if (keepsDisplaced(row, keeping)) return row;
+  const pruned = keeping.prunedThrough;
   throw new EngineError(
     'HISTORY_PRUNED',
     `what transaction ${String(id)} displaced is no longer kept; the oldest that can be undone is ${String(pruned + 1)}`,

@@ -20,7 +20,7 @@ import { utcText } from './utc-text.js';
 export interface StoreUsage {
   /** Everything in `.skillmeat`. */
   readonly bytes: number;
-  /** The log: every transaction that ever was. */
+  /** The log: every transaction whose record is kept. */
   readonly journal: { readonly transactions: number; readonly bytes: number };
   /** What transactions displaced: undo, rollback and `cat` live on it. */
   readonly displaced: {
@@ -82,7 +82,10 @@ export async function measureUsage(measuring: Measuring): Promise<StoreUsage> {
   const quarantineBytes = await bytesBelow(looking, directory.quarantine);
   return {
     bytes: await bytesBelow(looking, store),
-    journal: { transactions: journal.head().id, bytes: journalBytes },
+    journal: {
+      transactions: journal.head().id - journal.anchors.get().through,
+      bytes: journalBytes,
+    },
     displaced: await measureDisplaced(measuring),
     ...(await measureObjects(measuring)),
     quarantine: { items: quarantined, bytes: quarantineBytes },
@@ -126,7 +129,7 @@ async function measureDisplaced({
       bytes: (range?.bytes ?? 0) + (bytesOf.get(id) ?? 0),
     });
   }
-  return { bytes, prunedThrough: journal.prunedThrough(), ranges: [...ranges.values()] };
+  return { bytes, prunedThrough: journal.keeping.prunedThrough(), ranges: [...ranges.values()] };
 }
 
 async function measureObjects({

@@ -52,6 +52,8 @@ export interface WriterOptions {
   readonly lock: WriterLock;
   /** This boot of this machine; a store that cannot know makes one up for itself. */
   readonly bootId: string;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
 }
 
 /** What a holder of the lock works with. */
@@ -319,7 +321,7 @@ export class Writer {
     publish('skillmeat:checkpoint', { root, settled: ready.length, lateWrites });
   }
 
-  /** Drops what settled transactions displaced, newest first. Runs under the lock. */
+  /** Drops what settled transactions displaced. Runs under the lock. */
   async prune(transactions: readonly TransactionRow[]): Promise<void> {
     await prune(transactions, this.#checkpointing());
   }
@@ -517,9 +519,11 @@ export class Writer {
   }
 
   #checkpointing(): Checkpointing {
-    const { directory, journal, quarantine } = this.#options;
+    const { directory, journal, now, quarantine } = this.#options;
     return {
       looking: { files: directory.files, pace: new Pace() },
+      now,
+      epoch: this.#epoch,
       directory,
       journal,
       quarantine,

@@ -43,6 +43,9 @@ describe('what apply tells', () => {
         committedAt: expect.stringMatching(/^\d{4}-.*Z$/),
         changeCount: 2,
         reason: null,
+        isPinned: false,
+        isPruned: false,
+        tags: [],
         annotations: { by: expect.stringContaining('@') },
         changes: [
           {

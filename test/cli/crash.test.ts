@@ -2,7 +2,7 @@ import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { json, planOf, preloading, useCommandLine, writing } from '../support/command.js';
 
-const cli = useCommandLine();
+const cli = useCommandLine('process');
 
 async function commit(content: string): Promise<void> {
   await cli.run(['txn', 'apply', '--init', '-q'], { input: planOf(writing('a', content)) });

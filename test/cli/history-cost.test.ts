@@ -81,3 +81,65 @@ describe.each([[[]], [['txn']]])('%j', (prefix) => {
     expect(await cli.run([...prefix, 'prune', '--keep-last', 'x'])).toMatchObject({ exitCode: 2 });
   });
 });
+
+test('pin, tag and their opposites say what is kept then, and log and show tell it', async () => {
+  expect((await cli.run(['txn', 'pin', '1'])).stdout).toBe(
+    'Transaction 1 is pinned: what it displaced is kept.\n',
+  );
+  expect((await cli.run(['txn', 'tag', '1', 'good', 'v1'])).stdout).toBe(
+    'Transaction 1 is pinned and tagged good, v1: what it displaced is kept.\n',
+  );
+  expect((await cli.run(['log'])).stdout).toMatch(/^2 .*\n1 .* {2}\[pinned\] {2}#good {2}#v1/);
+  expect((await cli.run(['history'])).stdout).toMatch(/\[pinned\] {2}#good {2}#v1/);
+  expect((await cli.run(['txn', 'show', '1'])).stdout).toContain('Tags:      good, v1\n');
+  const shown = await cli.run(['txn', 'show', '1', '--json']);
+  expect(json(shown)).toMatchObject({
+    transaction: { isPruned: false, isPinned: true, tags: ['good', 'v1'] },
+  });
+  const untagged = await cli.run(['txn', 'untag', '1', 'good', '--json']);
+  expect(json(untagged)).toMatchObject({ transaction: { id: 1, tags: ['v1'] } });
+  await cli.run(['txn', 'untag', '1', 'v1']);
+  expect((await cli.run(['txn', 'unpin', '1'])).stdout).toBe(
+    'Transaction 1 is neither pinned nor tagged, and can be pruned.\n',
+  );
+  expect(await cli.run(['txn', 'tag', '1', ' '])).toMatchObject({ exitCode: 4 });
+  expect(await cli.run(['txn', 'pin', '7'])).toMatchObject({ exitCode: 4 });
+  // The first settles, the second prunes.
+  for (const _ of [1, 2]) await cli.run(['prune', '--keep-last', '1']);
+  expect((await cli.run(['log'])).stdout).toMatch(/\n1 .* {2}\[pruned\]/);
+  expect((await cli.run(['txn', 'show', '1'])).stdout).toContain('Pruned: ');
+  expect((await cli.run(['txn', 'unpin', '1'])).stdout).toContain('and is pruned.');
+});
+
+test('policy prints what prune keeps to, sets it and takes it back', async () => {
+  const byDefault =
+    'Kept is what was displaced of the last 1000 transactions, up to 2147483648 bytes, by default.\n';
+  expect((await cli.run(['txn', 'policy'])).stdout).toBe(byDefault);
+  expect((await cli.run(['txn', 'policy', '--keep-within', '30d'])).stdout).toBe(
+    "Kept is what was displaced of those that are younger than 30 days, by this store's own policy.\n",
+  );
+  const set = await cli.run([
+    'txn',
+    'policy',
+    '--keep-last',
+    '5',
+    '--keep-within',
+    '36h',
+    '--json',
+  ]);
+  expect(json(set)).toEqual({
+    policy: {
+      isDefault: false,
+      keepLast: 5,
+      keepWithinMs: 129_600_000,
+      sizeBytesMax: null,
+      keepRecords: null,
+    },
+  });
+  expect((await cli.run(['txn', 'policy'])).stdout).toContain(
+    'of the last 5 transactions, and of those that are younger than 36 hours,',
+  );
+  const both = await cli.run(['txn', 'policy', '--reset', '--keep-last', '5']);
+  expect(both.exitCode).toBe(2);
+  expect((await cli.run(['txn', 'policy', '--reset'])).stdout).toBe(byDefault);
+});

@@ -7,7 +7,7 @@ import { endOfInput, interrupt, Terminal } from '../support/terminal.js';
  * `update --strategy prompt` at a real terminal.
  */
 
-const cli = useCommandLine();
+const cli = useCommandLine('process');
 const skills = ['canvas', 'easel', 'paint'];
 
 function environment(): Readonly<Record<string, string>> {

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { json, planOf, preloading, useCommandLine, writing } from '../support/command.js';
 
-const cli = useCommandLine();
+const cli = useCommandLine('process');
 
 const init = async (): Promise<void> => {
   await cli.run(['txn', 'init']);

@@ -127,6 +127,9 @@ test('a long list of changes is cut after 50 lines', () => {
     annotations: {},
     changes,
     superseded: [],
+    isPruned: false,
+    isPinned: false,
+    tags: [],
   };
   const wording = { isDryRun: false, isQuiet: false, style: plainStyle };
   const lines = describeReceipt({ transaction }, wording).split('\n');

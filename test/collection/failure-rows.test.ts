@@ -21,6 +21,7 @@ import {
   type StampedCollection,
 } from '../support/stamped-collection.js';
 import { modes, openDescriptors } from '../support/store.js';
+import { isExhaustive } from '../support/extent.js';
 
 /*
  * What may go wrong with an update, row by row, and the test that shows what happens then:
@@ -46,7 +47,6 @@ import { modes, openDescriptors } from '../support/store.js';
 
 afterEach(cleanUp);
 
-const isExhaustive = process.env['SKILLMEAT_EXHAUSTIVE'] === '1';
 const sampledMax = Number(process.env['SKILLMEAT_CALLS'] ?? 7);
 const random = seededRandom('failure rows of collections');
 const skills = ['canvas', 'paint', 'easel'];

@@ -6,6 +6,7 @@ import { CollectionReader } from '../../src/collection/index.js';
 import { stampedFacts } from '../crash/children/stamped.mjs';
 import { cleanUp, makeDirectory } from '../support/processes.js';
 import { openStamped } from '../support/stamped-collection.js';
+import { isExhaustive } from '../support/extent.js';
 
 /*
  * Large artifacts. `npm test` takes small ones of the same shapes; SKILLMEAT_EXHAUSTIVE=1 takes
@@ -14,7 +15,6 @@ import { openStamped } from '../support/stamped-collection.js';
 
 afterEach(cleanUp);
 
-const isExhaustive = process.env['SKILLMEAT_EXHAUSTIVE'] === '1';
 const mebibyte = Buffer.alloc(1_048_576);
 
 interface Large {

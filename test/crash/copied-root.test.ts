@@ -9,13 +9,13 @@ import { transactions } from './children/transactions.mjs';
 import { watchFileSystem } from './children/watched-file-system.mjs';
 import {
   expectedTrees,
-  isExhaustive,
   makeStore,
   type NativeMode,
   nativeModes,
   requireRecovered,
 } from './recovered-state.js';
 import { testifyOfEachTest, testMachine } from '../support/evidence.js';
+import { isExhaustive } from '../support/extent.js';
 
 /*
  * Somebody copies the whole root, engine directory included, in the middle of a transaction: the

@@ -6,9 +6,10 @@ import { cleanUp, describeTree, type Random, seededRandom } from '../support/pro
 import { type Damage, damaged, describeDamage, everyDamage } from './damage.js';
 import { observe, type Step, untouchedBytes, type Writing, writings } from './observation.js';
 import { damageableStores } from './damageable-stores.js';
-import { firstFew, isExhaustive } from './recovered-state.js';
+import { firstFew } from './recovered-state.js';
 import type { SavedStore } from './saved-store.js';
 import { judge, type Verdict } from './verdict.js';
+import { isExhaustive } from '../support/extent.js';
 
 /*
  * One sector or page of one file of a store is flipped, zeroed, overwritten with another one or cut

@@ -30,12 +30,12 @@ import {
 import {
   copyPlace,
   firstFew,
-  isExhaustive,
   type NativeMode,
   nativeModes,
   type Place,
   requireRecovered,
 } from './recovered-state.js';
+import { isExhaustive } from '../support/extent.js';
 
 /*
  * Every call of the seam fails once, or from then on, with each error that a disk, a quota or a

@@ -19,7 +19,6 @@ import type { RunWithErrorsInput } from './children/run-with-errors.mjs';
 import { systemErrors } from './failing-calls.js';
 import {
   firstFew,
-  isExhaustive,
   copyPlace,
   makePlace,
   makeStore,
@@ -29,6 +28,7 @@ import {
   requireRecovered,
 } from './recovered-state.js';
 import { listSystemCalls, type SystemCall } from './system-calls.js';
+import { isExhaustive } from '../support/extent.js';
 
 /*
  * Every system call on the store or the root fails, as strace sees to: SQLite's own and those inside

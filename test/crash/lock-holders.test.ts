@@ -13,6 +13,7 @@ import {
   requireChain,
 } from './recovered-state.js';
 import { testify, testMachine } from '../support/evidence.js';
+import { sampled } from '../support/extent.js';
 
 /*
  * Holders of the lock that die, and holders that stand still while somebody removes their lock
@@ -57,7 +58,8 @@ describe.each(nativeModes)('native %s', (native) => {
   test('a holder that lost its lock file while it stood still changes nothing behind the next', async () => {
     const input = { native, run: [0] } as const;
     const { calls } = await countCalls(await makeStore(native), input);
-    const stops = Array.from({ length: calls.length }, (_, i) => i + 1);
+    const all = Array.from({ length: calls.length }, (_, i) => i + 1);
+    const stops = sampled(all, 4);
     const failures: string[] = [];
     const outcomes = await inParallel(
       stops,
@@ -78,7 +80,7 @@ describe.each(nativeModes)('native %s', (native) => {
       (outcome) => `${outcome} ${String(outcomes.filter((one) => one === outcome).length)}`,
     );
     console.log(
-      `stopped at each of ${String(stops.length)} calls, native ${native}: ${counts.join(', ')}`,
+      `stopped at ${String(stops.length)} of ${String(all.length)} calls, native ${native}: ${counts.join(', ')}`,
     );
     testify({
       fault: 'lock torture',

@@ -6,8 +6,9 @@ import { openStore } from '../../src/engine/index.js';
 import { testifyOf, testMachine } from '../support/evidence.js';
 import { Child, cleanUp, makeDirectory, type Random, seededRandom } from '../support/processes.js';
 import type { ReturnInput } from './children/commit-and-return.mjs';
-import { isExhaustive, type NativeMode } from './recovered-state.js';
+import { type NativeMode } from './recovered-state.js';
 import { requireSerial } from './serial-writers.js';
+import { isExhaustive } from '../support/extent.js';
 
 /*
  * Writers that commit without a pause while they are killed, stopped and woken up again, and while

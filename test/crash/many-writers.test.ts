@@ -5,6 +5,7 @@ import { type Evidence, type Fault, testifyOf, testMachine } from '../support/ev
 import { Child, cleanUp, makeDirectory, seededRandom } from '../support/processes.js';
 import type { CommitInput } from './children/commit-in-turn.mjs';
 import type { NativeMode } from './recovered-state.js';
+import { amount } from '../support/extent.js';
 import { requireSerial } from './serial-writers.js';
 
 /*
@@ -14,8 +15,11 @@ import { requireSerial } from './serial-writers.js';
 
 afterEach(cleanUp);
 
-test('8 processes with 200 transactions each leave all 1600, one after the other', async () => {
-  const committed = await commitAtOnce(repeat(8, 'auto'), 200);
+/** Of each writer. */
+const many = amount({ thorough: 200, otherwise: 25 });
+
+test('8 processes with many transactions each leave all of them, one after the other', async () => {
+  const committed = await commitAtOnce(repeat(8, 'auto'), many);
   console.log(`many writers: ${String(committed)} transactions of 8 processes, all there`);
 });
 
@@ -25,14 +29,11 @@ test('processes with and without the native part exclude each other', async () =
 });
 
 test.each<[string, readonly NativeMode[], number]>([
-  ['8 native processes', repeat(8, 'auto'), 200],
+  ['8 native processes', repeat(8, 'auto'), many],
   ['8 processes of both kinds', [...repeat(4, 'auto'), ...repeat(4, 'off')], 25],
-])(
-  'killing a third of %s loses nothing acknowledged and blocks nobody',
-  async (_, modes, count) => {
-    await testifyOf(about('killed among other writers', modes), () => killAThird(modes, count));
-  },
-);
+])('killing a third of %s loses nothing acknowledged and blocks nobody', async (_, modes, each) => {
+  await testifyOf(about('killed among other writers', modes), () => killAThird(modes, each));
+});
 
 /** @returns how many transactions there are afterwards. */
 async function commitAtOnce(modes: readonly NativeMode[], count: number): Promise<number> {

@@ -9,7 +9,8 @@ import { type Evidence, testify, testMachine } from '../support/evidence.js';
 import { Child, cleanUp, makeDirectory, removeDirectory, sha256 } from '../support/processes.js';
 import type { EditInput, EditWay } from './children/racing-editor.mjs';
 import { recordOf, recordsIn } from './children/records.mjs';
-import { isExhaustive, type NativeMode, nativeModes } from './recovered-state.js';
+import { type NativeMode, nativeModes } from './recovered-state.js';
+import { isExhaustive } from '../support/extent.js';
 
 /*
  * I3 against a real editor, in another process, that edits the very files that transactions replace.

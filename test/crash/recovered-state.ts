@@ -7,12 +7,10 @@ import { NodeFileSystem } from '../../src/engine/node-file-system.js';
 import { describeTree, describeWrites, makeDirectory } from '../support/processes.js';
 import { transactions, writeBase } from './children/transactions.mjs';
 import { watchFileSystem } from './children/watched-file-system.mjs';
+import { isExhaustive } from '../support/extent.js';
 
 export type NativeMode = 'auto' | 'off';
 export const nativeModes: readonly NativeMode[] = ['auto', 'off'];
-
-/** Leaves out nothing, and works on the disk; takes many minutes. */
-export const isExhaustive: boolean = process.env['SKILLMEAT_EXHAUSTIVE'] === '1';
 
 /** A directory with the base tree, beside the source that transactions copy from. */
 export interface Place {

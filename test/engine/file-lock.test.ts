@@ -21,12 +21,9 @@ afterEach(() => {
 
 /** Calls `act` once, right after the file was opened. */
 function afterOpening(act: () => void): void {
-  const { openRecord } = NodeFileSystem.prototype;
-  vi.spyOn(NodeFileSystem.prototype, 'openRecord').mockImplementationOnce(function (
-    this: NodeFileSystem,
-    place,
-  ) {
-    const file = Reflect.apply(openRecord, this, [place]);
+  const spy = vi.spyOn(NodeFileSystem.prototype, 'openRecord');
+  spy.mockImplementationOnce(function (this: NodeFileSystem, place) {
+    const file = this.openRecord(place);
     act();
     return file;
   });

@@ -6,7 +6,7 @@ import { isEngineError } from '../../src/engine/index.js';
 import { hashContent } from '../../src/engine/hash.js';
 import { absent } from '../../src/engine/image.js';
 import type { ChangeRow } from '../../src/engine/change-row.js';
-import type { Head, NewTransaction } from '../../src/engine/transaction-row.js';
+import { emptyChain, type Head, type NewTransaction } from '../../src/engine/transaction-row.js';
 import { Journal } from '../../src/engine/journal.js';
 import { parsePath, type RelativePath } from '../../src/engine/path.js';
 import { breakTableRule, sealJournal } from '../support/broken-journal.js';
@@ -434,10 +434,10 @@ test('the oldest transaction is missed too', () => {
 test('a transaction that another process adds while it is looked for is found', () => {
   using journal = Journal.open(path);
   using other = Journal.open(path);
-  const { position } = journal;
-  vi.spyOn(journal, 'position').mockImplementationOnce(function (this: Journal) {
+  const position = journal.position.bind(journal);
+  vi.spyOn(journal, 'position').mockImplementationOnce(() => {
     commit(other, 1);
-    return Reflect.apply(position, journal, []);
+    return position();
   });
   expect(journal.transaction(1)?.message).toBe('message 1');
   expect(journal.transaction(2)).toBeUndefined();
@@ -501,6 +501,80 @@ test('a snapshot is neither added, removed nor rewritten by a writer with a past
   expect(journal.snapshots.list().map((row) => [row.id, row.message])).toEqual([[id, '']]);
   journal.snapshots.remove(id, past + 1);
   expect(journal.snapshots.list()).toEqual([]);
+});
+
+test('records are not removed by a writer with a past epoch', () => {
+  using journal = Journal.open(path);
+  const past = journal.epoch();
+  commit(journal, 3);
+  journal.update([1, 2, 3].map((id) => ({ id, state: 'settled' })));
+  const chain = journal.transaction(2)?.chain ?? emptyChain;
+  expect(codeOf(() => journal.anchors.removeThrough(2, chain, past))).toBe('FENCED');
+  expect(journal.log(9, 9).map(({ id }) => id)).toEqual([3, 2, 1]);
+  journal.anchors.removeThrough(2, chain, journal.epoch());
+  expect(journal.log(9, 9).map(({ id }) => id)).toEqual([3]);
+  journal.verifyChain(3);
+  journal.anchors.verify();
+  // The rest is as bound to what went as it was before.
+  journal.setMeta({
+    anchor: JSON.stringify({ ...journal.anchors.get(), chain: '1'.repeat(64) }),
+  });
+  expect(codeOf(() => journal.verifyChain(3))).toBe('JOURNAL_DAMAGED');
+});
+
+test.each(['not JSON', 'null', '{}', '{"through":0}', '{"through":1,"rowCount":0,"chain":"x"}'])(
+  'an anchor that nobody can have written is damage: %s',
+  (value) => {
+    using journal = Journal.open(path);
+    journal.setMeta({ anchor: value });
+    expect(codeOf(() => journal.anchors.get())).toBe('JOURNAL_DAMAGED');
+  },
+);
+
+test('neither a mark nor a policy is set by a writer with a past epoch', () => {
+  using journal = Journal.open(path);
+  const past = journal.epoch();
+  commit(journal, 1);
+  const now = journal.epoch();
+  const mark = { isPinned: true, tags: ['x'] };
+  expect(codeOf(() => journal.keeping.mark(1, mark, past))).toBe('FENCED');
+  expect(codeOf(() => journal.keeping.setPolicy({ keepLast: 1 }, past))).toBe('FENCED');
+  expect(journal.keeping.get().marks.size).toBe(0);
+  expect(journal.keeping.ownPolicy()).toBeUndefined();
+  journal.keeping.mark(1, mark, now);
+  journal.keeping.setPolicy({ keepLast: 1 }, now);
+  expect(journal.keeping.get().marks).toEqual(new Map([[1, mark]]));
+  expect(journal.keeping.policy()).toEqual({ keepLast: 1 });
+  journal.keeping.mark(1, { isPinned: false, tags: [] }, now);
+  expect(journal.keeping.get().marks.size).toBe(0);
+});
+
+test.each([
+  ['kept/1', 'not JSON'],
+  ['kept/1', '[]'],
+  ['kept/1', '{"isPinned":1,"tags":[]}'],
+  ['kept/1', '{"isPinned":true,"tags":[1]}'],
+  ['kept/x', '{"isPinned":true,"tags":[]}'],
+])('a mark that nobody can have written is damage: %s %s', (key, value) => {
+  using journal = Journal.open(path);
+  journal.setMeta({ [key]: value });
+  expect(codeOf(() => journal.keeping.get())).toBe('JOURNAL_DAMAGED');
+});
+
+test.each(['not JSON', '[1]', 'null', '{"keepLast":-1}', '{"keepFirst":1}'])(
+  'a policy that nobody can have written is damage: %s',
+  (value) => {
+    using journal = Journal.open(path);
+    journal.setMeta({ history_policy: value });
+    expect(codeOf(() => journal.keeping.policy())).toBe('JOURNAL_DAMAGED');
+  },
+);
+
+test('a mark that does not match its checksum is damage', () => {
+  using journal = Journal.open(path);
+  journal.setMeta({ 'kept/1': '{"isPinned":true,"tags":[]}' });
+  change("UPDATE meta SET value = replace(value, 'true', 'false') WHERE key = 'kept/1'");
+  expect(() => journal.keeping.get()).toThrow('does not match its checksum');
 });
 
 test('only the record that a flush follows is written without a sync of its own', () => {
@@ -631,7 +705,7 @@ describe('when SQLite fails', () => {
   test('a journal that does not say how far it was pruned was not pruned', () => {
     change("DELETE FROM meta WHERE key = 'pruned_through'");
     using journal = Journal.open(path);
-    expect(journal.prunedThrough()).toBe(0);
+    expect(journal.keeping.prunedThrough()).toBe(0);
   });
 });
 

@@ -152,7 +152,7 @@ describe.each(modes)('native %s', (mode) => {
           await tx.write('a', 'new');
           start();
         }),
-      ).rejects.toThrow();
+      ).rejects.toThrow(/"a"/);
       expect(isDone()).toBe(true);
       expect(sandbox.tree()['a/theirs']).toEqual(file('theirs'));
     });

@@ -6,10 +6,10 @@ import { recordCrashes } from '../support/crash.js';
 import { openJournal } from '../support/objects.js';
 import {
   expectError,
-  listOwn,
   modes,
   readQuarantine,
   requireHealthy,
+  stagedTransactions,
   useSandbox,
 } from '../support/store.js';
 import { file, readTree } from '../support/tree.js';
@@ -37,11 +37,6 @@ describe.each(modes)('native %s', (mode) => {
     return store;
   }
 
-  function stagedTransactions(root = sandbox.root): readonly number[] {
-    const ids = listOwn(root, 'stage').map((name) => Number(name.split('-')[0]));
-    return [...new Set(ids)].toSorted((a, b) => a - b);
-  }
-
   test('a dry run tells what goes and why; pruning drops that, and undo says so', async () => {
     const store = await fiveDays();
     const policy = { keepLast: 2 };
@@ -62,14 +57,14 @@ describe.each(modes)('native %s', (mode) => {
     ]);
     expect(planned).toMatchObject({ bytesBefore: 34, bytesAfter: 14, prunedThrough: 3 });
     expect((await store.status()).unsettled).toBe(5);
-    expect(stagedTransactions()).toEqual([1, 2, 3, 4, 5]);
+    expect(stagedTransactions(sandbox.root)).toEqual([1, 2, 3, 4, 5]);
     const tree = sandbox.tree();
     const pruned = await store.prune(policy);
     expect(pruned.transactions.map(({ isKept }) => isKept)).toEqual(
       planned.transactions.map(({ isKept }) => isKept),
     );
     expect(pruned).toMatchObject({ bytesBefore: 34, bytesAfter: 14, prunedThrough: 3 });
-    expect(stagedTransactions()).toEqual([4, 5]);
+    expect(stagedTransactions(sandbox.root)).toEqual([4, 5]);
     expect(sandbox.tree()).toEqual(tree);
     const { message } = await expectError(store.undo({ transaction: 3 }), 'HISTORY_PRUNED');
     expect(message).toContain('the oldest that can be undone is 4');
@@ -89,7 +84,7 @@ describe.each(modes)('native %s', (mode) => {
   test('without a policy nothing goes that the store would not drop by itself', async () => {
     const store = await fiveDays();
     expect((await store.prune()).transactions.every(({ isKept }) => isKept)).toBe(true);
-    expect(stagedTransactions()).toEqual([1, 2, 3, 4, 5]);
+    expect(stagedTransactions(sandbox.root)).toEqual([1, 2, 3, 4, 5]);
   });
 
   test('what was settled just now is left alone for a day, what is in trouble for good', async () => {
@@ -113,7 +108,7 @@ describe.each(modes)('native %s', (mode) => {
       [6, true],
       [5, false],
     ]);
-    expect(stagedTransactions()).toEqual([6, 7]);
+    expect(stagedTransactions(sandbox.root)).toEqual([6, 7]);
   });
 
   test('what a program wrote to a displaced file goes to quarantine, not away', async () => {

@@ -659,6 +659,9 @@ describe.each(modes)('native %s', (mode) => {
         () => store.verify().next(),
         () => store.repair(),
         () => store.prune(),
+        () => store.mark(1, { pin: true }),
+        () => store.historyPolicy(),
+        () => store.setHistoryPolicy(undefined),
         () => store.usage(),
       ];
       for (const method of methods) await expectError(method, 'STORE_CLOSED');
@@ -666,9 +669,10 @@ describe.each(modes)('native %s', (mode) => {
       const tested = ['transact', 'apply', 'recover', 'status', 'log', 'show', 'diagnose'];
       const ofHistory = ['undo', 'redo', 'diff', 'read', 'lastChanges', 'drift', 'adopt'];
       const ofPromises = ['rollback', 'history', 'verify', 'repair', 'prune', 'usage'];
+      const ofKeeping = ['mark', 'historyPolicy', 'setHistoryPolicy'];
       const rest = ['constructor', 'root', 'recoveryOnOpen', 'close', 'recoverOnOpen'];
       expect(own.toSorted(), 'a new method needs a line here').toEqual(
-        [...tested, ...ofHistory, ...ofPromises, ...rest].toSorted(),
+        [...tested, ...ofHistory, ...ofPromises, ...ofKeeping, ...rest].toSorted(),
       );
     });
 

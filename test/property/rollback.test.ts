@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { isEngineError, openStore, type Store } from '../../src/engine/index.js';
+import { type DriftedPath, isEngineError, openStore, type Store } from '../../src/engine/index.js';
 import { type Mode, modes, requireHealthy } from '../support/store.js';
 import { readTree, type Tree } from '../support/tree.js';
 
@@ -18,7 +18,7 @@ type Step =
   | { readonly do: 'transact'; readonly operations: readonly Operation[] }
   | { readonly do: 'edit'; readonly path: string; readonly text: string }
   | { readonly do: 'roll back'; readonly to: number; readonly isUndone: boolean }
-  | { readonly do: 'prune'; readonly keepLast: number }
+  | { readonly do: 'prune'; readonly keepLast: number; readonly keepRecords: number }
   | { readonly do: 'undo' | 'reopen' };
 
 interface Operation {
@@ -45,7 +45,11 @@ const rollBack = fc.record({
 const other = fc.record({ do: fc.constantFrom('undo' as const, 'reopen' as const) });
 const edit = fc.record({ do: fc.constant('edit' as const), path, text: fc.constantFrom('1', '9') });
 
-const prune = fc.record({ do: fc.constant('prune' as const), keepLast: fc.nat(4) });
+const prune = fc.record({
+  do: fc.constant('prune' as const),
+  keepLast: fc.nat(4),
+  keepRecords: fc.nat(6),
+});
 
 const quietSteps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: transact },
@@ -144,8 +148,16 @@ async function check(mode: Mode, steps: readonly Step[]): Promise<void> {
         case 'prune': {
           ahead += 2 * 86_400_000;
           const before = readTree(root);
-          const pruned = await store.prune({ keepLast: step.keepLast });
+          const { keepLast, keepRecords } = step;
+          const drift = await store.drift();
+          const pruned = await store.prune({ keepLast, keepRecords });
+          // Where there is nothing, nothing need be known.
+          const isThere = ({ expected }: DriftedPath): boolean => expected.kind !== 'absent';
+          expect((await store.drift()).filter(isThere)).toEqual(drift.filter(isThere));
           expect(readTree(root)).toEqual(before);
+          const findings = [];
+          for await (const { kind } of store.verify({ deep: true })) findings.push(kind);
+          expect(findings.filter((kind) => kind !== 'drift')).toEqual([]);
           expect(pruned.prunedThrough).toBe(
             Math.max(prunedThrough, (await store.status()).head - Math.max(1, step.keepLast), 0),
           );

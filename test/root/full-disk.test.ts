@@ -12,7 +12,7 @@ import { mountAt, mountImage, unmountAll } from './mounts.js';
  * through as soon as there is room.
  */
 
-const cli = useCommandLine();
+const cli = useCommandLine('process');
 // Before its directory goes.
 afterEach(unmountAll);
 

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
-import { firstFew, isExhaustive } from '../crash/recovered-state.js';
+import { firstFew } from '../crash/recovered-state.js';
 import { testify } from '../support/evidence.js';
 import { Child, cleanUp, makeDirectory, seededRandom } from '../support/processes.js';
 import { skippedBecause } from '../support/skipped.js';
@@ -12,6 +12,7 @@ import type {
 import type { FileSystemVariant } from './disk/file-systems.js';
 import { toolsOf } from './disk/file-systems.js';
 import { inOwnNamespace, whyNoDisk } from './disk/recording-disk.js';
+import { isExhaustive } from '../support/extent.js';
 
 /*
  * Tiny disks that run out of room, at every step of size: see children/full-disk-child.ts. Usually

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach } from 'vitest';
+import { runWithin } from './command-within.js';
 
 /** The command as users get it; `npm test` builds it first. */
 const main = join(import.meta.dirname, '../../dist/bin/skillmeat.js');
@@ -35,14 +36,18 @@ export interface CommandLine {
   write(path: string, content: string): void;
   read(path: string): string;
   run(args: readonly string[], options?: CommandOptions): Promise<Outcome>;
-  /** As {@link run}, with the input left open. */
+  /** In a process of its own, with the input left open. */
   start(args: readonly string[], options?: CommandOptions): RunningCommand;
   /** Starts an `apply` that holds the lock of the working directory's store until it is ended. */
   holdLock(): Promise<RunningCommand>;
 }
 
-/** Gives each test a fresh directory; what it left running is killed afterwards. */
-export function useCommandLine(): CommandLine {
+/**
+ * Gives each test a fresh directory; what it left running is killed afterwards.
+ *
+ * @param each what `run` starts for each command: nothing, which is many times as fast, or a process.
+ */
+export function useCommandLine(each: 'within' | 'process' = 'within'): CommandLine {
   let directory = '';
   const running = new Set<ChildProcess>();
   beforeEach(() => {
@@ -56,12 +61,12 @@ export function useCommandLine(): CommandLine {
   });
   const at = (path: string): string => join(directory, path);
   const read = (path: string): string => readFileSync(at(path), 'utf8');
+  // Nobody's own collections: a home that is not there.
+  const environment = (env: CommandOptions['env']): NodeJS.ProcessEnv => {
+    return { ...plainEnvironment(), SKILLMEAT_HOME: `${directory}-home`, ...env };
+  };
   const start: CommandLine['start'] = (args, { input = '', cwd = '.', env } = {}) => {
-    const child = spawn(process.execPath, [main, ...args], {
-      cwd: at(cwd),
-      // Nobody's own collections: a home that is not there.
-      env: { ...plainEnvironment(), SKILLMEAT_HOME: `${directory}-home`, ...env },
-    });
+    const child = spawn(process.execPath, [main, ...args], { cwd: at(cwd), env: environment(env) });
     running.add(child);
     // A command that refuses its plan does not read it to the end.
     child.stdin.on('error', () => {});
@@ -79,7 +84,12 @@ export function useCommandLine(): CommandLine {
       writeFileSync(at(path), content);
     },
     start,
-    run: (args, options) => {
+    run: (args, options = {}) => {
+      // What is preloaded changes a process for good.
+      if (each === 'within' && options.env?.['NODE_OPTIONS'] === undefined) {
+        const { input = '', cwd = '.', env } = options;
+        return runWithin(args, { cwd: at(cwd), env: environment(env), input });
+      }
       const { child, outcome } = start(args, options);
       child.stdin?.end();
       return outcome;

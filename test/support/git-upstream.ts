@@ -10,9 +10,6 @@ import { afterEach } from 'vitest';
  * Real git repositories to fetch from: over file://, and over HTTP by git's own server program.
  */
 
-/** Tests that go through all cases take each of them only then, else some. */
-export const isExhaustive: boolean = process.env['SKILLMEAT_EXHAUSTIVE'] === '1';
-
 const toDispose: (() => void | Promise<void>)[] = [];
 
 afterEach(async () => {

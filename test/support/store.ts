@@ -180,7 +180,8 @@ export function requireHealthy(root: string): void {
   const transactions = journal.log(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
   for (const { id } of transactions) journal.verifyChain(id);
   // What was undone stays for a while too: it was in place for an instant.
-  const kept = transactions.filter(({ id }) => id > journal.prunedThrough());
+  const { prunedThrough, marks } = journal.keeping.get();
+  const kept = transactions.filter(({ id }) => id > prunedThrough || marks.has(id));
   const stages = new Set(kept.map(({ stage }) => stage));
   const orphans = readdirSync(join(store, 'stage')).filter(
     (name) => !stages.has(name.split('.')[0] ?? ''),
@@ -253,6 +254,12 @@ export function dumpJournal(root: string): unknown {
 /** Names in a directory of the engine's own, sorted. */
 export function listOwn(root: string, name: 'stage' | 'quarantine' | '.'): readonly string[] {
   return readdirSync(join(root, '.skillmeat', name)).toSorted();
+}
+
+/** Numbers of the transactions that have something in `stage/`, in order. */
+export function stagedTransactions(root: string): readonly number[] {
+  const ids = listOwn(root, 'stage').map((name) => Number(name.split('-')[0]));
+  return [...new Set(ids)].toSorted((a, b) => a - b);
 }
 
 export interface QuarantinedFile {

@@ -5,12 +5,16 @@ import { openForCommand } from '../open-store.js';
 import { counted, printable } from '../printable.js';
 import type { Style } from '../style.js';
 
-export interface PruneHistoryFlags {
+export interface HistoryRules {
   readonly keepLast?: number;
   /** Milliseconds. */
   readonly keepWithin?: number;
   /** Bytes. */
   readonly maxSize?: number;
+  readonly keepRecords?: number;
+}
+
+export interface PruneHistoryFlags extends HistoryRules {
   readonly dryRun?: boolean;
 }
 
@@ -27,13 +31,14 @@ export async function pruneHistory(context: Context, flags: PruneHistoryFlags): 
 }
 
 /** `undefined` without any rule: what happens by itself. */
-function policyOf({ keepLast, keepWithin, maxSize }: PruneHistoryFlags): HistoryPolicy | undefined {
-  const rules = { keepLast, keepWithinMs: keepWithin, sizeBytesMax: maxSize };
+export function policyOf(flags: HistoryRules): HistoryPolicy | undefined {
+  const { keepLast, keepWithin, maxSize, keepRecords } = flags;
+  const rules = { keepLast, keepWithinMs: keepWithin, sizeBytesMax: maxSize, keepRecords };
   return Object.values(rules).every((rule) => rule === undefined) ? undefined : rules;
 }
 
 function describe(
-  { transactions, bytesBefore, bytesAfter, prunedThrough }: PrunedHistory,
+  { transactions, bytesBefore, bytesAfter, prunedThrough, removedRecords }: PrunedHistory,
   {
     isDryRun,
     isQuiet,
@@ -51,5 +56,8 @@ function describe(
     dropped === 0 ? '' : `; the oldest that can be undone is then ${String(prunedThrough + 1)}`;
   const freed = `${counted(bytesBefore - bytesAfter, 'byte')} of ${String(bytesBefore)}`;
   const result = `${doing} what ${counted(dropped, 'transaction')} displaced, ${freed}${oldest}.`;
-  return [...(isQuiet ? [] : lines), style.strong(result)].join('\n');
+  const removing = isDryRun ? 'Would remove' : 'Removed';
+  const records = `${removing} ${counted(removedRecords, 'old record')} from the log.`;
+  const results = removedRecords === 0 ? [result] : [result, records];
+  return [...(isQuiet ? [] : lines), ...results.map((line) => style.strong(line))].join('\n');
 }

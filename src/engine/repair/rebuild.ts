@@ -1,7 +1,8 @@
-import { keepsStage } from '../checkpoint.js';
 import { compressionLevelDefault } from '../compression.js';
 import type { Place } from '../file-system.js';
 import { Journal } from '../journal.js';
+import { keepsDisplaced } from '../keeping.js';
+import { markedBy } from '../keeping-table.js';
 import type { MetaValue } from '../meta-table.js';
 import { ObjectStore } from '../object-store.js';
 import { Quarantine } from '../quarantine.js';
@@ -25,7 +26,7 @@ import { type Salvage, salvage } from './salvage.js';
 
 /** What `rebuildStore` kept, and what is lost. */
 export interface Rebuilt {
-  /** Transactions from 1 up to this number were kept. */
+  /** Transactions up to this number were kept. */
   readonly transactions: number;
   /** The newest transaction that there are traces of; those above `transactions` are lost. */
   readonly traces: number;
@@ -121,6 +122,7 @@ async function write(salvaged: Salvage, rebuilding: Rebuilding): Promise<Kept> {
   const path = files.pathOf(draft);
   Journal.create(path, metaOf(salvaged, rebuilding));
   using journal = Journal.open(path);
+  if (salvaged.base.through > 0) journal.anchors.restore(salvaged.base, salvaged.base.rows);
   journal.restore(salvaged.transactions());
   const epoch = journal.epoch();
   for (const row of salvaged.snapshots ?? []) journal.snapshots.rewrite(row, epoch);
@@ -136,10 +138,12 @@ function metaOf(
   const { inode, born } = rootIdentity(directory);
   const { epoch = 1, pruned_through: pruned = 0, last_snapshot: last = 0 } = meta;
   const ids = (snapshots ?? []).map(({ id }) => id);
+  // A number that is given anew must not find the mark of a lost transaction.
+  const known = Object.entries(meta).filter(([key]) => (markedBy(key) ?? 0) <= head);
   return {
     uuid: newId(),
     created_at: now(),
-    ...meta,
+    ...Object.fromEntries(known),
     // A writer that still has the old journal open must not go on (I4).
     epoch: Number(epoch) + 1,
     pruned_through: Math.min(Number(pruned), head),
@@ -161,13 +165,13 @@ function setAsideLost(rebuilding: Rebuilding): number {
   const { files, store, stage } = rebuilding.directory;
   const quarantine = quarantineOf(rebuilding);
   using journal = Journal.open(files.pathOf({ directory: store, name: rebuiltName }));
-  const pruned = journal.prunedThrough();
+  const keeping = journal.keeping.get();
   let count = 0;
   for (const { name } of files.list(stage)) {
     const owner = transactionOf(name);
     const transaction = owner === undefined ? undefined : journal.transaction(owner.id);
     const isOurs = transaction !== undefined && transaction.stage === owner?.prefix;
-    if (isOurs && keepsStage(transaction, pruned)) continue;
+    if (isOurs && keepsDisplaced(transaction, keeping)) continue;
     const why = 'kept for a transaction that the damaged journal no longer knows';
     quarantine.takeIn(
       { directory: stage, name },

@@ -1,9 +1,11 @@
+import { type Anchor, noAnchor } from '../anchor.js';
+import type { BaseRow } from '../anchor-table.js';
 import { isEngineError } from '../errors.js';
 import type { Place } from '../file-system.js';
 import type { ChangeRow } from '../change-row.js';
 import { Journal } from '../journal.js';
 import type { MetaValue } from '../meta-table.js';
-import type { TransactionRow } from '../transaction-row.js';
+import { emptyChain, type TransactionRow } from '../transaction-row.js';
 import { chunkBytes } from '../limits.js';
 import type { SnapshotRow } from '../snapshot-table.js';
 import type { StoreDirectory } from '../store-directory.js';
@@ -16,8 +18,10 @@ interface SalvagedTransaction {
 
 /** What a damaged journal still says for certain. */
 export interface Salvage extends Disposable {
-  /** Transactions from 1 up to this number match the hash chain. */
+  /** Transactions up to this number match the hash chain. */
   readonly head: number;
+  /** What transactions that were removed had left, as far as it can be believed. */
+  readonly base: Pick<Anchor, 'through' | 'chain'> & { readonly rows: readonly BaseRow[] };
   readonly transactions: () => Iterable<SalvagedTransaction>;
   readonly meta: Readonly<Record<string, MetaValue>>;
   /** `undefined`: the table cannot be read as a whole. */
@@ -26,6 +30,7 @@ export interface Salvage extends Disposable {
 
 const nothing: Salvage = {
   head: 0,
+  base: { ...noAnchor, rows: [] },
   transactions: () => [],
   meta: {},
   snapshots: undefined,
@@ -59,10 +64,12 @@ export async function salvage(directory: StoreDirectory, name: string): Promise<
     remove();
     return nothing;
   }
-  const head = believableHead(journal);
+  const base = believableBase(journal);
+  const head = believableHead(journal, base.through);
   return {
     head,
-    transactions: () => read(journal, head),
+    base,
+    transactions: () => read(journal, base.through, head),
     meta: sound(() => readMeta(journal)) ?? {},
     snapshots: sound(() => readSnapshots(journal)),
     [Symbol.dispose]: () => {
@@ -76,8 +83,28 @@ function open(path: string): Journal | undefined {
   return sound(() => Journal.open(path));
 }
 
-function believableHead(journal: Journal): number {
-  for (let id = 1; ; id += 1) {
+/**
+ * Where the log begins. When the journal does not say so any more, what is left of it does: the first
+ * transaction names the chain that it builds on. This is a copy, so that can be written down.
+ */
+function believableBase(journal: Journal): Salvage['base'] {
+  let anchor: Pick<Anchor, 'through' | 'chain'> | undefined = sound(() => journal.anchors.get());
+  if (anchor === undefined) {
+    const first = sound(() => journal.firstTransaction()) ?? 1;
+    const chain = sound(() => journal.previousChain(first)) ?? emptyChain;
+    anchor = { through: first - 1, chain };
+    const guessed = anchor;
+    sound(() => {
+      journal.anchors.assume(guessed);
+    });
+  }
+  const { through, chain } = anchor;
+  const rows = through === 0 ? [] : (sound(() => journal.anchors.soundRows(through)) ?? []);
+  return { through, chain, rows };
+}
+
+function believableHead(journal: Journal, through: number): number {
+  for (let id = through + 1; ; id += 1) {
     const isSound = sound(() => {
       if (journal.transaction(id) === undefined) return false;
       journal.verifyChain(id);
@@ -87,8 +114,12 @@ function believableHead(journal: Journal): number {
   }
 }
 
-function* read(journal: Journal, head: number): Generator<SalvagedTransaction, void> {
-  for (let id = 1; id <= head; id += 1) {
+function* read(
+  journal: Journal,
+  through: number,
+  head: number,
+): Generator<SalvagedTransaction, void> {
+  for (let id = through + 1; id <= head; id += 1) {
     const row = journal.transaction(id);
     if (row !== undefined) yield { row, rows: journal.changes(id) };
   }

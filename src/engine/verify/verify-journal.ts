@@ -1,3 +1,4 @@
+import { anchorKey } from '../anchor-table.js';
 import { isEngineError } from '../errors.js';
 import { journalPageRows } from '../limits.js';
 import { transactionOf } from '../units.js';
@@ -37,7 +38,18 @@ export const verifyRecords: Part = async function* (verifying, wants) {
       if (last === undefined) break;
       before = last;
     }
+    const ofBase = wants('anchor')
+      ? recordDamage(() => {
+          journal.anchors.verify();
+        })
+      : undefined;
+    if (ofBase !== undefined) {
+      const finding = toFinding('record-damaged', ofBase, { place: 'journal.db' });
+      yield { unit: 'anchor', finding };
+    }
     for (const [key, value] of journal.examineMeta()) {
+      // Said already.
+      if (key === anchorKey && ofBase !== undefined) continue;
       if (value !== undefined || !wants(key)) continue;
       const message = `what the journal says of ${key} does not match its checksum`;
       yield { unit: key, finding: toFinding('record-damaged', message, { place: 'journal.db' }) };

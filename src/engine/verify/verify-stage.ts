@@ -1,8 +1,8 @@
-import { keepsStage } from '../checkpoint.js';
 import { fromSystemErrorOnly, isEngineError } from '../errors.js';
 import { displacedRows, type DisplacedRow } from '../history.js';
 import { absent, describeImage, type FoundImage, type Image, isSameContent } from '../image.js';
 import { inspect } from '../inspect.js';
+import { type Keeping, keepsDisplaced } from '../keeping.js';
 import type { TransactionRow } from '../transaction-row.js';
 import { quote, type RelativePath } from '../path.js';
 import { isObstacle, RootTree } from '../root-tree.js';
@@ -20,10 +20,8 @@ import {
 export const verifySlots: Part = async function* (verifying, wants) {
   const { journal, looking, directory } = verifying;
   const uncertain = uncertainTransactions(verifying);
-  const pruned = journal.prunedThrough();
-  for (const transaction of journal.newestFirst()) {
+  for (const transaction of journal.keepers()) {
     const { id, state } = transaction;
-    if (id <= pruned) return;
     const tookEffect = state === 'settled' || state === 'committed';
     if (!tookEffect || uncertain.has(id) || !wants(String(id))) continue;
     using history = new RootTree(looking.files, directory.stage);
@@ -106,11 +104,11 @@ async function lookAtSlot(
 function isNeeded(
   { id, prefix }: { readonly id: number; readonly prefix: string },
   journal: Verifying['journal'],
-  pruned: number,
+  keeping: Keeping,
 ): boolean {
   try {
     const transaction = journal.transaction(id);
-    return transaction?.stage === prefix && keepsStage(transaction, pruned);
+    return transaction?.stage === prefix && keepsDisplaced(transaction, keeping);
   } catch (error) {
     // Its row is damaged or gone, as `verifyRecords` says: rebuilding may want it.
     if (isEngineError(error, 'JOURNAL_DAMAGED')) return true;
@@ -121,7 +119,7 @@ function isNeeded(
 /** What no transaction needs any more, or ever did. */
 export const verifyStageNames: Part = async function* (verifying, wants) {
   const { journal, directory, looking } = verifying;
-  const pruned = journal.prunedThrough();
+  const keeping = journal.keeping.get();
   const head = journal.head().id;
   const rests = isAtRest(verifying);
   for (const { name } of directory.files.list(directory.stage)) {
@@ -131,7 +129,7 @@ export const verifyStageNames: Part = async function* (verifying, wants) {
     // Of lost transactions: `verifyRecords` names them. Of one that is being made, or its maker died:
     // recovery sweeps it.
     if (owner !== undefined && (owner.id > head + 1 || (owner.id === head + 1 && !rests))) continue;
-    if (owner !== undefined && isNeeded(owner, journal, pruned)) continue;
+    if (owner !== undefined && isNeeded(owner, journal, keeping)) continue;
     const place = `stage/${name}`;
     const message = `${place} belongs to no transaction that needs it`;
     yield { unit: name, finding: toFinding('stage-orphan', message, { place }) };

@@ -16,8 +16,9 @@ import {
 import path from 'node:path';
 import { deflateSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { gitEnvironment, isExhaustive, plant, Upstream } from '../../support/git-upstream.js';
+import { gitEnvironment, plant, Upstream } from '../../support/git-upstream.js';
 import { Fetching, filesIn } from './fetching.js';
+import { isExhaustive } from '../../support/extent.js';
 
 const content = 'a skill, long enough to be changed in the middle of it\n'.repeat(20);
 

@@ -10,13 +10,13 @@ import {
   gitEnvironment,
   type GitServer,
   type Intercept,
-  isExhaustive,
   plant,
   serveGit,
   temporaryDirectory,
   Upstream,
 } from '../../support/git-upstream.js';
 import { Fetching, filesIn } from './fetching.js';
+import { isExhaustive } from '../../support/extent.js';
 
 interface Served {
   readonly source: string;

@@ -1,0 +1,56 @@
+import type { StoreHistoryPolicy } from '../../engine/index.js';
+import type { Context } from '../context.js';
+import { type ExitCode, success } from '../exit-codes.js';
+import { UsageError } from '../failure.js';
+import { openForCommand, openForReading } from '../open-store.js';
+import { counted } from '../printable.js';
+import { type HistoryRules, policyOf } from './prune-history.js';
+
+export interface PolicyFlags extends HistoryRules {
+  readonly reset?: boolean;
+}
+
+/** Shows or sets what a store's history keeps to by itself. */
+export async function policy(context: Context, flags: PolicyFlags): Promise<ExitCode> {
+  const { output } = context;
+  const kept = await setOrRead(context, flags);
+  output.answer({ policy: toJsonPolicy(kept) }, describe(kept));
+  return success;
+}
+
+async function setOrRead(
+  context: Context,
+  { reset = false, ...rules }: PolicyFlags,
+): Promise<StoreHistoryPolicy> {
+  const given = policyOf(rules);
+  if (reset && given !== undefined) {
+    throw new UsageError('--reset goes with no rule', 'Give either --reset or the new rules.');
+  }
+  if (!reset && given === undefined) {
+    const reading = await openForReading(context);
+    await using store = reading.store;
+    return await store.historyPolicy();
+  }
+  await using store = await openForCommand(context);
+  return await store.setHistoryPolicy(given, { signal: context.signal });
+}
+
+function toJsonPolicy({ policy: rules, isDefault }: StoreHistoryPolicy): object {
+  const { keepLast = null, keepWithinMs = null, sizeBytesMax = null } = rules;
+  const { keepRecords = null } = rules;
+  return { isDefault, keepLast, keepWithinMs, sizeBytesMax, keepRecords };
+}
+
+function describe({ policy: rules, isDefault }: StoreHistoryPolicy): string {
+  const { keepLast, keepWithinMs, sizeBytesMax } = rules;
+  const hours = (keepWithinMs ?? 0) / 3_600_000;
+  const age = hours % 24 === 0 ? counted(hours / 24, 'day') : counted(hours, 'hour');
+  const parts = [
+    ...(keepLast === undefined ? [] : [`of the last ${counted(keepLast, 'transaction')}`]),
+    ...(keepWithinMs === undefined ? [] : [`of those that are younger than ${age}`]),
+  ];
+  const what = parts.length === 0 ? 'of all transactions' : parts.join(', and ');
+  const size = sizeBytesMax === undefined ? '' : `, up to ${counted(sizeBytesMax, 'byte')}`;
+  const whose = isDefault ? 'by default' : "by this store's own policy";
+  return `Kept is what was displaced ${what}${size}, ${whose}.`;
+}

@@ -1,0 +1,19 @@
+/*
+ * How much of a long test is run. What is left out is evenly spread, and the same in each run.
+ */
+
+/** Everything, on the disk; takes hours. `npm run test:deep`. */
+export const isExhaustive: boolean = process.env['SKILLMEAT_EXHAUSTIVE'] === '1';
+
+/** Everything that is not for {@link isExhaustive} only. `npm run test:thorough`, part of `.ci/run`. */
+const isThorough: boolean = isExhaustive || process.env['SKILLMEAT_THOROUGH'] === '1';
+
+/** Returns all in a thorough run, and every `nth` otherwise, beginning with the first. */
+export function sampled<T>(all: readonly T[], nth: number): readonly T[] {
+  return isThorough ? all : all.filter((_, index) => index % nth === 0);
+}
+
+/** Returns `thorough` in a thorough run, and `otherwise` otherwise. */
+export function amount({ thorough, otherwise }: { thorough: number; otherwise: number }): number {
+  return isThorough ? thorough : otherwise;
+}
