@@ -61,7 +61,7 @@ const tables: readonly string[] = [
 ];
 
 /** As {@link requireOurSchema} compares it. */
-const expectedSql = tables.map(normalise);
+const expectedSql = tables.map(normalise).toSorted();
 
 /** Makes every table of an empty journal, inside the caller's transaction. */
 export function createSchema(database: SqliteDatabase): void {
@@ -142,10 +142,11 @@ export function requireOurSchema(database: SqliteDatabase, path: string): void {
   // guard: format-known
   if (version !== formatVersion) throw foreign(path, `user_version is ${String(version)}`);
   const found = database
-    .prepare<[], { sql: string | null }>('SELECT sql FROM sqlite_schema ORDER BY rowid')
+    .prepare<[], { sql: string | null }>('SELECT sql FROM sqlite_schema')
     .all()
     .map((row) => normalise(row.sql ?? ''))
-    .filter((sql) => sql !== '');
+    .filter((sql) => sql !== '')
+    .toSorted();
   const { length } = expectedSql;
   // guard: schema-tables [if true]
   if (found.length === length && found.every((sql, i) => sql === expectedSql[i])) return;
