@@ -61,7 +61,7 @@ const tables: readonly string[] = [
 ];
 
 /** As {@link requireOurSchema} compares it. */
-const expectedSql = tables.map(normalise);
+const expectedSql = tables.map(normalise).toSorted();
 
 /** Makes every table of an empty journal, inside the caller's transaction. */
 export function createSchema(database: SqliteDatabase): void {
@@ -143,11 +143,10 @@ export function requireOurSchema(database: SqliteDatabase, path: string): void {
   if (version !== formatVersion) throw foreign(path, `user_version is ${String(version)}`);
   const found = database
     // SQLite's own indexes have no text.
-    .prepare<[], { sql: string }>(
-      'SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid',
-    )
+    .prepare<[], { sql: string }>('SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL')
     .all()
-    .map((row) => normalise(row.sql));
+    .map((row) => normalise(row.sql))
+    .toSorted();
   const { length } = expectedSql;
   // guard: schema-tables [if true]
   if (found.length === length && found.every((sql, i) => sql === expectedSql[i])) return;

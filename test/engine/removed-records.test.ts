@@ -128,14 +128,16 @@ describe.each(modes)('native %s', (mode) => {
     expect(await kindsFound(store)).toEqual(['drift new-1', 'drift new-2']);
     await store.adopt();
     expect(await store.drift()).toEqual([]);
-    const blamed = (await store.lastChanges()).map(({ path, transaction }) => [
-      path,
-      transaction.id,
-    ]);
+    await store.transact({}, (tx) => tx.write('new-2', 'again'));
+    const blamed = (await store.lastChanges()).map(({ path, changedBy, transaction }) => {
+      expect(transaction?.id).toBe(changedBy > 3 ? changedBy : undefined);
+      return [path, changedBy];
+    });
     expect(blamed).toEqual([
       ['a', 6],
       ['new-1', 7],
-      ['new-2', 7],
+      ['new-2', 8],
+      ['new-3', 3],
       ['new-4', 4],
       ['new-5', 5],
       ['new-6', 6],
