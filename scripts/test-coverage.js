@@ -36,6 +36,8 @@ const tests = ['test/engine', 'test/property'];
 ensureInstalled();
 process.env['SKILLMEAT_STATES'] = '15000';
 process.env['SKILLMEAT_STATES_PROCESSES'] = '0';
+process.env['SKILLMEAT_UNDO_RUNS'] = '40';
+process.env['SKILLMEAT_THOROUGH'] = '1';
 const directory = mkdtempSync(path.join(tmpdir(), 'skillmeat-coverage-'));
 try {
   const totals = runVitest('vitest.config.ts', tests, [
