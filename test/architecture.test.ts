@@ -26,7 +26,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['extended-attributes', 'emulated-exchange'],
   ['node-file-system', 'inspect', 'remove-tree', 'root-tree'],
   ['file-lock'],
-  ['row-text', 'journal-failure'],
+  ['row-text', 'journal-failure', 'unused-pages'],
   ['change-row', 'transaction-row', 'meta-table'],
   ['ignore-rules', 'listing', 'scan-cache', 'snapshot-table', 'journal-statements'],
   ['keeping', 'keeping-table', 'anchor', 'anchor-table'],

@@ -74,14 +74,16 @@ export function describeTransaction(transaction: TransactionRecord, style: Style
 
 /** What `blame` tells people: one line for each path. */
 export function describeBlame(changes: readonly LastChange[], style: Style): string {
-  if (changes.length === 0) return 'No transaction has changed anything there.';
-  const width = Math.max(...changes.map(({ transaction }) => String(transaction.id).length));
+  if (changes.length === 0) return 'No transaction of the log has changed anything there.';
+  const width = Math.max(...changes.map(({ changedBy }) => String(changedBy).length));
   return changes
-    .map(({ path, image, transaction: { id, committedAt, message } }) => {
-      const [subject = ''] = message.split('\n', 1);
+    .map(({ path, image, changedBy, transaction }) => {
+      const [subject = ''] = (transaction?.message ?? '').split('\n', 1);
       const words = [
-        style.strong(String(id).padStart(width)),
-        style.faint(timeOf(committedAt)),
+        style.strong(String(changedBy).padStart(width)),
+        style.faint(
+          transaction === null ? 'no longer in the log' : timeOf(transaction.committedAt),
+        ),
         `${printable(path)}${image.kind === 'absent' ? ' (removed)' : ''}`,
         printable(subject),
       ];

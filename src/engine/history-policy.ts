@@ -14,7 +14,7 @@ export interface HistoryPolicy {
 }
 
 /** What every store keeps to without being asked. */
-export const defaultHistoryPolicy: HistoryPolicy = {
+export const defaultHistoryPolicy: HistoryPolicy & { readonly keepRecords: number } = {
   keepLast: historyTransactionsMax,
   sizeBytesMax: historyBytesMax,
   keepRecords: historyRecordsMax,

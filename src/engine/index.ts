@@ -55,7 +55,7 @@ export type {
   RestoreOptions,
   Snapshots,
 } from './snapshots.js';
-export type { HistoryPolicy } from './history-policy.js';
+export { defaultHistoryPolicy, type HistoryPolicy } from './history-policy.js';
 export type { PrunedHistory, PrunedTransaction } from './prune-history.js';
 export type { PrunedSnapshot, PruningPlan } from './prune-snapshots.js';
 export type { SnapshotUsage, StoreUsage, UsageRange } from './usage.js';

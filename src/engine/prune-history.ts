@@ -17,7 +17,8 @@ import type { Session, Writer } from './writer.js';
  * 3. The journal says up to where, synced; then the slots go, each looked at once more (I3). Killed
  *    in between, the next recovery sweeps the rest.
  *
- * 4. Of what was pruned before, the oldest records go (remove-records.ts).
+ * 4. Of what was pruned before, the oldest records go (remove-records.ts); the journal's file becomes
+ *    smaller when that left much of it unused.
  */
 
 /** What `prune` did, or would do. */
@@ -87,6 +88,7 @@ export async function pruneHistory(
   const removedRecords = isDryRun
     ? through - journal.anchors.get().through
     : removeRecords(journal, through, session.epoch);
+  if (!isDryRun) journal.shrink();
   const bytesOf = (some: readonly TransactionRow[]): number =>
     some.reduce((sum, { displacedBytes }) => sum + displacedBytes, 0);
   const bytesBefore = bytesOf(rows);

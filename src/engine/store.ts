@@ -15,9 +15,7 @@ import {
   EngineError,
   fromSystemError,
   fromSystemErrorOnly,
-  isEngineError,
   type PathConflict,
-  systemCode,
 } from './errors.js';
 import { publish } from './events.js';
 import type { Capabilities, FileSystem } from './file-system.js';
@@ -53,6 +51,7 @@ import { Snapshots } from './snapshots.js';
 import {
   closeStoreDirectory,
   detached,
+  explainUnopened,
   journalFiles,
   journalPath,
   makeStoreDirectory,
@@ -249,7 +248,10 @@ export interface LastChange {
   readonly path: string;
   /** What the transaction left there. */
   readonly image: Image;
-  readonly transaction: TransactionSummary;
+  /** The transaction's number. */
+  readonly changedBy: number;
+  /** `null`: its record is no longer in the log. */
+  readonly transaction: TransactionSummary | null;
 }
 
 export interface LogOptions {
@@ -358,22 +360,6 @@ function openParts(directory: StoreDirectory, options: OpenStoreOptions): Store 
     closeStoreDirectory(directory);
     throw failure;
   }
-}
-
-/** SQLite says only that it cannot open the journal: to read it, it makes a file beside it. */
-function explainUnopened(error: unknown, { files, store, rootPath }: StoreDirectory): unknown {
-  if (!isEngineError(error, 'PERMISSION_DENIED')) return error;
-  try {
-    files.closeFile(files.openRecord({ directory: store, name: 'owner' }));
-  } catch (cause) {
-    if (systemCode(cause) !== 'EROFS') return error;
-    return new EngineError('READ_ONLY', `${rootPath} is mounted read-only: ${error.message}`, {
-      path: rootPath,
-      cause: error,
-      hint: 'Remount it for writing; or copy the directory to where you may write, and adopt the copy.',
-    });
-  }
-  return error;
 }
 
 /**
@@ -723,7 +709,10 @@ export class Store implements AsyncDisposable {
     return this.#readHistory(undefined, (reading) => readFileOf(parsed, at, reading));
   }
 
-  /** Returns for each path which transaction changed it last, sorted by path. */
+  /**
+   * Returns for each path which transaction changed it last, sorted by path. Of paths that only
+   * transactions changed whose records left the log, those are known where anything was then.
+   */
   async lastChanges({ paths, signal }: PathsRequest = {}): Promise<readonly LastChange[]> {
     const within = paths?.map(parsePath);
     return this.#readHistory(signal, async ({ journal, looking: { pace } }) => {
@@ -732,8 +721,10 @@ export class Store implements AsyncDisposable {
       return [...known]
         .toSorted(([a], [b]) => comparePaths(a, b))
         .flatMap(([path, { image, changedBy }]) => {
-          const row = changedBy === undefined ? undefined : journal.transaction(changedBy);
-          return row === undefined ? [] : [{ path, image, transaction: toSummary(row, keeping) }];
+          if (changedBy === undefined) return [];
+          const row = journal.transaction(changedBy);
+          const transaction = row === undefined ? null : toSummary(row, keeping);
+          return [{ path, image, changedBy, transaction }];
         });
     });
   }
@@ -889,7 +880,7 @@ export class Store implements AsyncDisposable {
   ): Promise<StoreHistoryPolicy> {
     if (policy !== undefined && !isPolicy(policy)) {
       throw new TypeError(
-        'a policy has keepLast, keepWithinMs and sizeBytesMax, numbers from 0 on',
+        'a policy has keepLast, keepWithinMs, sizeBytesMax and keepRecords, numbers from 0 on',
       );
     }
     await this.#explaining('set the policy of', () =>

@@ -113,10 +113,10 @@ test('pin, tag and their opposites say what is kept then, and log and show tell 
 
 test('policy prints what prune keeps to, sets it and takes it back', async () => {
   const byDefault =
-    'Kept is what was displaced of the last 1000 transactions, up to 2147483648 bytes, by default.\n';
+    'Kept is what was displaced of the last 1000 transactions, up to 2147483648 bytes, by default. The log keeps the records of the last 10000 transactions at least.\n';
   expect((await cli.run(['txn', 'policy'])).stdout).toBe(byDefault);
   expect((await cli.run(['txn', 'policy', '--keep-within', '30d'])).stdout).toBe(
-    "Kept is what was displaced of those that are younger than 30 days, by this store's own policy.\n",
+    "Kept is what was displaced of those that are younger than 30 days, by this store's own policy. The log keeps the records of the last 10000 transactions at least.\n",
   );
   const set = await cli.run([
     'txn',
@@ -139,6 +139,8 @@ test('policy prints what prune keeps to, sets it and takes it back', async () =>
   expect((await cli.run(['txn', 'policy'])).stdout).toContain(
     'of the last 5 transactions, and of those that are younger than 36 hours,',
   );
+  const some = await cli.run(['txn', 'policy', '--keep-records', '7']);
+  expect(some.stdout).toMatch(/ The log keeps the records of the last 7 transactions at least.\n$/);
   const both = await cli.run(['txn', 'policy', '--reset', '--keep-last', '5']);
   expect(both.exitCode).toBe(2);
   expect((await cli.run(['txn', 'policy', '--reset'])).stdout).toBe(byDefault);

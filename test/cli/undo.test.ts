@@ -232,7 +232,14 @@ describe('log of a path, and blame', () => {
       '3  TIME  b  write x\n1  TIME  skills  write one\n2  TIME  skills/a.md  write two\n',
     );
     expect(json(await cli.run(['txn', 'blame', 'b', '--json']))).toEqual({
-      paths: [{ path: 'b', image: image(1), transaction: expect.objectContaining({ id: 3 }) }],
+      paths: [
+        {
+          path: 'b',
+          image: image(1),
+          changedBy: 3,
+          transaction: expect.objectContaining({ id: 3 }),
+        },
+      ],
     });
     expect((await cli.run(['txn', 'blame', 'other'])).stdout).toContain('No transaction');
   });

@@ -109,7 +109,10 @@ async function readAll(store: Store, run: Run): Promise<void> {
   });
   await run('last changes', async () => {
     const changes = await store.lastChanges();
-    const value = changes.map(({ transaction, ...rest }) => [rest, withoutSettling(transaction)]);
+    const value = changes.map(({ transaction, ...rest }) => [
+      rest,
+      transaction && withoutSettling(transaction),
+    ]);
     return { value };
   });
   await run('drift', async () => {

@@ -138,11 +138,10 @@ describe.each(modes)('native %s', (mode) => {
     const store = await openWithHistory();
     await store.undo({ paths: ['d'] });
     expect(
-      (await store.lastChanges()).map(({ path, image, transaction: { id } }) => [
-        path,
-        image.kind,
-        id,
-      ]),
+      (await store.lastChanges()).map(({ path, image, changedBy, transaction }) => {
+        expect(transaction?.id).toBe(changedBy);
+        return [path, image.kind, changedBy];
+      }),
     ).toEqual([
       ['b', 'file', 2],
       ['d', 'absent', 5],

@@ -9,9 +9,10 @@ export async function blame(context: Context, paths: readonly string[]): Promise
   const reading = await openForReading(context);
   await using store = reading.store;
   const found = await store.lastChanges({ signal, ...(paths.length > 0 && { paths }) });
-  const changes = found.map(({ path, image, transaction }) => ({
+  const changes = found.map(({ path, image, changedBy, transaction }) => ({
     path,
     image: toJsonImage(image),
+    changedBy,
     transaction,
   }));
   output.answer({ paths: changes }, describeBlame(found, output.style));

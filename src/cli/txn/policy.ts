@@ -1,4 +1,4 @@
-import type { StoreHistoryPolicy } from '../../engine/index.js';
+import { defaultHistoryPolicy, type StoreHistoryPolicy } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { type ExitCode, success } from '../exit-codes.js';
 import { UsageError } from '../failure.js';
@@ -43,6 +43,7 @@ function toJsonPolicy({ policy: rules, isDefault }: StoreHistoryPolicy): object 
 
 function describe({ policy: rules, isDefault }: StoreHistoryPolicy): string {
   const { keepLast, keepWithinMs, sizeBytesMax } = rules;
+  const keepRecords = rules.keepRecords ?? defaultHistoryPolicy.keepRecords;
   const hours = (keepWithinMs ?? 0) / 3_600_000;
   const age = hours % 24 === 0 ? counted(hours / 24, 'day') : counted(hours, 'hour');
   const parts = [
@@ -52,5 +53,6 @@ function describe({ policy: rules, isDefault }: StoreHistoryPolicy): string {
   const what = parts.length === 0 ? 'of all transactions' : parts.join(', and ');
   const size = sizeBytesMax === undefined ? '' : `, up to ${counted(sizeBytesMax, 'byte')}`;
   const whose = isDefault ? 'by default' : "by this store's own policy";
-  return `Kept is what was displaced ${what}${size}, ${whose}.`;
+  const records = `The log keeps the records of the last ${counted(keepRecords, 'transaction')} at least.`;
+  return `Kept is what was displaced ${what}${size}, ${whose}. ${records}`;
 }
