@@ -32,7 +32,7 @@ import { isExhaustive, sampled } from '../support/extent.js';
  * which the next process makes anew. Who dies at one that only opens or closes leaves what the one
  * leaves that dies at the next change. A native recovery makes one system call for each call of the
  * seam, where killed-at-every-call.test.ts kills it. SKILLMEAT_EXHAUSTIVE=1 takes all of these too.
- * A run that is not thorough kills at every eighth.
+ * A run that is not thorough kills at every twenty-fourth.
  */
 
 const changing = [
@@ -160,7 +160,7 @@ async function countDeaths(place: Place, input: Input): Promise<readonly Death[]
   }
   expect(isStarted).toBe(true);
   removeDirectory(logDirectory);
-  return sampled(deaths, 8);
+  return sampled(deaths, 24);
 }
 
 function isTaken(call: string, line: string): boolean {
