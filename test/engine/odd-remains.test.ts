@@ -2,6 +2,8 @@ import { chmodSync, linkSync, mkdirSync, rmSync, unlinkSync, writeFileSync } fro
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Store, Transaction } from '../../src/engine/index.js';
+import type { RelativePath } from '../../src/engine/path.js';
+import { obstacleError } from '../../src/engine/root-tree.js';
 import { recordCrashes } from '../support/crash.js';
 import { faultyFileSystem, names, watchedFileSystem } from '../support/faults.js';
 import { plantObject } from '../support/objects.js';
@@ -39,9 +41,9 @@ function slotOf(id: number): string {
 describe('what lies in a slot and is neither what the transaction brought nor what it displaced', () => {
   /** Two transactions on `a` whose slots hold `old` and `new`, and one more on another path. */
   async function twoOn(): Promise<Store> {
-    sandbox.seed({ a: 'old', b: 'old' });
+    sandbox.seed({ a: 'old', b: 'old b' });
     const store = await sandbox.open();
-    await store.transact({}, (tx) => tx.write('b', 'new'));
+    await store.transact({}, (tx) => tx.write('b', 'new b'));
     await store.transact({}, async (tx) => {
       await tx.write('a', 'new');
       await tx.write('made', 'made');
@@ -225,6 +227,13 @@ test('nothing is written into what another program mounted meanwhile', async () 
     'PATH_ON_OTHER_MOUNT',
     { path: 'd/x' },
   );
+});
+
+test('a way that is gone when a place is asked for is not found', () => {
+  const at = 'd/e' as RelativePath;
+  const error = obstacleError('d/e/x' as RelativePath, { obstacle: 'absent', at });
+  expect(error.code).toBe('PATH_NOT_FOUND');
+  expect(error.message).toContain('"d/e" does not exist');
 });
 
 test('a message that is no text, and the root of a file system as a source, are refused', async () => {
