@@ -15,7 +15,14 @@ import {
 } from './history-stores.js';
 import { firstFew, type NativeMode, nativeModes } from './recovered-state.js';
 import { SavedStore } from './saved-store.js';
-import { countDeaths, type Death, dieAt, fileOf, type Victim } from './system-call-deaths.js';
+import {
+  countDeaths,
+  type Death,
+  dieAt,
+  fileOf,
+  requireDead,
+  type Victim,
+} from './system-call-deaths.js';
 
 /*
  * SIGKILL while something is done to history, at every system call on the journal: those are
@@ -41,19 +48,24 @@ describe('killed at a system call', skippedBecause(whyNot), () => {
       const victim = { script: 'do-to-history.mjs', input: { root, native, act } };
       const deaths = sampled(await countDeaths(victim, isTaken), 16);
       const failures: string[] = [];
+      const survived: string[] = [];
       for (const death of deaths) {
         try {
-          await requireSurvived(death, prepared, victim, native);
+          const isDead = await requireSurvived(death, prepared, victim, native);
+          if (!isDead) survived.push(`${death.call} ${String(death.at)}`);
         } catch (error) {
           failures.push(`killed at ${death.call} ${String(death.at)}: ${String(error)}`);
         }
       }
-      console.log(`killed while ${act}, native ${native}: ${String(deaths.length)} processes`);
-      const [states, violations] = [deaths.length, failures.length];
+      console.log(
+        `killed while ${act}, native ${native}: ${String(deaths.length - survived.length)} processes`,
+      );
+      const [states, violations] = [deaths.length - survived.length, failures.length];
       const about = { fault: 'killed at a system call', operation: act, on: testMachine } as const;
       testify({ ...about, native, states, violations });
       expect(firstFew(failures)).toEqual([]);
       expect(deaths.length).toBeGreaterThan(0);
+      requireDead(survived, deaths, native);
     },
   );
 });
@@ -81,13 +93,15 @@ async function prepare(act: string, native: NativeMode): Promise<Prepared> {
   return { place, saved, expected };
 }
 
+/** Tells whether the process died. */
 async function requireSurvived(
   death: Death,
   { place, saved, expected }: Prepared,
   victim: Victim,
   native: NativeMode,
-): Promise<void> {
+): Promise<boolean> {
   saved.putBack();
-  const { isAcknowledged } = await dieAt(death, victim);
+  const { isAcknowledged, isDead } = await dieAt(death, victim);
   await requireCutOff(place, expected, { isAcknowledged, options: { native } });
+  return isDead;
 }
