@@ -36,7 +36,7 @@ function verdict(ratio: Ratio | undefined): string {
   const value = `${milliseconds(ratio.value)}${ratio.unit ?? '×'}`;
   if (ratio.limit === undefined) return value;
   const sign = ratio.limit.kind === 'at least' ? '≥' : '≤';
-  return `${value} ${sign}${String(ratio.limit.value)} ${isMet(ratio) ? 'pass' : 'FAIL'}`;
+  return `${value} ${sign}${milliseconds(ratio.limit.value)} ${isMet(ratio) ? 'pass' : 'FAIL'}`;
 }
 
 /** @returns SVG text. */

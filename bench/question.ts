@@ -1,5 +1,6 @@
 /** What a bench under `questions/` gives to `run.ts`, and gets from it. */
 import type { Spread } from './measure.js';
+import type { Reference } from './reference.js';
 
 /** Where a bench works. */
 export interface Place {
@@ -17,6 +18,8 @@ export interface Run {
   readonly place: Place;
   /** Fewer rounds and smaller sizes: all benches together in less than 3 minutes. */
   readonly isQuick: boolean;
+  /** For targets in milliseconds. */
+  readonly reference: Reference;
 }
 
 /** How one side did at one size. */

@@ -11,7 +11,9 @@ import { loopFileSystems, mountLoop } from './loop-file-systems.js';
 import { describeMachine, mountOf } from './machine.js';
 import { chartOf, printFindings, printQuestion } from './print.js';
 import { type Findings, isMet, type Place, type Question } from './question.js';
+import { measureReference } from './reference.js';
 import { amplification } from './questions/amplification.js';
+import { collections } from './questions/collections.js';
 import { directorySize } from './questions/directory-size.js';
 import { history } from './questions/history.js';
 import { large } from './questions/large.js';
@@ -29,6 +31,7 @@ const questions: readonly Question[] = [
   pendingChanges,
   large,
   amplification,
+  collections,
   start,
 ];
 
@@ -53,7 +56,7 @@ function chosen(): readonly Question[] {
   );
 }
 
-function makePlaces(): readonly Place[] {
+function makePlaces(): readonly [Place, ...Place[]] {
   const scratch = makeScratch(options.dir);
   const here = mountOf(scratch);
   const places: Place[] = [];
@@ -69,7 +72,8 @@ function makePlaces(): readonly Place[] {
     const loop = device.replace('/dev/', '');
     places.push({ name, fileSystem, directory: mounted.mount, device: loop });
   }
-  if (places.length > 0) return places;
+  const [made, ...others] = places;
+  if (made !== undefined) return [made, ...others];
   console.log(`No file system of its own: where it stands, ${here.type} on ${here.device}.`);
   return [{ name: here.type, fileSystem: 'here', directory: scratch, device: undefined }];
 }
@@ -81,6 +85,10 @@ console.log(
     .join('\n'),
 );
 const places = makePlaces();
+const [first] = places;
+// On ext4 where there is one, as the machine of the targets was measured.
+const reference = await measureReference(first.directory);
+console.log(`${first.name}, ${reference.description}.`);
 const results: object[] = [];
 let missed = 0;
 for (const question of chosen()) {
@@ -88,7 +96,7 @@ for (const question of chosen()) {
   for (const place of places) {
     const directory = join(place.directory, question.name);
     mkdirSync(directory);
-    const run = { place: { ...place, directory }, isQuick: options.quick };
+    const run = { place: { ...place, directory }, isQuick: options.quick, reference };
     const findings: Findings = await question.run(run);
     rmSync(directory, { recursive: true });
     printFindings(question, place.name, findings);
@@ -104,5 +112,5 @@ for (const question of chosen()) {
 }
 console.log(missed === 0 ? '\nEvery target was met.' : `\n${String(missed)} targets were missed.`);
 if (options.json !== undefined) {
-  writeFileSync(options.json, `${JSON.stringify({ machine, results }, null, 2)}\n`);
+  writeFileSync(options.json, `${JSON.stringify({ machine, reference, results }, null, 2)}\n`);
 }

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Evidence, NotRun } from '../test/support/evidence.js';
+import type { Branches, Evidence, NotRun } from '../test/support/evidence.js';
 import {
   type Certificate,
   type CertificateInput,
@@ -42,6 +42,7 @@ function certifyRun(): Certificate {
     runVitest('vitest.config.ts');
     if (process.getuid?.() === 0) runVitest('vitest.root.config.ts');
     run(process.execPath, ['scripts/test-guards.js']);
+    run(process.execPath, ['scripts/test-coverage.js']);
     return certify(directory);
   } finally {
     fs.rmSync(directory, { recursive: true, force: true });
@@ -56,17 +57,19 @@ function readEvidence(directory: string): CertificateInput {
   const runs = new Map<string, Evidence[]>();
   const notRun: NotRun[] = [];
   const suites: SuiteOutcome[] = [];
+  let branches: Branches | undefined;
   for (const entry of fs.readdirSync(directory, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const evidence = runs.get(entry.parentPath) ?? [];
     runs.set(entry.parentPath, evidence);
     const lines = fs.readFileSync(path.join(entry.parentPath, entry.name), 'utf8').split('\n');
     for (const line of lines.filter((one) => one !== '')) {
-      const row = JSON.parse(line) as Evidence | NotRun | SuiteOutcome;
+      const row = JSON.parse(line) as Evidence | NotRun | SuiteOutcome | Branches;
       if ('suite' in row) suites.push(row);
+      else if ('modules' in row) branches = row;
       else if ('whyNot' in row) notRun.push(row);
       else evidence.push(row);
     }
   }
-  return { evidence: [...runs.values()], notRun, suites };
+  return { evidence: [...runs.values()], notRun, suites, branches };
 }

@@ -1,4 +1,4 @@
-import type { Evidence, Fault, NotRun } from '../test/support/evidence.js';
+import type { Branches, Evidence, Fault, NotRun } from '../test/support/evidence.js';
 
 /*
  * docs/certificate.md, from what the suites left in SKILLMEAT_EVIDENCE. What did not say that it ran
@@ -20,6 +20,7 @@ export interface CertificateInput {
   readonly evidence: readonly (readonly Evidence[])[];
   readonly notRun: readonly NotRun[];
   readonly suites: readonly SuiteOutcome[];
+  readonly branches?: Branches | undefined;
 }
 
 export interface Certificate {
@@ -98,6 +99,7 @@ export function renderCertificate(input: CertificateInput): Certificate {
     `**${verdict}**`,
     '# Certificate\n\nWhat the crash and fault suites looked at, written by `npm run certificate` from what they said themselves.',
     `## What ran\n\n${legend}\n\n${renderRows(rows)}`,
+    `## Branches of the protocol\n\n${renderBranches(input.branches)}`,
     `## Not run this time\n\n${renderMissing(missing)}`,
     `## Not tested at all\n\n${neverTested.map((line) => `- ${line}`).join('\n')}`,
     `## Suites\n\n${renderSuites(input.suites)}`,
@@ -223,6 +225,16 @@ function renderMissing(missing: readonly NotRun[]): string {
   if (missing.length === 0) return 'Everything that a full run tries was run.';
   const cells = missing.map(({ fault, on, whyNot }) => [fault, on, whyNot]);
   return renderTable(['fault', 'file system', 'why not'], cells);
+}
+
+function renderBranches(branches: Branches | undefined): string {
+  if (branches === undefined) return 'Not looked at: `npm run test:coverage` was not run.';
+  const { modules, taken, explained, unexplained } = branches;
+  const rest = [
+    `${spaced(explained)} have a reason why none can take them (test/uncovered-branches.json)`,
+    unexplained === 0 ? '0 have neither' : `**${spaced(unexplained)} have neither**`,
+  ];
+  return `Of ${spaced(taken + explained + unexplained)} branches of the ${String(modules)} modules that plan, apply, recover, undo, journal and lock are made of, ${spaced(taken)} are taken by a test, ${rest.join(', ')}.`;
 }
 
 function renderSuites(suites: readonly SuiteOutcome[]): string {

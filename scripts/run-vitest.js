@@ -58,7 +58,7 @@ function noteTotals(evidence, suite, { passed, failed, skipped }) {
  * As {@link runVitest} does, for a suite that is not one run of vitest.
  * @param {string} suite
  * @param {Totals} totals
- * @param {import('../test/support/evidence.js').Evidence} row
+ * @param {import('../test/support/evidence.js').Evidence | import('../test/support/evidence.js').Branches} row
  */
 export function noteSuite(suite, totals, row) {
   const evidence = makeEvidenceDirectory();

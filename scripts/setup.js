@@ -1,9 +1,12 @@
 // Installs and builds, each only when needed. Runs before anything is installed, so it uses nothing but Node.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 export const root = path.dirname(import.meta.dirname);
+
+/** Where {@link build} puts the processes of the crash tests. */
+const crashChildren = '.cache/crash-children';
 
 /**
  * Runs a program in the project's directory with our own input and output, and returns its exit code.
@@ -65,7 +68,8 @@ export function build() {
   console.log('Building dist/ …');
   rmSync(path.join(root, 'dist'), { recursive: true, force: true });
   const status = runTool('tsc', ['-p', 'tsconfig.json']);
-  return status === 0 ? bundleCommand() : status;
+  if (status !== 0) return status;
+  return bundleCommand() || bundleCrashChildren();
 }
 
 /**
@@ -97,6 +101,25 @@ function bundleCommand() {
   // The package is one of ES modules; this directory is not.
   writeFileSync(path.join(root, 'dist/bin/package.json'), '{ "type": "commonjs" }\n');
   return 0;
+}
+
+/**
+ * The processes that the crash tests kill, each in one file: half of what such a process takes is loading the modules
+ * of the engine. `test/support/processes.ts` takes them while they are newer than what they were made of.
+ */
+function bundleCrashChildren() {
+  const directory = 'test/crash/children';
+  return runTool('esbuild', [
+    ...readdirSync(path.join(root, directory)).map((name) => `${directory}/${name}`),
+    '--bundle',
+    '--packages=external',
+    '--platform=node',
+    '--target=node20',
+    '--format=esm',
+    '--out-extension:.js=.mjs',
+    `--outdir=${crashChildren}`,
+    '--log-level=warning',
+  ]);
 }
 
 /**

@@ -43,6 +43,16 @@ describe('the certificate', () => {
     expect(certificate.text).toContain('macOS and Windows');
   });
 
+  test('tells of the branches of the protocol, and that nobody looked at them', () => {
+    const branches = { modules: 3, taken: 1_700, explained: 12, unexplained: 0 };
+    const told = renderCertificate({ ...full, branches }).text;
+    expect(told).toContain('Of 1 712 branches of the 3 modules');
+    expect(told).toContain('1 700 are taken by a test, 12 have a reason');
+    const missed = renderCertificate({ ...full, branches: { ...branches, unexplained: 2 } }).text;
+    expect(missed).toContain('**2 have neither**');
+    expect(renderCertificate(full).text).toContain('`npm run test:coverage` was not run');
+  });
+
   test('begins with a violation, and fails', () => {
     const broken = row({ fault: 'power cut', on: 'xfs', violations: 2 });
     const certificate = renderCertificate({ ...full, evidence: [[...everything, broken]] });

@@ -13,6 +13,7 @@ import {
   ratiosOf,
   type Run,
 } from '../question.js';
+import type { Reference } from '../reference.js';
 import { fileSystemSync } from '../scratch.js';
 
 const ours = 'skillmeat';
@@ -39,7 +40,7 @@ export const sequence: Question = {
   run,
 };
 
-async function run({ place, isQuick }: Run): Promise<Findings> {
+async function run({ place, isQuick, reference }: Run): Promise<Findings> {
   const rounds = isQuick ? 2 : 42;
   const rates = new Map<string, { series: string; x: number; values: number[] }>();
   const note = (series: string, x: number, milliseconds: number): void => {
@@ -111,7 +112,7 @@ async function run({ place, isQuick }: Run): Promise<Findings> {
     x,
     spread: spreadOf(values),
   }));
-  return { points, ratios: ratiosIn(points), notes: [] };
+  return { points, ratios: ratiosIn(points, reference), notes: [] };
 }
 
 function filesOf(callers: number): readonly string[] {
@@ -121,7 +122,7 @@ function filesOf(callers: number): readonly string[] {
   ];
 }
 
-function ratiosIn(points: readonly Point[]): readonly Ratio[] {
+function ratiosIn(points: readonly Point[], reference: Reference): readonly Ratio[] {
   const flushes = points.find(({ series }) => series === disk)?.spread.median ?? Number.NaN;
   const rates = points.filter(({ series }) => series === ours);
   return [
@@ -130,7 +131,7 @@ function ratiosIn(points: readonly Point[]): readonly Ratio[] {
       x,
       value: spread.median,
       unit: '/s',
-      limit: atLeast(targets.get(x) ?? 0),
+      limit: atLeast((targets.get(x) ?? 0) / reference.disk),
     })),
     ...rates.map(({ x, spread }) => ({
       what: `${ours} ÷ flushes of the disk`,

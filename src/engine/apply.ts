@@ -183,7 +183,9 @@ export async function retryTransient(act: () => void): Promise<void> {
       act();
       return;
     } catch (error) {
-      if (tries === transientTriesMax || !transientCodes.has(systemCode(error) ?? '')) throw error;
+      const code = systemCode(error);
+      const isTransient = code !== undefined && transientCodes.has(code);
+      if (tries === transientTriesMax || !isTransient) throw error;
       await setTimeout(transientPauseMs * 2 ** (tries - 1));
     }
   }

@@ -1,4 +1,4 @@
-import { EngineError, fromSystemError, systemCode } from './errors.js';
+import { assert, EngineError, fromSystemError, systemCode } from './errors.js';
 import type { AttributePair, Directory, Place, Stat } from './file-system.js';
 import type { Looking } from './inspect.js';
 import { openDirectoriesMax } from './limits.js';
@@ -6,6 +6,7 @@ import { isBelow, nameOf, parentOf, quote, type RelativePath } from './path.js';
 import type { Member, Plan, Unit } from './plan.js';
 import { isObstacle, type RootTree } from './root-tree.js';
 import type { StagedContents } from './staged-content.js';
+import type { StagedNode } from './staged-node.js';
 
 /** A unit with the name in the stage directory that it is switched with. */
 export interface ArrangedUnit extends Unit {
@@ -43,8 +44,11 @@ export async function arrange(plan: Plan, arranging: Arranging): Promise<readonl
 /** Something made in the stage directory that wants its owner, attributes and mode. */
 interface Made {
   readonly member: Member;
+  readonly node: PresentNode;
   readonly place: Place;
 }
+
+type PresentNode = Exclude<StagedNode, { readonly kind: 'absent' }>;
 
 /** A staged directory that is being filled, with what was made right in it. */
 interface Frame {
@@ -87,15 +91,16 @@ class Arrangement {
     const slot = content?.name ?? contents.newName();
     this.#units.push({ ...unit, slot });
     for (const member of unit.members) {
-      if (member.node === undefined || member.node.kind === 'absent') continue;
+      const { node } = member;
+      if (node === undefined || node.kind === 'absent') continue;
       if (looking.pace.isDue()) await looking.pace.turn();
       await this.#leaveFramesBeside(member.path);
       const isTop = member.path === unit.path;
       const place = isTop ? contents.place(slot) : this.#placeInFrame(member.path);
-      this.#make(member, place, isTop);
+      this.#make(node, place, isTop);
       const frame = this.#frames.at(-1);
-      (frame?.made ?? this.#top).push({ member, place });
-      if (member.node.kind === 'directory') this.#enterFrame(member.path, place);
+      (frame?.made ?? this.#top).push({ member, node, place });
+      if (node.kind === 'directory') this.#enterFrame(member.path, place);
     }
     await this.#leaveFramesBeside(undefined);
   }
@@ -113,12 +118,9 @@ class Arrangement {
     }
   }
 
-  #make({ node }: Member, place: Place, isTop: boolean): void {
+  #make(node: PresentNode, place: Place, isTop: boolean): void {
     const { contents, looking } = this.#arranging;
-    switch (node?.kind) {
-      case undefined:
-      case 'absent':
-        return;
+    switch (node.kind) {
       case 'symlink':
         looking.files.makeLink(place, node.target);
         return;
@@ -132,9 +134,8 @@ class Arrangement {
 
   #placeInFrame(path: RelativePath): Place {
     const frame = this.#frames.at(-1);
-    if (frame?.path !== parentOf(path) || frame === undefined) {
-      throw new Error(`bug: ${path} is staged outside of its parent`);
-    }
+    assert(frame !== undefined, 'a member lies in a staged directory');
+    assert(frame.path === parentOf(path), `${path} is staged in its parent`);
     return { directory: frame.directory, name: nameOf(path) };
   }
 
@@ -176,20 +177,20 @@ class Arrangement {
     const pairs = new Map<AttributePair, Made>();
     const needsMode = new Set<Made>();
     for (const one of made) {
-      const { member, place } = one;
+      const { member, node, place } = one;
       this.current = member.path;
-      if (!hasMode(member)) needsMode.add(one);
-      const source = this.#attributeSource(member);
+      if (!hasMode(one)) needsMode.add(one);
+      const source = this.#attributeSource(one);
       const group =
         source === undefined ? this.#inheritedGroup(parentOf(member.path)) : source.stat.group;
       if (this.#chown(member.path, place, { owner: source?.stat.owner, group })) needsMode.add(one);
       // A link has no attributes that a user could set.
-      if (source === undefined || member.node?.kind === 'symlink') continue;
+      if (source === undefined || node.kind === 'symlink') continue;
       pairs.set({ from: source.place, to: place }, one);
     }
     for (const { pair, lost } of await files.keepExtendedAttributes([...pairs.keys()])) {
       const one = pairs.get(pair);
-      if (one === undefined) continue;
+      assert(one !== undefined, 'an answer is about a pair that was asked for');
       if (lost !== undefined) throw notKept(one.member.path, `attribute ${lost}`, undefined);
       needsMode.add(one);
     }
@@ -200,8 +201,8 @@ class Arrangement {
   }
 
   /** The path on disk, of the same kind, whose owner and attributes are to be kept. */
-  #attributeSource({ path, node, witness }: Member): { place: Place; stat: Stat } | undefined {
-    if (node === undefined || node.kind === 'absent') return undefined;
+  #attributeSource({ member, node }: Made): { place: Place; stat: Stat } | undefined {
+    const { path, witness } = member;
     if (node.attributesFrom === undefined) return undefined;
     const { tree, path: from } = node.attributesFrom;
     const place = tree.locate(from);
@@ -243,9 +244,9 @@ class Arrangement {
     wanted: { readonly owner: number | undefined; readonly group: number | undefined },
   ): boolean {
     const { files } = this.#arranging.looking;
-    const { owner = this.#ours?.owner, group = this.#ours?.group } = wanted;
-    if (owner === undefined || group === undefined) return false;
-    if (owner === this.#ours?.owner && group === this.#ours.group) return false;
+    if (this.#ours === undefined) return false;
+    const { owner = this.#ours.owner, group = this.#ours.group } = wanted;
+    if (owner === this.#ours.owner && group === this.#ours.group) return false;
     try {
       files.setOwner(place, owner, group);
       return true;
@@ -258,8 +259,8 @@ class Arrangement {
 }
 
 /** Tells whether what was made got its mode already, when it was staged. */
-function hasMode({ node, after }: Member): boolean {
-  if (node?.kind !== 'file') return node?.kind === 'symlink';
+function hasMode({ node, member: { after } }: Made): boolean {
+  if (node.kind !== 'file') return node.kind === 'symlink';
   // The kernel takes these bits away when the file is written.
   if (after.kind === 'file' && (after.mode & setIdBits) !== 0) return false;
   return after.kind === 'file' && node.content?.mode === after.mode;

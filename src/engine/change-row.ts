@@ -148,46 +148,53 @@ const changeTypes: Readonly<Record<keyof StoredChange, ColumnType>> = {
   checksum: 'integer',
 };
 
-function toChange(row: StoredChange): ChangeRow {
+function toChange(row: StoredChange): ReturnType<typeof parseChange> {
+  const before = toImage({
+    kind: row.before_kind,
+    sha256: row.before_sha256,
+    size: row.before_size,
+    mode: row.before_mode,
+    target: row.before_target,
+  });
+  const after = toImage({
+    kind: row.after_kind,
+    sha256: row.after_sha256,
+    size: row.after_size,
+    mode: row.after_mode,
+    target: row.after_target,
+  });
+  // Whoever can make a checksum can leave a part out; no content has the hash of nothing.
+  if (before === undefined || after === undefined) return { damage: 'has an image without a part' };
   return {
     sequence: Number(row.sequence),
     unit: Number(row.unit),
     act: row.act,
     slot: row.slot ?? undefined,
     path: row.path as RelativePath,
-    before: toImage({
-      kind: row.before_kind,
-      sha256: row.before_sha256,
-      size: row.before_size,
-      mode: row.before_mode,
-      target: row.before_target,
-    }),
-    after: toImage({
-      kind: row.after_kind,
-      sha256: row.after_sha256,
-      size: row.after_size,
-      mode: row.after_mode,
-      target: row.after_target,
-    }),
+    before,
+    after,
     superseded: row.superseded ?? undefined,
   };
 }
 
-function toImage({ kind, sha256, size, mode, target }: StoredImage): Image {
+function toImage({ kind, sha256, size, mode, target }: StoredImage): Image | undefined {
   switch (kind) {
+    case 'absent':
+      return absent;
     case 'file':
+      if (sha256 === null || size === null || mode === null) return undefined;
       return {
         kind,
-        sha256: toHex(sha256 ?? Buffer.alloc(0)) as ContentHash,
+        sha256: toHex(sha256) as ContentHash,
         size: Number(size),
         mode: Number(mode),
       };
     case 'directory':
-      return { kind, mode: Number(mode) };
+      return mode === null ? undefined : { kind, mode: Number(mode) };
     case 'symlink':
-      return { kind, target: target ?? '' };
+      return target === null ? undefined : { kind, target };
     default:
-      return absent;
+      return undefined;
   }
 }
 

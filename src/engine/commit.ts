@@ -368,10 +368,11 @@ class Attempt {
   }
 
   #halfDone(id: number, cause: unknown): EngineError {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const { rootPath } = this.#given.committing.directory;
+    const { message } = fromSystemError(cause, 'change', rootPath);
     const failure = new EngineError(
       'BLOCKED',
-      `transaction ${String(id)} is committed and half applied: ${reason}`,
+      `transaction ${String(id)} is committed and half applied: ${message}`,
       { cause, hint: 'Open the store again; that finishes it. Or run: skillmeat txn recover' },
     );
     this.#given.committing.writer.poisonWith(failure);
@@ -392,7 +393,7 @@ class Attempt {
     }
     throw new EngineError(
       'BLOCKED',
-      `transaction ${String(id)} is half done: applying it failed (${cause.message}), and it cannot be undone yet: ${left.reason ?? ''}`,
+      `transaction ${String(id)} is half done: applying it failed (${cause.message}), and it cannot be undone yet: ${left}`,
       {
         cause,
         path: cause.path,
@@ -405,12 +406,12 @@ class Attempt {
   #refuseTroubled(plan: Plan): void {
     if (!this.#given.session.isTroubled) return;
     const { journal } = this.#given.committing;
-    for (const { id, trouble, reason } of journal.troubled()) {
+    for (const { id, trouble, reason = 'the journal does not say why' } of journal.troubled()) {
       // guard: commit-damaged [if false]
       if (trouble === 'damaged') {
         throw new EngineError(
           'DAMAGED',
-          `the store is read-only: transaction ${String(id)} is damaged: ${reason ?? ''}`,
+          `the store is read-only: transaction ${String(id)} is damaged: ${reason}`,
           { hint: `Look at it with: skillmeat txn show ${String(id)}` },
         );
       }
@@ -419,7 +420,7 @@ class Attempt {
       if (path === undefined) continue;
       throw new EngineError(
         'BLOCKED',
-        `${quote(path)} belongs to transaction ${String(id)}, which is blocked: ${reason ?? ''}`,
+        `${quote(path)} belongs to transaction ${String(id)}, which is blocked: ${reason}`,
         { path, hint: `Remove what is in the way, then run: skillmeat txn recover` },
       );
     }

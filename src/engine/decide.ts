@@ -1,3 +1,4 @@
+import { assert } from './errors.js';
 import { type FoundImage, type Image, isSameImage } from './image.js';
 
 /*
@@ -95,7 +96,7 @@ function countDone(found: FoundImage, hops: readonly Hop[]): number {
 
 function imageAfter(done: number, hops: readonly Hop[]): Image {
   const before = done === 0 ? hops[0]?.from : hops[done - 1]?.to;
-  if (before === undefined) throw new Error('bug: a path without hops');
+  assert(before !== undefined, 'a path has hops');
   return before;
 }
 

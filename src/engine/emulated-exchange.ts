@@ -43,7 +43,8 @@ export function emulateMoveNew(calls: PlainCalls, from: Place, to: Place): void 
       calls.mustReachDisk(to);
       return;
     } catch (error) {
-      if (!cannotLink.has(systemCode(error) ?? '')) throw error;
+      const code = systemCode(error);
+      if (code === undefined || !cannotLink.has(code)) throw error;
     }
   }
   // No link to be had (a directory, FAT): look, then rename. A directory made meanwhile survives

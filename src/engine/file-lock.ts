@@ -103,7 +103,8 @@ function lockBySqlite(
   } catch (error) {
     database?.close();
     // Held; or removed since we made it.
-    if (/^SQLITE_(?:BUSY|CANTOPEN)/.test(systemCode(error) ?? '')) return undefined;
+    const code = systemCode(error);
+    if (code !== undefined && /^SQLITE_(?:BUSY|CANTOPEN)/.test(code)) return undefined;
     throw error;
   }
   return () => {

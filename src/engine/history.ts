@@ -50,6 +50,7 @@ export function* placesOf(
 ): Generator<RelativePath, void> {
   for (const { id, sequence } of journal.displaced(content, path)) {
     const transaction = journal.transaction(id);
+    // Its record may have been removed meanwhile.
     if (transaction === undefined) continue;
     const rows = displacedRows(transaction, journal.changes(id));
     const place = rows.find((row) => row.sequence === sequence)?.keptAt;

@@ -31,27 +31,21 @@ export function damaged(path: string, found: string): EngineError {
 
 /** Names an error of SQLite that came up while reading; any other is returned as it is. */
 export function readFailure(error: unknown, path: string): unknown {
-  const code = systemCode(error);
-  if (code === undefined || !code.startsWith('SQLITE_')) return error;
-  const text = error instanceof Error ? error.message : code;
-  if (code === 'SQLITE_NOTADB') {
-    return new EngineError('JOURNAL_FOREIGN', `${path} is not an SQLite database`, {
-      path,
-      cause: error,
-      hint: 'Move the .skillmeat directory away and run: skillmeat txn init',
-    });
-  }
-  if (code.startsWith('SQLITE_CORRUPT')) return damaged(path, text);
-  return failure(code, path, text, error);
+  if (systemCode(error) !== 'SQLITE_NOTADB') return writeFailure(error, path);
+  return new EngineError('JOURNAL_FOREIGN', `${path} is not an SQLite database`, {
+    path,
+    cause: error,
+    hint: 'Move the .skillmeat directory away and run: skillmeat txn init',
+  });
 }
 
 /** As {@link readFailure}, of a write that has been rolled back. */
 export function writeFailure(error: unknown, path: string): unknown {
   const code = systemCode(error);
-  if (code === undefined || !code.startsWith('SQLITE_')) return error;
-  const text = error instanceof Error ? error.message : code;
-  if (code.startsWith('SQLITE_CORRUPT')) return damaged(path, text);
-  return failure(code, path, text, error);
+  const isOfSqlite = code !== undefined && code.startsWith('SQLITE_');
+  if (!(error instanceof Error) || !isOfSqlite) return error;
+  if (code.startsWith('SQLITE_CORRUPT')) return damaged(path, error.message);
+  return failure(code, path, error.message, error);
 }
 
 function failure(code: string, path: string, text: string, cause: unknown): EngineError {

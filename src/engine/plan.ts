@@ -1,4 +1,4 @@
-import { EngineError } from './errors.js';
+import { assert, EngineError } from './errors.js';
 import type { Stat } from './file-system.js';
 import { absent, describeImage, type Image, isSameContent, isSameImage } from './image.js';
 import { type FoundAt, inspectTree, type Looking, requirePlain } from './inspect.js';
@@ -60,7 +60,7 @@ export async function buildPlan(view: StagedView, planning: Planning): Promise<P
     if (covered !== undefined && isBelow(path, covered)) continue;
     covered = undefined;
     const node = view.nodes.get(path);
-    if (node === undefined) continue;
+    assert(node !== undefined, 'a path of the view has its node');
     const changesOnlyItself = node.kind === 'directory' && !node.isOpaque;
     if (!changesOnlyItself) covered = path;
     const before = await survey(path, changesOnlyItself, planning);

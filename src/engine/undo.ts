@@ -1,6 +1,6 @@
 import type { Annotations } from './annotations.js';
 import type { Collected } from './commit.js';
-import { EngineError, isEngineError, type PathConflict } from './errors.js';
+import { assert, EngineError, isEngineError, type PathConflict } from './errors.js';
 import { type HistoryReading, notToBeHad, placesOf, readKept } from './history.js';
 import { type FileImage, type FoundImage, isSameImage } from './image.js';
 import type { Journal } from './journal.js';
@@ -254,7 +254,7 @@ class Undo {
         this.#view.restoreMode(path, decision.mode);
         return true;
       case 'merge':
-        await this.#view.write(path, this.#merged.get(path) ?? '', decision.mode);
+        await this.#view.write(path, this.#mergedAt(path), decision.mode);
         return true;
       case 'restore': {
         const { image } = decision;
@@ -266,6 +266,12 @@ class Undo {
         return this.#restoreFromSnapshot(path, image);
       }
     }
+  }
+
+  #mergedAt(path: RelativePath): Uint8Array {
+    const bytes = this.#merged.get(path);
+    assert(bytes !== undefined, 'what is written was merged');
+    return bytes;
   }
 
   /** What another program wrote over was displaced by nobody; a snapshot may have it. */
@@ -286,7 +292,8 @@ class Undo {
     const { refusal, conflictHint: hint } = this.#request.words;
     const others = this.#conflicts.length - 1;
     const rest = others === 0 ? '' : ` (and ${String(others)} more)`;
-    const { path = '', why = '' } = first ?? {};
+    assert(first !== undefined, 'a refusal has a conflict');
+    const { path, why } = first;
     return new EngineError('UNDO_CONFLICT', `${refusal}: ${quote(path)}: ${why}${rest}`, {
       path,
       conflicts: this.#conflicts,

@@ -23,7 +23,7 @@ export class Unsynced {
   #files: number[] = [];
   readonly #directories = new Map<string, number>();
   readonly #touched = new Set<string>();
-  #failure: Error | undefined;
+  #failure: { readonly error: unknown } | undefined;
   /**
    * Whether single syncs do not add up: btrfs logs that a name went from one directory apart from that
    * it came to another, and a power cut may keep the first alone.
@@ -81,14 +81,14 @@ export class Unsynced {
       sync();
     } catch (error) {
       // guard: plain-sync-remembers-failure
-      this.#failure ??= error instanceof Error ? error : new Error(String(error));
+      this.#failure ??= { error };
     }
   }
 
   throwFailure(): void {
     const failure = this.#failure;
     this.#failure = undefined;
-    if (failure !== undefined) throw failure;
+    if (failure !== undefined) throw failure.error;
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import { EngineError, systemCode } from './errors.js';
+import { assert, EngineError, systemCode } from './errors.js';
 import type { Directory, FileSystem, OpenFile, Place } from './file-system.js';
 import { checksumOf } from './hash.js';
 import { lockPollMsMax } from './limits.js';
@@ -222,10 +222,9 @@ export class WriterLock implements Disposable {
       this.#database?.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
       return true;
     } catch (error) {
-      const code = systemCode(error) ?? '';
-      if (code.startsWith('SQLITE_BUSY')) return false;
-      if (!code.startsWith('SQLITE_')) throw error;
-      throw new EngineError('IO_FAILED', `the lock file cannot be locked: ${code}`, {
+      const code = systemCode(error);
+      if (code !== undefined && code.startsWith('SQLITE_BUSY')) return false;
+      throw new EngineError('IO_FAILED', `the lock file cannot be locked: ${String(error)}`, {
         cause: error,
         hint: 'Look at .skillmeat/lock; it is an empty file that may be removed when nothing runs.',
       });
@@ -233,7 +232,7 @@ export class WriterLock implements Disposable {
   }
 
   #isStillThere(): boolean {
-    if (this.#inode === undefined) return false;
+    assert(this.#inode !== undefined, 'who asks has opened the lock file');
     return this.#options.files.stat(this.#place(lockName))?.inode === this.#inode;
   }
 

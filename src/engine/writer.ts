@@ -18,7 +18,7 @@ import {
   systemCode,
 } from './errors.js';
 import { publish } from './events.js';
-import type { Head, TransactionRow, TransactionUpdate } from './transaction-row.js';
+import type { Head, TransactionRow } from './transaction-row.js';
 import type { Journal, Position } from './journal.js';
 import { recoveryRoundsMax, unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
 import { Pace } from './pace.js';
@@ -279,8 +279,8 @@ export class Writer {
     this.#epoch += 1;
   }
 
-  /** Undoes a transaction whose applying failed. @returns what it still needs, if anything. */
-  async undo(id: number, reason: string): Promise<TransactionUpdate | undefined> {
+  /** Undoes a transaction whose applying failed. @returns why that has to wait, if it has to. */
+  async undo(id: number, reason: string): Promise<string | undefined> {
     const { journal } = this.#options;
     // I4: a writer that lost its lock may find the work of the next one here, and must not undo it.
     journal.update([{ id, state: 'undoing', reason }], this.#epoch);
@@ -290,9 +290,7 @@ export class Writer {
     const row = journal.transaction(id);
     assert(row !== undefined, 'the transaction was just committed');
     const { unresolved } = await this.#finish([row]);
-    return unresolved[0] === undefined
-      ? undefined
-      : { id, state: 'undoing', reason: unresolved[0].reason };
+    return unresolved[0]?.reason;
   }
 
   /** Finishes or undoes what is unsettled, `forced` ones even at the price of lost bytes. */
@@ -458,9 +456,11 @@ export class Writer {
       });
     }
     this.#isInOrder = wasInOrder;
-    const unresolved = updates.flatMap(({ id, trouble, reason }) =>
-      trouble === undefined ? [] : [{ id, reason: reason ?? trouble }],
-    );
+    const unresolved = updates.flatMap(({ id, trouble, reason }) => {
+      if (trouble === undefined) return [];
+      assert(reason !== undefined, 'what is in trouble has a reason');
+      return [{ id, reason }];
+    });
     return { transactions: ids, changed, superseded, unresolved };
   }
 

@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { CollectionReader, openCollection } from '../../src/collection/index.js';
 import { testify, testMachine } from '../support/evidence.js';
+import { amount } from '../support/extent.js';
 import {
   Child,
   cleanUp,
@@ -26,7 +27,9 @@ import { stampedNames, versionIn } from './children/stamped.mjs';
 
 afterEach(cleanUp);
 
-const kills = Number(process.env['SKILLMEAT_COLLECTION_KILLS'] ?? 16);
+const kills = Number(
+  process.env['SKILLMEAT_COLLECTION_KILLS'] ?? amount({ thorough: 16, otherwise: 8 }),
+);
 /** No test needs so many, if what it waits for ever happens: 4 of 20 kills break the predecessor. */
 const killsMax = kills + 300;
 /** A process is killed within its first, second, third or fourth update, in turn. */

@@ -35,7 +35,7 @@ import {
   type Place,
   requireRecovered,
 } from './recovered-state.js';
-import { isExhaustive } from '../support/extent.js';
+import { amount, isExhaustive } from '../support/extent.js';
 
 /*
  * Every call of the seam fails once, or from then on, with each error that a disk, a quota or a
@@ -47,13 +47,13 @@ import { isExhaustive } from '../support/extent.js';
  * - `COMMIT_UNKNOWN`, `BLOCKED`: one or the other as a whole after a fresh open;
  * - always: an error of ours that says what to do, and no descriptor is left.
  *
- * A run that is left alone counts the calls. `npm test` takes SKILLMEAT_CALLS of them, of other kinds,
+ * A run that is left alone counts the calls. A run takes SKILLMEAT_CALLS of them, of other kinds,
  * each with another error; SKILLMEAT_EXHAUSTIVE=1 takes every call with every error.
  */
 
 const random = seededRandom('errors at every call');
 /** Calls of one scenario, of as many kinds as there are. */
-const sampledMax = Number(process.env['SKILLMEAT_CALLS'] ?? 7);
+const sampledMax = Number(process.env['SKILLMEAT_CALLS'] ?? amount({ thorough: 7, otherwise: 3 }));
 const unknown: readonly EngineErrorCode[] = ['COMMIT_UNKNOWN', 'BLOCKED'];
 
 afterAll(cleanUp);

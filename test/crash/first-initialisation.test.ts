@@ -3,6 +3,7 @@ import path from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { openStore } from '../../src/engine/index.js';
 import { testifyOf, testMachine } from '../support/evidence.js';
+import { amount } from '../support/extent.js';
 import { Child, cleanUp, makeDirectory, removeDirectory } from '../support/processes.js';
 import { type NativeMode, requireChain } from './recovered-state.js';
 
@@ -10,7 +11,7 @@ import { type NativeMode, requireChain } from './recovered-state.js';
 
 afterEach(cleanUp);
 
-const rounds = 4;
+const rounds = amount({ thorough: 4, otherwise: 1 });
 
 test.each<{ readonly kinds: readonly NativeMode[] }>([
   { kinds: ['auto', 'auto'] },

@@ -20,7 +20,7 @@ import { isExhaustive, sampled } from '../support/extent.js';
  * SIGKILL at every call that changes something: a run that is left alone counts the calls, then one
  * process for each of them dies right before and one right after it. What opens the store next
  * must find every transaction wholly done or not at all, and every acknowledged one done. A run
- * that is not thorough kills at every eighth, or third.
+ * that is not thorough kills at every twenty-fourth, or sixth.
  */
 
 type Input = Omit<RunInput, 'root' | 'source'>;
@@ -58,7 +58,7 @@ describe.each(nativeModes)('native %s', (native) => {
     const input: Input = { native, run: [0], refuseExchange: 3 };
     const { calls } = await countCalls(await makeStore(native), input);
     // Few lie between the commit and the undoing.
-    const deaths = everyDeath(calls, 3);
+    const deaths = everyDeath(calls, 6);
     const outcomes = await forEachDeath(
       { native, operation: 'undoing a transaction that failed' },
       deaths,
@@ -134,7 +134,7 @@ describe.each(nativeModes)('native %s', (native) => {
     const { acknowledged } = await runUntilDeath(counted, prepare);
     const { calls } = await countCalls(counted, { native });
     const all = calls.flatMap((name, i) => (name.startsWith('journal') ? [] : [i + 1]));
-    const failing = sampled(all, 8);
+    const failing = sampled(all, 24);
     await forEachDeath(
       { fault: 'error at a call', native, operation: 'a recovery of what was killed' },
       failing.map((at) => ({ at, when: 'before' })),
@@ -202,7 +202,7 @@ async function countCalls(place: Place, input: Input): Promise<RunReport> {
  * Right before each call, and right after the last. Right after a call is the same as right before
  * the next, as long as nothing that is not counted happens in between: SQLite does more at its own.
  */
-function everyDeath(calls: readonly string[], nth = 8): readonly Death[] {
+function everyDeath(calls: readonly string[], nth = 24): readonly Death[] {
   const deaths = calls.flatMap((name, i): Death[] => {
     const at = i + 1;
     const isAfterToo = isExhaustive || at === calls.length || name.startsWith('journal');

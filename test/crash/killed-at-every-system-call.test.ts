@@ -30,7 +30,7 @@ import { isExhaustive, sampled } from '../support/extent.js';
  * which the next process makes anew. Who dies at one that only opens or closes leaves what the one
  * leaves that dies at the next change. A native recovery makes one system call for each call of the
  * seam, where killed-at-every-call.test.ts kills it. SKILLMEAT_EXHAUSTIVE=1 takes all of these too.
- * A run that is not thorough kills at every sixteenth.
+ * A run that is not thorough kills at every twenty-fourth.
  */
 
 /** The second transaction has removals, a swap, a replaced directory, a link and a mode. */
@@ -51,7 +51,7 @@ describe.each(nativeModes)('native %s', skippedBecause(whyNot), (native) => {
     const input = { native, ...transaction };
     const counted = await makeStore(native);
     const before = describeTree(counted.root);
-    const deaths = sampled(await countDeaths(victim(counted, input), isTaken), 16);
+    const deaths = sampled(await countDeaths(victim(counted, input), isTaken), 24);
     const after = describeTree(counted.root);
     expect(after).not.toEqual(before);
     await forEachDeath(deaths, { native, operation: 'a transaction' }, async (death) => {
@@ -83,7 +83,7 @@ describe.each(nativeModes)('native %s', skippedBecause(whyNot), (native) => {
       };
       const counted = await prepared();
       const before = describeTree(counted.root);
-      const deaths = sampled(await countDeaths(victim(counted, { native }), isTaken), 16);
+      const deaths = sampled(await countDeaths(victim(counted, { native }), isTaken), 24);
       const after = describeTree(counted.root);
       expect(after).not.toEqual(before);
       await forEachDeath(deaths, { native, operation: 'a recovery' }, async (death) => {

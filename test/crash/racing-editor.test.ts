@@ -10,7 +10,7 @@ import { Child, cleanUp, makeDirectory, removeDirectory, sha256 } from '../suppo
 import type { EditInput, EditWay } from './children/racing-editor.mjs';
 import { recordOf, recordsIn } from './children/records.mjs';
 import { type NativeMode, nativeModes } from './recovered-state.js';
-import { isExhaustive } from '../support/extent.js';
+import { amount, isExhaustive } from '../support/extent.js';
 
 /*
  * I3 against a real editor, in another process, that edits the very files that transactions replace.
@@ -22,7 +22,9 @@ afterEach(cleanUp);
 
 const names = ['one.txt', 'two.txt', 'three.txt', 'folder/four.txt'];
 const ways: readonly EditWay[] = ['rename', 'overwrite', 'truncate', 'append', 'map'];
-const racingEdits = Number(process.env['SKILLMEAT_RACING_EDITS'] ?? 3_000);
+const racingEdits = Number(
+  process.env['SKILLMEAT_RACING_EDITS'] ?? amount({ thorough: 3_000, otherwise: 1_500 }),
+);
 /** Plain Node runs a program for every file that it replaces, so its transactions take longer. */
 const editsOf: Readonly<Record<NativeMode, number>> = { auto: racingEdits, off: racingEdits / 10 };
 /** So many, that all transactions of a round stay within the history. */

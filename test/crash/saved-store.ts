@@ -1,6 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { copyTree } from '../support/copier.js';
 import { makeDirectory, removeDirectory } from '../support/processes.js';
 
 /** One file, link or directory. */
@@ -31,8 +31,7 @@ export class SavedStore {
     const directory = makeDirectory({ inMemory: true });
     const copy = path.join(directory, 'copy');
     // By a program: closing a file of an open journal drops SQLite's locks on it.
-    const { status, stderr } = spawnSync('cp', ['-a', root, copy], { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`cp failed: ${stderr}`);
+    copyTree(root, copy);
     const entries = new Map<string, Saved>();
     for (const name of namesBelow(copy)) {
       // SQLite makes it anew from the log when nobody has it open.

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { OpenStoreOptions, Store } from '../../src/engine/index.js';
 import { type Cost, costMeter, type Meter, useStoppedClock } from '../support/cost.js';
-import { copyTree } from '../support/crash.js';
+import { copyTree } from '../support/copier.js';
 import { watchedFileSystem } from '../support/faults.js';
 import { type Mode, modes, type Sandbox, useSandbox } from '../support/store.js';
 

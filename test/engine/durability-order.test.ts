@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { rebuildStore } from '../../src/engine/index.js';
 import { between, type CallLog, logCalls } from '../support/call-log.js';
-import { copyTree } from '../support/crash.js';
+import { copyTree } from '../support/copier.js';
 import { damages, plantHistory, removePlanted } from '../support/damages.js';
 import { faultyFileSystem, watchedFileSystem } from '../support/faults.js';
 import { plantObject } from '../support/objects.js';

@@ -1,7 +1,8 @@
 import fs, { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
-import type { Store } from '../../src/engine/index.js';
+import { EngineError, type Store } from '../../src/engine/index.js';
+import { Journal } from '../../src/engine/journal.js';
 import { NodeFileSystem } from '../../src/engine/node-file-system.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
 import { recordCrashes } from '../support/crash.js';
@@ -182,6 +183,26 @@ describe.each(modes)('native %s', (mode) => {
     await (await sandbox.open()).close();
     await expectError(sandbox.open({ create: false, fileSystem }), 'DISK_FULL');
     await (await sandbox.open({ create: false })).close();
+  });
+
+  test('a journal that SQLite cannot open on a full disk is not said to have wrong rights', async () => {
+    class FullDisk extends NodeFileSystem {
+      override freeBytes(): number {
+        return 20_480;
+      }
+    }
+    await (await sandbox.open()).close();
+    const open = vi.spyOn(Journal, 'open').mockImplementation(() => {
+      throw new EngineError('PERMISSION_DENIED', 'unable to open', { hint: 'Look.' });
+    });
+    try {
+      await expectError(sandbox.open({ create: false }), 'PERMISSION_DENIED');
+      const fileSystem = new FullDisk({ native: mode });
+      const failure = await expectError(sandbox.open({ create: false, fileSystem }), 'DISK_FULL');
+      expect(failure.message).toContain('has 20 KiB left, and opening the journal needs 512');
+    } finally {
+      open.mockRestore();
+    }
   });
 
   test('a directory that cannot be looked at is let go of', async () => {

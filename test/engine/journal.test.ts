@@ -414,6 +414,36 @@ test('reading shows that meta was changed', () => {
   }
 });
 
+test('what meta says in bytes is damage', () => {
+  change("UPDATE meta SET value = x'00' WHERE key = 'epoch'");
+  using journal = Journal.open(path);
+  expect(codeOf(() => journal.epoch())).toBe('JOURNAL_DAMAGED');
+});
+
+test('the oldest transaction is missed too', () => {
+  {
+    using journal = Journal.open(path);
+    commit(journal, 3);
+  }
+  change('DELETE FROM journal_transaction WHERE id = 1');
+  using journal = Journal.open(path);
+  expect(codeOf(() => journal.log(10, 10))).toBe('JOURNAL_DAMAGED');
+  expect(codeOf(() => journal.log(2, 10))).toBe('fine');
+});
+
+test('a transaction that another process adds while it is looked for is found', () => {
+  using journal = Journal.open(path);
+  using other = Journal.open(path);
+  const position = journal.position.bind(journal);
+  vi.spyOn(journal, 'position').mockImplementationOnce(() => {
+    commit(other, 1);
+    return position();
+  });
+  expect(journal.transaction(1)?.message).toBe('message 1');
+  expect(journal.transaction(2)).toBeUndefined();
+  expect(journal.changes(2)).toEqual([]);
+});
+
 test.each(['epoch', 'writes'])('a journal that does not say %s is damaged', (key) => {
   {
     using journal = Journal.open(path);
@@ -646,6 +676,30 @@ describe('when SQLite fails', () => {
     change(`PRAGMA ignore_check_constraints = ON; UPDATE journal_change SET ${columns}`);
     using journal = Journal.open(path);
     expect(codeOf(() => journal.changes(1))).toBe('JOURNAL_DAMAGED');
+  });
+
+  test.each([
+    ['a file without its hash', 'after_sha256 = NULL'],
+    ['a directory without its mode', "after_kind = 'directory', after_mode = NULL"],
+    ['a link without its target', "after_kind = 'symlink', after_target = NULL"],
+    ['something that is neither', "before_kind = 'socket'"],
+  ])('%s is damage, though somebody made the checksum match', (_name, columns) => {
+    {
+      using journal = Journal.open(path);
+      commit(journal, 1);
+    }
+    change(`PRAGMA ignore_check_constraints = ON; UPDATE journal_change SET ${columns}`);
+    sealJournal(path);
+    using journal = Journal.open(path);
+    expect(() => journal.changes(1)).toThrow(/has an image without a part/);
+  });
+
+  test('its whole check does not take a disk that fails for damage', () => {
+    using journal = Journal.open(path);
+    whileSqliteFails('SQLITE_IOERR', 'integrity_check(20)', () => {
+      expect(codeOf(() => journal.integrityFindings())).toBe('IO_FAILED');
+    });
+    expect(journal.integrityFindings()).toEqual([]);
   });
 
   test('a journal that does not say how far it was pruned was not pruned', () => {

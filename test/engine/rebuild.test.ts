@@ -2,7 +2,8 @@ import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type Finding, openStore, rebuildStore, type Store } from '../../src/engine/index.js';
-import { copyTree, recordCrashes } from '../support/crash.js';
+import { copyTree } from '../support/copier.js';
+import { recordCrashes } from '../support/crash.js';
 import { damages, plantHistory, removePlanted } from '../support/damages.js';
 import { testify, testMachine } from '../support/evidence.js';
 import {

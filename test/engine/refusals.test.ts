@@ -34,7 +34,7 @@ import {
   readOwnerFile,
   useSandbox,
 } from '../support/store.js';
-import { copyTree } from '../support/crash.js';
+import { copyTree } from '../support/copier.js';
 import { file, sha256 } from '../support/tree.js';
 
 describe.each(modes)('native %s', (mode) => {

@@ -1,7 +1,10 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { hashContent } from '../../src/engine/hash.js';
+import { placesOf } from '../../src/engine/history.js';
 import { rebuildStore, type Store } from '../../src/engine/index.js';
+import { type RelativePath } from '../../src/engine/path.js';
 import { noHead } from '../../src/engine/transaction-row.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
 import { recordCrashes } from '../support/crash.js';
@@ -70,6 +73,22 @@ describe.each(modes)('native %s', (mode) => {
     expect(await kindsFound(again)).toEqual([]);
     await again.transact({}, (tx) => tx.write('a', 'a7'));
     expect(await idsIn(again)).toEqual([7, 6, 5]);
+  });
+
+  test('a content is looked for beside what is removed meanwhile', async () => {
+    now = Date.UTC(2026, 0, 1);
+    sandbox.seed({ a: 'same' });
+    const store = await sandbox.open({ now: () => now });
+    for (const content of ['other', 'same', 'last', 'very last']) {
+      await store.transact({}, (tx) => tx.write('a', content));
+      now += day;
+    }
+    using journal = openJournal(store);
+    const places = placesOf(hashContent(Buffer.from('same')), 'a' as RelativePath, journal);
+    expect(places.next().value).toMatch(/^3-/);
+    await store.prune({ keepLast: 2 });
+    expect((await store.prune({ keepRecords: 2 })).removedRecords).toBe(2);
+    expect(places.next()).toEqual({ done: true, value: undefined });
   });
 
   test('what is removed is not taken for what never was', async () => {

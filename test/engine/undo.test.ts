@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Place } from '../../src/engine/file-system.js';
 import type { Store } from '../../src/engine/index.js';
+import { Journal } from '../../src/engine/journal.js';
+import { chooseUndo } from '../../src/engine/undo-choice.js';
 import {
   setInJournal,
   expectError,
@@ -203,6 +205,25 @@ describe.each(modes)('native %s', (mode) => {
       await expectRefused(sandbox.root, () => store.redo({ transaction: 1 }), 'NOTHING_TO_UNDO');
     });
 
+    test('a redo takes the number of the undo as well', async () => {
+      sandbox.seed({ a: 'old' });
+      const store = await sandbox.open();
+      await write(store, 'a', 'new');
+      await store.undo();
+      await store.redo({ transaction: 2 });
+      expect(sandbox.tree()).toEqual({ a: file('new') });
+    });
+
+    test('what is being rolled back cannot be undone', async () => {
+      const store = await sandbox.open();
+      await write(store, 'a', '1');
+      await store.close();
+      setInJournal(sandbox.root, { states: [{ id: 1, state: 'undoing', reason: 'it failed' }] });
+      using journal = Journal.open(join(sandbox.root, '.skillmeat/journal.db'));
+      expect(() => chooseUndo(journal, 1)).toThrow(/is undoing: it is neither done nor undone/);
+      setInJournal(sandbox.root, { states: [{ id: 1, state: 'committed' }] });
+    });
+
     test('a number that no transaction has is refused', async () => {
       const store = await sandbox.open();
       await expectRefused(sandbox.root, () => store.undo(), 'NOTHING_TO_UNDO');
@@ -334,6 +355,20 @@ describe.each(modes)('native %s', (mode) => {
       expect(message).toMatch(/"a".*and 1 more/);
     });
 
+    test('of many every one is named, and the log is searched for the first ones only', async () => {
+      const store = await sandbox.open();
+      const paths = Array.from({ length: 22 }, (_, n) => `f${String(n).padStart(2, '0')}`);
+      await store.transact({}, async (tx) => {
+        for (const name of paths) await tx.write(name, '1');
+      });
+      for (const name of paths) writeFileSync(sandbox.at(name), 'edited');
+      const { conflicts } = await expectError(store.undo(), 'UNDO_CONFLICT');
+      expect(conflicts.map(({ path }) => path)).toEqual(paths);
+      const whys = conflicts.map(({ why }) => why);
+      expect(whys[0]).toContain('another program changed it since');
+      expect(whys[21]).toContain('(changed since)');
+    });
+
     test('a special file is never overwritten', async () => {
       const store = await sandbox.open();
       await write(store, 'a', '1');
@@ -455,6 +490,25 @@ describe.each(modes)('native %s', (mode) => {
       writeFileSync(sandbox.at('b'), 'edited');
       await store.undo(merge);
       expect(sandbox.tree()).toEqual({ a: file('old', 0o700), b: file('edited') });
+    });
+
+    test('without the content as it was before there is nothing to merge with', async () => {
+      sandbox.seed({ 'd/t': text(20), '../source/t': text(20, { 3: 'changed' }) });
+      const store = await sandbox.open();
+      await store.transact({}, (tx) => tx.copyIn('d', join(sandbox.directory, 'source')));
+      await write(store, 'd/t', text(20));
+      await store.undo();
+      writeFileSync(sandbox.at('d/t'), text(20, { 3: 'changed', 15: 'hand' }));
+      // What the first displaced is a whole directory, and it is gone.
+      for (const name of listOwn(sandbox.root, 'stage')) {
+        if (name.startsWith('1-') || name.startsWith('3-')) {
+          rmSync(join(sandbox.root, '.skillmeat/stage', name), { recursive: true });
+        }
+      }
+      const why = { ...merge, transaction: 1 };
+      const error = await expectRefused(sandbox.root, () => store.undo(why), 'UNDO_CONFLICT');
+      expect(error.conflicts[0]?.why).toContain('as it was before is not in history');
+      sandbox.breaksStore();
     });
 
     test('without the content as it was left there is nothing to merge with', async () => {

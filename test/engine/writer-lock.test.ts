@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isEngineError } from '../../src/engine/index.js';
+import { failSqlite } from '../support/failing-sqlite.js';
 import { expectError, expectRefused, modes, readOwnerFile, useSandbox } from '../support/store.js';
 import { file } from '../support/tree.js';
 
@@ -107,6 +108,17 @@ describe.each(modes)('native %s', (mode) => {
     expect(sandbox.tree()['count']).toEqual(file('10'));
     expect((await one.status()).head).toBe(10);
     expect((await two.log()).length).toBe(10);
+  });
+
+  test('who waits is told of another process when the record of the holder is lost', async () => {
+    const one = await sandbox.open();
+    const two = await sandbox.open({ lockWaitMs: 0 });
+    await one.transact({}, async (tx) => {
+      await tx.write('a', 'a');
+      truncateSync(join(sandbox.root, '.skillmeat/owner'), 0);
+      await expectError(two.adopt(), 'STORE_LOCKED', { message: /by another process; waited/ });
+    });
+    expect(sandbox.tree()['a']).toEqual(file('a'));
   });
 
   test('callers of one process come in the order in which they asked', async () => {
@@ -234,5 +246,20 @@ describe.each(modes)('native %s', (mode) => {
     await store.transact({}, (tx) => tx.write('a', 'a'));
     const writer = (await store.status()).writer;
     expect(writer?.command.startsWith('node ')).toBe(true);
+  });
+});
+
+describe('native off only', () => {
+  const sandbox = useSandbox('off');
+
+  test('a lock file that SQLite cannot lock is told', async () => {
+    const store = await sandbox.open();
+    const heal = failSqlite('SQLITE_IOERR_LOCK', 'PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+    try {
+      await expectError(store.adopt(), 'IO_FAILED', { message: /the lock file cannot be locked/ });
+    } finally {
+      heal();
+    }
+    await store.adopt();
   });
 });

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { Explorer } from '../simulation/explorer.js';
 import { type Profile, profiles } from '../simulation/profiles.js';
 import { testify } from '../support/evidence.js';
+import { amount } from '../support/extent.js';
 import type { Action, ForeignEdit, Operation, Transact } from '../simulation/workload.js';
 
 /*
@@ -10,7 +11,7 @@ import type { Action, ForeignEdit, Operation, Transact } from '../simulation/wor
  * come and go, members that stay equal, edits in between.
  */
 
-const statesEach = 500;
+const statesEach = amount({ thorough: 500, otherwise: 150 });
 
 function transaction(operations: readonly Operation[], given: Partial<Transact> = {}): Action {
   return {

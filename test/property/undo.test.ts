@@ -220,7 +220,7 @@ async function check(mode: Mode, steps: readonly Step[]): Promise<void> {
   }
 }
 
-const runs = Number(process.env['SKILLMEAT_UNDO_RUNS'] ?? '40');
+const runs = Number(process.env['SKILLMEAT_UNDO_RUNS'] ?? '16');
 
 describe.each(modes)('native %s', (mode) => {
   test('any sequence of transactions, edits, undos and redos does what two stacks would do', async () => {

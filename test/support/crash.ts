@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   linkSync,
@@ -10,6 +9,7 @@ import {
 } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { FileSystem, Place } from '../../src/engine/file-system.js';
+import { copyTree } from './copier.js';
 import { type FileSystemCall, type FileSystemMethod, watchedFileSystem } from './faults.js';
 import type { Mode } from './store.js';
 
@@ -103,12 +103,6 @@ export function recordCrashes(
       isRecording = false;
     },
   };
-}
-
-/** Copies a root as it is: modes, times, links, holes. By a program: see "Known traps" on locks. */
-export function copyTree(from: string, to: string): void {
-  const { status, stderr } = spawnSync('cp', ['-a', from, to], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`cp failed: ${stderr}`);
 }
 
 type Step = (ours: string, theirs: string) => boolean;

@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import type { FindingKind, RepairAction } from '../../src/engine/index.js';
 import { rowChecksum } from '../../src/engine/row-text.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
-import { copyTree } from './crash.js';
+import { copyTree } from './copier.js';
 import { plantObject } from './objects.js';
 import { changeJournal, plant, setInJournal, type Sandbox } from './store.js';
 import { sha256 } from './tree.js';

@@ -57,6 +57,16 @@ export interface NotRun {
   readonly whyNot: string;
 }
 
+/** What `npm run test:coverage` says of the branches of the protocol's modules. */
+export interface Branches {
+  readonly modules: number;
+  /** Branches that a test takes. */
+  readonly taken: number;
+  /** Those that none can take, with the reason in test/uncovered-branches.json. */
+  readonly explained: number;
+  readonly unexplained: number;
+}
+
 /** The file systems of the directories for temporary files; the certificate names them. */
 export const testMachine = 'the test machine';
 

@@ -6,6 +6,16 @@ import { sqliteDriver } from '../../src/engine/sqlite.js';
  * runs. The statement is not run.
  */
 export function whileSqliteFails(code: string, statement: string, act: () => void): void {
+  const heal = failSqlite(code, statement);
+  try {
+    act();
+  } finally {
+    heal();
+  }
+}
+
+/** As {@link whileSqliteFails}, until the function that it returns is called. */
+export function failSqlite(code: string, statement: string): () => void {
   const { prototype, SqliteError } = sqliteDriver();
   const { exec, pragma } = prototype as Pick<Database, 'exec' | 'pragma'>;
   const refuse = (source: string): void => {
@@ -21,9 +31,7 @@ export function whileSqliteFails(code: string, statement: string, act: () => voi
       return Reflect.apply(pragma, this, [source, options]);
     },
   });
-  try {
-    act();
-  } finally {
+  return () => {
     Object.assign(prototype, { exec, pragma });
-  }
+  };
 }

@@ -1,0 +1,54 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { NodeFileSystem } from '../../src/engine/node-file-system.js';
+import { Quarantine } from '../../src/engine/quarantine.js';
+
+let directory = '';
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'skillmeat-quarantine-'));
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true });
+});
+
+function withQuarantine(act: (quarantine: Quarantine) => void): void {
+  const files = new NodeFileSystem({ native: 'auto' });
+  const opened = files.openRoot(directory);
+  try {
+    act(new Quarantine({ files, directory: opened, now: () => 0 }));
+  } finally {
+    files.closeDirectory(opened);
+    files.close();
+  }
+}
+
+test('a torn note gives way to one that can be read', () => {
+  writeFileSync(join(directory, '3-1'), 'bytes');
+  writeFileSync(join(directory, '3-1.json'), '{"path":');
+  writeFileSync(join(directory, 'odd'), 'somebody’s');
+  withQuarantine((quarantine) => {
+    expect(quarantine.list()).toEqual([
+      { name: '3-1', hasItem: true, hasNote: false },
+      { name: 'odd', hasItem: true, hasNote: false },
+    ]);
+    quarantine.explain('3-1', 'found here');
+    quarantine.explain('odd', 'found here');
+    expect(quarantine.list().every(({ hasNote }) => hasNote)).toBe(true);
+  });
+  const noteOf = (name: string): unknown =>
+    JSON.parse(readFileSync(join(directory, `${name}.json`), 'utf8'));
+  expect(noteOf('3-1')).toMatchObject({ transaction: 3, why: 'found here' });
+  // Its name tells of no transaction.
+  expect(noteOf('odd')).toMatchObject({ transaction: 0, why: 'found here' });
+});
+
+test('a note is only removed when what it is about is gone', () => {
+  for (const name of ['3-1', '3-1.json', '4-1.json']) writeFileSync(join(directory, name), '{}');
+  withQuarantine((quarantine) => {
+    quarantine.removeNote('3-1');
+    quarantine.removeNote('4-1');
+  });
+  expect(readdirSync(directory).toSorted()).toEqual(['3-1', '3-1.json']);
+});
