@@ -106,9 +106,8 @@ export async function makeHistory(
     leaveUnusedPages(root);
   }
   // Told of the store of damages.ts, which this one resembles.
-  for (const { name, inflict } of damages) {
-    if (harms[act]?.includes(name) === true) inflict(root);
-  }
+  const own = harms[act] ?? [];
+  for (const { name, inflict } of damages) if (own.includes(name)) inflict(root);
 }
 
 const unusedBytes = 1_200_000;
