@@ -122,7 +122,7 @@ function leaveUnusedPages(root: string): void {
 }
 
 /** Does all of an act in the store of {@link makeHistory}. */
-export async function doToHistory(
+async function doToHistory(
   root: string,
   act: string,
   options: OpenStoreOptions,
