@@ -122,11 +122,7 @@ function leaveUnusedPages(root: string): void {
 }
 
 /** Does all of an act in the store of {@link makeHistory}. */
-async function doToHistory(
-  root: string,
-  act: string,
-  options: OpenStoreOptions,
-): Promise<void> {
+async function doToHistory(root: string, act: string, options: OpenStoreOptions): Promise<void> {
   const { aheadMs = 0, run } = historyActs[act] ?? {};
   const ahead = { ...options, now: () => Date.now() + aheadMs };
   if (act === rebuildingAct) {
