@@ -106,7 +106,9 @@ function bundleCommand() {
  */
 function bundleTestPrograms() {
   return runTool('esbuild', [
-    ...['test/crash/children/*.mjs', 'test/support/*-child.ts', 'test/simulation/*-child.ts'],
+    'test/crash/children/*.mjs',
+    'test/support/*-child.ts',
+    'test/simulation/*-child.ts',
     '--bundle',
     '--packages=external',
     '--platform=node',
