@@ -249,6 +249,7 @@ class Recovery {
     // guard: recovery-late-write
     this.#takeTheirs(state);
     state.decision = decide(state.found, state.hops);
+    // guard: set-aside-known [if false]
     if (state.decision.do === 'park' && (await this.#wasSetAside(state))) {
       state.decision = { do: 'supersede', why: 'edited', kept: undefined };
     }
@@ -259,8 +260,10 @@ class Recovery {
   async #wasSetAside({ path, target, wishes }: PathState): Promise<boolean> {
     const { looking, quarantine } = this.#context;
     const { id } = lastOf(wishes).move.transaction;
+    // guard: set-aside-note
     if (quarantine.holds(path, id)) return true;
     for (const place of quarantine.withoutNote(id)) {
+      // guard: set-aside-without-note
       if (isSameImage((await inspect(looking, place, path)).image, target)) return true;
     }
     return false;
@@ -372,11 +375,13 @@ class Recovery {
     if (flush === 'before' || id <= flushedThrough) return false;
     // guard: unflushed-state
     if (state !== 'committed' || trouble !== undefined) return false;
+    // guard: unflushed-acted-on
     if (this.#wasActedOn(transaction)) return false;
     const traces: Trace[] = [];
     this.#untouched.clear();
     for (const { move, row } of this.#wishesOf(id)) {
       const { error, found: atPath, hops, wishes } = this.#state(row.path);
+      // guard: unflushed-readable
       if (error !== undefined) return false;
       this.#trim();
       const surveyed = hops.find((hop) => hop.row === row)?.holds;
@@ -419,6 +424,7 @@ class Recovery {
     const reason = 'the power failed before its contents were on disk';
     const update: TransactionUpdate = { id: newest.id, state: 'rolled-back', reason };
     // The verdict first: what it rests on is about to go (I7).
+    // guard: unflushed-verdict-first
     this.#context.journal.update([update]);
     for (const move of this.#moves.filter(({ transaction }) => transaction === newest)) {
       await this.#discard(move);
@@ -447,6 +453,7 @@ class Recovery {
     else if (image.kind !== 'absent') {
       // I3: cut off by the power; or it was in place for an instant, and an editor wrote to it.
       const why = 'neither whole nor empty when the power failed: unfinished, or edited';
+      // guard: unflushed-quarantine
       quarantine.takeIn(place, { path, transaction: move.transaction.id, why });
     }
   }
@@ -533,6 +540,7 @@ class Recovery {
     const advances = states.some(({ decision }) => decision.do === 'advance');
     // guard: switch-unmoved [!isUnmoved becomes false]
     if (!isUnmoved || !advances || unit.slot === undefined) return;
+    // guard: switch-unchanged
     if (!(await this.#hasUnchanged(move))) return;
     const ours = this.#slotOf(move);
     const theirs = this.#context.tree.locate(unit.path);

@@ -1,0 +1,237 @@
+import { strict as assert } from 'node:assert';
+import fs from 'node:fs';
+import path from 'node:path';
+import {
+  openStore,
+  type OpenStoreOptions,
+  rebuildStore,
+  type Store,
+} from '../../src/engine/index.js';
+import { openDatabase } from '../../src/engine/sqlite.js';
+import { damages } from '../support/damages.js';
+import { describeTree, hashesBelow } from '../support/processes.js';
+import { historyActs, rebuildingAct } from './children/history-acts.mjs';
+
+/*
+ * A store with history for each of the acts of children/history-acts.mjs, and what must hold when
+ * one of these was cut off at any point: it is done or not begun, but for what goes step by step
+ * (snapshots that are pruned, displaced files), and every step leaves a store without a finding.
+ * A repair and a rebuilding are finished by the next one.
+ */
+
+export const historyActNames: readonly string[] = [...Object.keys(historyActs), rebuildingAct];
+
+type Tree = readonly string[];
+
+interface HistoryState {
+  readonly tree: Tree;
+  /** Numbers of transactions, newest first. */
+  readonly log: readonly number[];
+  /** Those that keep nothing any more. */
+  readonly pruned: ReadonlySet<number>;
+  /** Each snapshot's tree, by its number. */
+  readonly snapshots: ReadonlyMap<number, Tree>;
+}
+
+export interface HistoryPlace {
+  readonly root: string;
+  /** A directory of its own, for what is restored elsewhere. */
+  readonly scratch: string;
+  readonly act: string;
+}
+
+/** What an act starts from and leads to. */
+export interface Expected {
+  /** `undefined`: the store is damaged. */
+  readonly before: HistoryState | undefined;
+  readonly after: HistoryState;
+  /** SHA-256 of what must not get lost, wherever in the store it is. */
+  readonly kept: readonly string[];
+}
+
+const dayMs = 86_400_000;
+
+/** Some of what `verify` finds; of each kind of answer one. */
+const harms: Readonly<Record<string, readonly string[]>> = {
+  repair: [
+    'a displaced directory is gone',
+    'an object is gone',
+    'a compressed object has a flipped byte',
+    'something in quarantine has no note',
+    'other programs changed files',
+  ],
+  [rebuildingAct]: ['the newest transaction is gone'],
+};
+
+/** Makes the store that an act begins with. Closed when this returns. */
+export async function makeHistory(
+  root: string,
+  act: string,
+  options: OpenStoreOptions,
+): Promise<void> {
+  const write = (name: string, content: string): void => {
+    fs.mkdirSync(path.dirname(path.join(root, name)), { recursive: true });
+    fs.writeFileSync(path.join(root, name), content);
+  };
+  for (const name of ['seeded', 'd/x', 'd/y']) write(name, `${name} as it was`);
+  const longText = 'all work and no play\n'.repeat(1_000);
+  await using store = await openStore(root, { create: true, ...options });
+  await store.transact({}, async (tx) => {
+    await tx.write('a', 'a1');
+    await tx.write('d/x', 'x2');
+  });
+  await store.transact({}, async (tx) => {
+    await tx.write('a', 'a2');
+    await tx.write('long', longText);
+  });
+  await store.snapshots.create({ name: 'first' });
+  await store.transact({}, (tx) => tx.remove('d'));
+  await store.transact({}, (tx) => tx.write('a', 'a4'));
+  await store.snapshots.create({ name: 'second' });
+  await store.transact({}, async (tx) => {
+    await tx.chmod('seeded', 0o600);
+    await tx.write('long', 'short');
+  });
+  if (act === 'redo') await store.undo();
+  if (act === 'adopt' || act === 'snapshot') {
+    write('a', 'by hand');
+    write('new/by hand', 'by hand');
+    fs.rmSync(path.join(root, 'long'));
+  }
+  await store.close();
+  if (act === 'pruning') {
+    const later = { ...options, now: () => Date.now() + 5 * dayMs };
+    await using again = await openStore(root, later);
+    await again.prune({ keepLast: 3 });
+    leaveUnusedPages(root);
+  }
+  // Told of the store of damages.ts, which this one resembles.
+  const own = harms[act] ?? [];
+  for (const { name, inflict } of damages) if (own.includes(name)) inflict(root);
+}
+
+const unusedBytes = 1_200_000;
+
+/** So that pruning makes the journal smaller. */
+function leaveUnusedPages(root: string): void {
+  const database = openDatabase(path.join(root, '.skillmeat/journal.db'));
+  database.exec(`INSERT INTO meta VALUES ('unused', zeroblob(${String(unusedBytes)}), 0)`);
+  database.exec("DELETE FROM meta WHERE key = 'unused'");
+  database.pragma('wal_checkpoint(TRUNCATE)');
+  database.close();
+}
+
+/** Does all of an act in the store of {@link makeHistory}. */
+async function doToHistory(root: string, act: string, options: OpenStoreOptions): Promise<void> {
+  const { aheadMs = 0, run } = historyActs[act] ?? {};
+  const ahead = { ...options, now: () => Date.now() + aheadMs };
+  if (act === rebuildingAct) {
+    await rebuildStore(root, ahead);
+    return;
+  }
+  await using store = await openStore(root, ahead);
+  await run?.(store);
+}
+
+/** Looks at a store, and asks for each of its snapshots and for a store without a finding. */
+async function readHistory(
+  root: string,
+  scratch: string,
+  options: OpenStoreOptions,
+): Promise<HistoryState> {
+  await using store = await openStore(root, options);
+  for await (const finding of store.verify({ deep: true })) {
+    // Some begin with edits by hand.
+    if (finding.kind !== 'drift') assert.fail(JSON.stringify(finding));
+  }
+  const log = await store.log({ limit: 1_000 });
+  const snapshots = new Map<number, Tree>();
+  for (const { id } of await store.snapshots.list()) {
+    snapshots.set(id ?? 0, await treeOf(store, id ?? 0, scratch));
+  }
+  const ids = log.map(({ id }) => id ?? 0);
+  const pruned = log.filter(({ isPruned }) => isPruned).map(({ id }) => id ?? 0);
+  return { tree: describeTree(root), log: ids, pruned: new Set(pruned), snapshots };
+}
+
+async function treeOf(store: Store, snapshot: number, scratch: string): Promise<Tree> {
+  const to = path.join(scratch, 'restored');
+  const { notRestored } = await store.snapshots.restore(snapshot, { to });
+  // What a repair found nowhere it has noted as lost.
+  assert.deepEqual(notRestored, []);
+  const tree = describeTree(to);
+  fs.rmSync(to, { recursive: true });
+  return tree;
+}
+
+/** Does an act in the store of {@link makeHistory}, and tells what that must lead to. */
+export async function carryOut(place: HistoryPlace, options: OpenStoreOptions): Promise<Expected> {
+  const { root, scratch, act } = place;
+  const isHarmed = harms[act] !== undefined;
+  const own = path.join(root, '.skillmeat');
+  const kept = ['stage', 'quarantine'].flatMap((name) => [
+    ...hashesBelow(path.join(own, name)).keys(),
+  ]);
+  const before = isHarmed ? undefined : await readHistory(root, scratch, options);
+  await doToHistory(root, act, options);
+  if (isHarmed) await repairAll(root, options);
+  const after = await readHistory(root, scratch, options);
+  assert.notDeepEqual(after, before);
+  if (act === 'pruning') {
+    assert.ok(after.log.length < (before?.log.length ?? 0), 'records are removed');
+    assert.ok(fs.statSync(path.join(own, 'journal.db')).size < unusedBytes);
+  }
+  return { before, after, kept: isHarmed ? kept : [] };
+}
+
+async function repairAll(root: string, options: OpenStoreOptions): Promise<void> {
+  await using store = await openStore(root, options);
+  const repairs = await store.repair({ deep: true });
+  const left = repairs.filter(({ outcome }) => outcome !== 'done');
+  assert.deepEqual(left, []);
+}
+
+/**
+ * Checks a store in which an act was cut off.
+ *
+ * @param isAcknowledged then it must be done.
+ */
+export async function requireCutOff(
+  { root, scratch, act }: HistoryPlace,
+  { before, after, kept }: Expected,
+  { isAcknowledged, options }: { isAcknowledged: boolean; options: OpenStoreOptions },
+): Promise<void> {
+  if (before === undefined) {
+    // Whoever opens it meets a damaged store, and finishes what was begun.
+    if (act === rebuildingAct && !isAcknowledged) await rebuildStore(root, options);
+    await repairAll(root, options);
+  }
+  const found = await readHistory(root, scratch, options);
+  const earlier = isAcknowledged ? after : (before ?? after);
+  const isDone = found.log[0] === after.log[0];
+  assert.ok(isDone || found.log[0] === earlier.log[0], `the newest is ${String(found.log[0])}`);
+  assert.deepEqual(found.tree, isDone ? after.tree : earlier.tree);
+  const logs = [earlier.log.join(), after.log.join()];
+  assert.ok(logs.includes(found.log.join()), `in the log are ${found.log.join()}`);
+  const isLeft = new Set(after.log);
+  for (const id of found.pruned) assert.ok(after.pruned.has(id) || !isLeft.has(id));
+  for (const id of earlier.pruned) assert.ok(found.pruned.has(id) || !found.log.includes(id));
+  for (const [id, tree] of found.snapshots) {
+    assert.deepEqual(tree, after.snapshots.get(id) ?? earlier.snapshots.get(id));
+  }
+  for (const id of earlier.snapshots.keys()) {
+    assert.ok(
+      found.snapshots.has(id) || !after.snapshots.has(id),
+      `snapshot ${String(id)} is lost`,
+    );
+  }
+  const hashes = new Set(hashesBelow(path.join(root, '.skillmeat')).keys());
+  assert.deepEqual(
+    kept.filter((hash) => !hashes.has(hash)),
+    [],
+  );
+  await using store = await openStore(root, options);
+  await store.transact({}, (tx) => tx.write('goes on', 'goes on'));
+  await store.undo();
+  assert.deepEqual(describeTree(root), found.tree);
+}
