@@ -1,11 +1,31 @@
+import { statfsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { LongFirst } from './scripts/long-first.js';
 
 // A limit here only guards against a hang; how fast something is belongs to bench/, never to a test.
 const hangMs = 600_000;
 
+/** More than all tests together need at any time. */
+const memoryBytesMin = 2_000_000_000;
+
+/**
+ * In memory where there is room: no test cuts the power, so no sync has to wait for a disk. Real disks are for
+ * `vitest.root.config.ts`, and for the long runs.
+ */
+function directoryForTests(): string {
+  if (process.env['SKILLMEAT_EXHAUSTIVE'] === '1') return tmpdir();
+  try {
+    const { bavail, bsize } = statfsSync('/dev/shm');
+    return bavail * bsize > memoryBytesMin ? '/dev/shm' : tmpdir();
+  } catch {
+    return tmpdir();
+  }
+}
+
 export default defineConfig({
   test: {
+    env: { TMPDIR: directoryForTests() },
     include: ['test/**/*.test.ts'],
     exclude: ['test/root/**'],
     setupFiles: ['test/support/checksum-ready.ts'],

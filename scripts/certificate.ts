@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Branches, Evidence, NotRun } from '../test/support/evidence.js';
+import { runCovered } from './coverage.js';
 import {
   type Certificate,
   type CertificateInput,
@@ -39,10 +40,9 @@ function certifyRun(): Certificate {
     process.env['SKILLMEAT_STATES_PROCESSES'] ??= String(os.availableParallelism());
     ensureInstalled();
     if (build() !== 0) throw new Error('the build failed');
-    runVitest('vitest.config.ts');
+    runCovered();
     if (process.getuid?.() === 0) runVitest('vitest.root.config.ts');
     run(process.execPath, ['scripts/test-guards.js']);
-    run(process.execPath, ['scripts/test-coverage.js']);
     return certify(directory);
   } finally {
     fs.rmSync(directory, { recursive: true, force: true });

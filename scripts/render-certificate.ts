@@ -230,11 +230,12 @@ function renderMissing(missing: readonly NotRun[]): string {
 function renderBranches(branches: Branches | undefined): string {
   if (branches === undefined) return 'Not looked at: `npm run test:coverage` was not run.';
   const { modules, taken, explained, unexplained } = branches;
-  const rest = [
-    `${spaced(explained)} have a reason why none can take them (test/uncovered-branches.json)`,
-    unexplained === 0 ? '0 have neither' : `**${spaced(unexplained)} have neither**`,
-  ];
-  return `Of ${spaced(taken + explained + unexplained)} branches of the ${String(modules)} modules that plan, apply, recover, undo, journal and lock are made of, ${spaced(taken)} are taken by a test, ${rest.join(', ')}.`;
+  const untaken = explained + unexplained;
+  const reasons =
+    unexplained === 0
+      ? 'each with a reason (test/uncovered-branches.json)'
+      : `**${spaced(unexplained)} of them without a reason**`;
+  return `Coverage of the ${String(modules)} protocol modules (plan, apply, recover, undo, journal, lock): ${spaced(taken + untaken)} branches, ${spaced(untaken)} untaken, ${reasons}.`;
 }
 
 function renderSuites(suites: readonly SuiteOutcome[]): string {

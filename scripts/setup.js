@@ -1,12 +1,9 @@
 // Installs and builds, each only when needed. Runs before anything is installed, so it uses nothing but Node.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 export const root = path.dirname(import.meta.dirname);
-
-/** Where {@link build} puts the processes of the crash tests. */
-const crashChildren = '.cache/crash-children';
 
 /**
  * Runs a program in the project's directory with our own input and output, and returns its exit code.
@@ -69,7 +66,7 @@ export function build() {
   rmSync(path.join(root, 'dist'), { recursive: true, force: true });
   const status = runTool('tsc', ['-p', 'tsconfig.json']);
   if (status !== 0) return status;
-  return bundleCommand() || bundleCrashChildren();
+  return bundleCommand() || bundleTestPrograms();
 }
 
 /**
@@ -104,20 +101,22 @@ function bundleCommand() {
 }
 
 /**
- * The processes that the crash tests kill, each in one file: half of what such a process takes is loading the modules
- * of the engine. `test/support/processes.ts` takes them while they are newer than what they were made of.
+ * The programs that tests start, each in one file: half of what such a process takes is loading the modules of the
+ * engine, or the compiler for them. `test/support/programs.ts` takes them while they are newer than their parts.
  */
-function bundleCrashChildren() {
-  const directory = 'test/crash/children';
+function bundleTestPrograms() {
   return runTool('esbuild', [
-    ...readdirSync(path.join(root, directory)).map((name) => `${directory}/${name}`),
+    'test/crash/children/*.mjs',
+    'test/support/*-child.ts',
+    'test/simulation/*-child.ts',
     '--bundle',
     '--packages=external',
     '--platform=node',
     '--target=node20',
     '--format=esm',
+    '--outbase=test',
+    '--outdir=.cache/test-programs',
     '--out-extension:.js=.mjs',
-    `--outdir=${crashChildren}`,
     '--log-level=warning',
   ]);
 }

@@ -1,5 +1,7 @@
 // `npm test`: installs and builds when needed, then runs every check, and all of them even when one fails.
 // The last line is `N passed, N failed`; a failed step other than the tests counts as one failure.
+// With SKILLMEAT_COVERAGE=1 it also looks at which branches the tests take (coverage.js).
+import { runCovered } from './coverage.js';
 import { describeTotals, sumOf } from './outcomes.js';
 import { runVitest } from './run-vitest.js';
 import { build, ensureInstalled, runTool } from './setup.js';
@@ -18,7 +20,8 @@ const failedSteps = Object.entries(steps).flatMap(([name, step]) => {
   return step() === 0 ? [] : [name];
 });
 console.log('\n=== tests ===');
-const totals = runVitest('vitest.config.ts');
+const isCovered = process.env['SKILLMEAT_COVERAGE'] === '1';
+const totals = isCovered ? runCovered() : runVitest('vitest.config.ts');
 
 const lines = failedSteps.map((name) => `FAILED: the step "${name}", shown above`);
 const all = sumOf([{ passed: 0, failed: lines.length, skipped: 0, lines }, totals]);

@@ -46,10 +46,10 @@ describe('the certificate', () => {
   test('tells of the branches of the protocol, and that nobody looked at them', () => {
     const branches = { modules: 3, taken: 1_700, explained: 12, unexplained: 0 };
     const told = renderCertificate({ ...full, branches }).text;
-    expect(told).toContain('Of 1 712 branches of the 3 modules');
-    expect(told).toContain('1 700 are taken by a test, 12 have a reason');
+    expect(told).toContain('Coverage of the 3 protocol modules');
+    expect(told).toContain('1 712 branches, 12 untaken, each with a reason');
     const missed = renderCertificate({ ...full, branches: { ...branches, unexplained: 2 } }).text;
-    expect(missed).toContain('**2 have neither**');
+    expect(missed).toContain('1 714 branches, 14 untaken, **2 of them without a reason**');
     expect(renderCertificate(full).text).toContain('`npm run test:coverage` was not run');
   });
 

@@ -228,12 +228,14 @@ class Arrangement {
   }
 
   #groupIn(path: RelativePath | undefined): number | undefined {
-    const { tree, looking } = this.#arranging;
-    const directory = path === undefined ? tree.root : tree.directory(path);
-    if (isObstacle(directory)) {
-      return this.#inheritedGroup(path === undefined ? undefined : parentOf(path));
-    }
-    const { mode, group } = looking.files.statDirectory(directory);
+    const { tree } = this.#arranging;
+    if (path === undefined) return this.#groupOf(tree.root);
+    const directory = tree.directory(path);
+    return isObstacle(directory) ? this.#inheritedGroup(parentOf(path)) : this.#groupOf(directory);
+  }
+
+  #groupOf(directory: Directory): number | undefined {
+    const { mode, group } = this.#arranging.looking.files.statDirectory(directory);
     return (mode & setGroupBit) === 0 ? undefined : group;
   }
 

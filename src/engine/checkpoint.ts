@@ -66,7 +66,7 @@ export async function checkpoint(
     verdicts.flatMap(({ row, isKept }) => (isKept ? [] : [row])),
     checkpointing,
   );
-  const head = transactions.at(-1)?.id ?? 0;
+  const head = journal.head().id;
   const removing = { journal, keeping, now: checkpointing.now() };
   const through = removableByItself(policy, head, removing);
   if (through !== undefined) removeRecords(journal, through, checkpointing.epoch);

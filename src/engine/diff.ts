@@ -95,8 +95,10 @@ export async function readFileOf(
   if (image.kind !== 'file') throw notAFile(path, image);
   const bytes = await contentOf(path, image, reading);
   if (bytes !== undefined) return { image, bytes };
+  const { journal, objects } = reading;
+  const isHeld = placesOf(image.sha256, path, journal).next().done !== true;
   // guard: read-damaged [if false]
-  if (placesOf(image.sha256, path, reading.journal).next().done !== true) {
+  if (isHeld || objects.has(image.sha256)) {
     throw new EngineError(
       'HISTORY_DAMAGED',
       `the content that ${quote(path)} had then (sha256:${image.sha256}) is not in history, or no longer what it was`,

@@ -249,6 +249,7 @@ class Recovery {
     // guard: recovery-late-write
     this.#takeTheirs(state);
     state.decision = decide(state.found, state.hops);
+    // guard: set-aside-known [if false]
     if (state.decision.do === 'park' && (await this.#wasSetAside(state))) {
       state.decision = { do: 'supersede', why: 'edited', kept: undefined };
     }
@@ -259,8 +260,10 @@ class Recovery {
   async #wasSetAside({ path, target, wishes }: PathState): Promise<boolean> {
     const { looking, quarantine } = this.#context;
     const { id } = lastOf(wishes).move.transaction;
+    // guard: set-aside-note
     if (quarantine.holds(path, id)) return true;
     for (const place of quarantine.withoutNote(id)) {
+      // guard: set-aside-without-note
       if (isSameImage((await inspect(looking, place, path)).image, target)) return true;
     }
     return false;
@@ -344,8 +347,10 @@ class Recovery {
     return this.#stagePlace(slotPath(transaction.stage, unit.slot, at));
   }
 
-  #sourceOf(hop: PathHop | undefined): Place {
-    assert(hop !== undefined, 'what is brought in comes from a slot');
+  #sourceOf({ hops }: PathState, source: number | undefined): Place {
+    assert(source !== undefined, 'what is brought in comes from a slot');
+    const hop = hops[source];
+    assert(hop !== undefined, 'a slot is of a hop');
     const place = this.#placeOf(hop);
     assert(place !== undefined, 'the slot was surveyed');
     return place;
@@ -370,11 +375,13 @@ class Recovery {
     if (flush === 'before' || id <= flushedThrough) return false;
     // guard: unflushed-state
     if (state !== 'committed' || trouble !== undefined) return false;
+    // guard: unflushed-acted-on
     if (this.#wasActedOn(transaction)) return false;
     const traces: Trace[] = [];
     this.#untouched.clear();
     for (const { move, row } of this.#wishesOf(id)) {
       const { error, found: atPath, hops, wishes } = this.#state(row.path);
+      // guard: unflushed-readable
       if (error !== undefined) return false;
       this.#trim();
       const surveyed = hops.find((hop) => hop.row === row)?.holds;
@@ -417,6 +424,7 @@ class Recovery {
     const reason = 'the power failed before its contents were on disk';
     const update: TransactionUpdate = { id: newest.id, state: 'rolled-back', reason };
     // The verdict first: what it rests on is about to go (I7).
+    // guard: unflushed-verdict-first
     this.#context.journal.update([update]);
     for (const move of this.#moves.filter(({ transaction }) => transaction === newest)) {
       await this.#discard(move);
@@ -445,6 +453,7 @@ class Recovery {
     else if (image.kind !== 'absent') {
       // I3: cut off by the power; or it was in place for an instant, and an editor wrote to it.
       const why = 'neither whole nor empty when the power failed: unfinished, or edited';
+      // guard: unflushed-quarantine
       quarantine.takeIn(place, { path, transaction: move.transaction.id, why });
     }
   }
@@ -507,8 +516,9 @@ class Recovery {
   /** Only the hops of this move: a later one may remove a directory that is not empty yet. */
   async #advanceBy(move: Move, state: PathState): Promise<void> {
     for (let hop = nextHop(state); hop?.move === move; hop = nextHop(state)) {
-      if (!(await this.#bring(state, hop, hop))) return;
-      state.next = state.hops.indexOf(hop) + 1;
+      const at = state.hops.indexOf(hop);
+      if (!(await this.#bring(state, hop, at))) return;
+      state.next = at + 1;
     }
   }
 
@@ -530,6 +540,7 @@ class Recovery {
     const advances = states.some(({ decision }) => decision.do === 'advance');
     // guard: switch-unmoved [!isUnmoved becomes false]
     if (!isUnmoved || !advances || unit.slot === undefined) return;
+    // guard: switch-unchanged
     if (!(await this.#hasUnchanged(move))) return;
     const ours = this.#slotOf(move);
     const theirs = this.#context.tree.locate(unit.path);
@@ -629,8 +640,7 @@ class Recovery {
     if (decision.do === 'place') {
       const last = hops.at(-1);
       assert(last !== undefined, 'a path has a hop');
-      const source = decision.source === undefined ? undefined : hops[decision.source];
-      await this.#bring(state, last, source);
+      await this.#bring(state, last, decision.source);
       return;
     }
     while (state.next < hops.length) {
@@ -642,7 +652,7 @@ class Recovery {
         state.next += 1;
         continue;
       }
-      if (!(await this.#bring(state, hop, hop))) return;
+      if (!(await this.#bring(state, hop, state.next))) return;
       state.next += 1;
     }
   }
@@ -651,15 +661,15 @@ class Recovery {
    * Makes one path `hop.to`, by one rename: a kill finds it before or after. Returns false when
    * somebody else's files keep it from that.
    *
-   * @param source the hop whose slot holds the image.
+   * @param source which hop's slot holds the image.
    */
-  async #bring(state: PathState, hop: PathHop, source: PathHop | undefined): Promise<boolean> {
+  async #bring(state: PathState, hop: PathHop, source: number | undefined): Promise<boolean> {
     const theirs = this.#context.tree.locate(state.path);
     if (isObstacle(theirs)) {
       this.#refuseUnsure(state.path);
       // Somebody removed or replaced a directory on the way: what they did stays (I3).
       const why = theirs.obstacle === 'absent' ? 'deleted' : 'type changed';
-      state.decision = { do: 'supersede', why, kept: indexOf(source, state.hops) };
+      state.decision = { do: 'supersede', why, kept: source };
       return false;
     }
     const { found } = state;
@@ -671,7 +681,8 @@ class Recovery {
       if (!isGone) return false;
       if (found.kind !== 'directory') await this.#displace(state, theirs, hop);
     } else {
-      const ours = to.kind === 'directory' ? this.#makeSpare(hop, to) : this.#sourceOf(source);
+      const ours =
+        to.kind === 'directory' ? this.#makeSpare(hop, to) : this.#sourceOf(state, source);
       if (!(await this.#exchange(state, ours, theirs, source))) return false;
       if (to.kind === 'directory') this.#fresh.add(state.path);
     }
@@ -684,7 +695,7 @@ class Recovery {
     state: PathState,
     ours: Place,
     theirs: Place,
-    source: PathHop | undefined,
+    source: number | undefined,
   ): Promise<boolean> {
     const { files } = this.#context.looking;
     const { found, path } = state;
@@ -705,7 +716,7 @@ class Recovery {
     // guard: unsure-exchange
     this.#refuseUnsure(path);
     // A directory that holds somebody else's files stays (I3).
-    state.decision = { do: 'supersede', why: 'edited', kept: indexOf(source, state.hops) };
+    state.decision = { do: 'supersede', why: 'edited', kept: source };
     return false;
   }
 
@@ -887,10 +898,6 @@ function isUnchangedBy({ wishes, found }: PathState, move: Move): boolean {
 /** The next hop that changes something. */
 function nextHop({ hops, next }: PathState): PathHop | undefined {
   return hops.slice(next).find(({ from, to }) => !isSameImage(from, to));
-}
-
-function indexOf(hop: PathHop | undefined, hops: readonly PathHop[]): number | undefined {
-  return hop === undefined ? undefined : hops.indexOf(hop);
 }
 
 function needsAct(state: PathState): boolean {

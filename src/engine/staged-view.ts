@@ -370,14 +370,14 @@ export class StagedView {
   /** Names and kinds right below a directory (`undefined`: the root), sorted. */
   list(
     path: RelativePath | undefined,
-  ): readonly { name: string; kind: Seen['kind'] }[] | undefined {
+  ): readonly { name: string; kind: Exclude<Seen['kind'], 'absent'> }[] | undefined {
     if (path !== undefined && this.#look(path).kind !== 'directory') return undefined;
     const names = new Set(this.#namesOnDisk(path));
     for (const name of this.#names.get(path ?? '') ?? []) names.add(name);
-    return [...names]
-      .toSorted()
-      .map((name) => ({ name, kind: this.#look(childOf(path, name)).kind }))
-      .filter(({ kind }) => kind !== 'absent');
+    return [...names].toSorted().flatMap((name) => {
+      const { kind } = this.#look(childOf(path, name));
+      return kind === 'absent' ? [] : [{ name, kind }];
+    });
   }
 
   /** Returns what is on disk at `path`, whatever the transaction has done to it, and remembers it. */

@@ -259,10 +259,7 @@ export function readableView(view: StagedView): ReadableView {
   return {
     read: async (path) => view.read(parsePath(path)),
     stat: async (path) => toPathStat(view.look(parsePath(path))),
-    list: async (path = '.') => {
-      const entries = view.list(path === '.' ? undefined : parsePath(path));
-      return entries?.flatMap(({ name, kind }) => (kind === 'absent' ? [] : [{ name, kind }]));
-    },
+    list: async (path = '.') => view.list(path === '.' ? undefined : parsePath(path)),
   };
 }
 

@@ -1,8 +1,10 @@
 import { chmodSync, existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { json, planOf, preloading, useCommandLine, writing } from '../support/command.js';
+import { amount } from '../support/extent.js';
 
-const cli = useCommandLine('process');
+// What is tested is what the command says and does; that it does so as a program of its own, thorough runs see.
+const cli = useCommandLine(amount({ thorough: 'process', otherwise: 'within' }));
 
 const init = async (): Promise<void> => {
   await cli.run(['txn', 'init']);

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { faultyFileSystem, names } from '../support/faults.js';
+import { argumentsFor } from '../support/programs.js';
 import { changeOwner, expectError, modes, readOwnerFile, useSandbox } from '../support/store.js';
 
 const channels = [
@@ -132,7 +133,7 @@ describe.each(modes)('native %s', (mode) => {
     const child = join(import.meta.dirname, '../support/silent-child.ts');
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
-      ['--import', 'tsx', child, sandbox.root, mode],
+      [...argumentsFor(child), sandbox.root, mode],
       { encoding: 'utf8' },
     );
     expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' });

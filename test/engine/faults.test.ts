@@ -17,6 +17,7 @@ import {
   names,
 } from '../support/faults.js';
 import { recordCrashes } from '../support/crash.js';
+import { argumentsFor } from '../support/programs.js';
 import { plantSource } from '../support/sources.js';
 import {
   changeJournal,
@@ -499,7 +500,7 @@ describe.each(modes)('native %s', (mode) => {
     const child = join(import.meta.dirname, '../support/commit-unknown-child.ts');
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
-      ['--import', 'tsx', child, sandbox.root, mode],
+      [...argumentsFor(child), sandbox.root, mode],
       { encoding: 'utf8' },
     );
     expect(stderr).toBe('');

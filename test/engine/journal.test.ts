@@ -699,6 +699,9 @@ describe('when SQLite fails', () => {
     whileSqliteFails('SQLITE_IOERR', 'integrity_check(20)', () => {
       expect(codeOf(() => journal.integrityFindings())).toBe('IO_FAILED');
     });
+    whileSqliteFails('SQLITE_CORRUPT', 'integrity_check(20)', () => {
+      expect(journal.integrityFindings()).toEqual([expect.stringContaining('is damaged')]);
+    });
     expect(journal.integrityFindings()).toEqual([]);
   });
 

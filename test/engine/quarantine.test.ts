@@ -33,7 +33,9 @@ test('a torn note gives way to one that can be read', () => {
       { name: '3-1', hasItem: true, hasNote: false },
       { name: 'odd', hasItem: true, hasNote: false },
     ]);
+    expect(quarantine.noteText('3-1')).toBe('nothing that can be read');
     quarantine.explain('3-1', 'found here');
+    expect(quarantine.noteText('3-1')).toContain('found here');
     quarantine.explain('odd', 'found here');
     expect(quarantine.list().every(({ hasNote }) => hasNote)).toBe(true);
   });

@@ -298,6 +298,29 @@ describe.each(modes)('native %s', (mode) => {
     await expectError(rebuilt.show(3), 'HISTORY_PRUNED');
   });
 
+  test('an anchor that speaks of nothing goes when the log is rebuilt', async () => {
+    const store = await sandbox.open();
+    await store.transact({}, (tx) => tx.write('a', 'a'));
+    await store.close();
+    change("INSERT INTO meta (key, value, checksum) VALUES ('anchor', 'nonsense', 0)");
+    sandbox.breaksStore();
+    await rebuildStore(sandbox.root, { native: mode });
+    const rebuilt = await sandbox.open();
+    expect(await kindsFound(rebuilt)).toEqual([]);
+    expect(await idsIn(rebuilt)).toEqual([1]);
+  });
+
+  test('a mark on a removed transaction keeps nothing', async () => {
+    const store = await prunedStore();
+    await store.prune({ keepRecords: 3 });
+    using journal = openJournal(store);
+    journal.keeping.mark(2, { isPinned: true, tags: [] }, journal.epoch());
+    const { transactions } = await store.prune({ keepLast: 2 });
+    expect(transactions.map(({ transaction }) => transaction.id)).toEqual([6, 5]);
+    journal.keeping.mark(2, { isPinned: false, tags: [] }, journal.epoch());
+    expect(await idsIn(store)).toEqual([6, 5, 4]);
+  });
+
   test('a log without any sound transaction goes on with the next number', async () => {
     const store = await prunedStore();
     await store.prune({ keepRecords: 3 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isEngineError } from '../../src/engine/index.js';
 import { failSqlite } from '../support/failing-sqlite.js';
+import { argumentsFor } from '../support/programs.js';
 import { expectError, expectRefused, modes, readOwnerFile, useSandbox } from '../support/store.js';
 import { file } from '../support/tree.js';
 
@@ -16,11 +17,10 @@ interface Holder {
 
 /** Another process that is in the middle of a transaction. */
 async function holdLock(root: string, mode: string): Promise<Holder> {
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', join(import.meta.dirname, '../support/lock-holder-child.ts'), root, mode],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  );
+  const script = join(import.meta.dirname, '../support/lock-holder-child.ts');
+  const child = spawn(process.execPath, [...argumentsFor(script), root, mode], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const exited = once(child, 'exit');
   await once(child.stdout, 'data');
   return {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { fork } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { argumentsFor } from '../support/programs.js';
 import type { CrashKind, SeenStates } from './explorer.js';
 import { explorePart } from './part.js';
 
@@ -70,11 +71,11 @@ function countDifferent(seen: readonly SeenHashes[]): number {
 }
 
 async function exploreIn(exploration: Exploration): Promise<Explored> {
-  const child = fork(
-    fileURLToPath(new URL('explore-child.ts', import.meta.url)),
-    [JSON.stringify(exploration)],
-    { execArgv: ['--import', 'tsx'] },
-  );
+  const script = fileURLToPath(new URL('explore-child.ts', import.meta.url));
+  const program = [...argumentsFor(script), JSON.stringify(exploration)];
+  const child = spawn(process.execPath, program, {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   const ended = once(child, 'exit');
   let explored: Explored | undefined;
   child.on('message', (message) => {

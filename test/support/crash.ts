@@ -52,7 +52,8 @@ export interface CrashRecorder {
   /** Give this to the store that shall be killed. */
   readonly files: FileSystem;
   readonly points: readonly CrashPoint[];
-  start(): void;
+  /** @param only the calls whose label matches: each point costs a copy. */
+  start(only?: RegExp): void;
   stop(): void;
 }
 
@@ -69,7 +70,7 @@ export function recordCrashes(
 ): CrashRecorder {
   mkdirSync(directory, { recursive: true });
   const points: CrashPoint[] = [];
-  let isRecording = false;
+  let wanted: RegExp | undefined;
   const copy = (label: string): string => {
     const at = join(directory, String(points.length));
     copyTree(root, at);
@@ -78,9 +79,10 @@ export function recordCrashes(
   };
   const files = watchedFileSystem(mode, (call, real) => {
     before(call);
-    if (!isRecording || !changing.has(call.method)) return;
+    if (wanted === undefined || !changing.has(call.method)) return;
     const places = call.values.filter(isPlace).map((place) => real.pathOf(place));
     const label = `${call.method}(${places.map((path) => relative(root, path)).join(', ')})`;
+    if (!wanted.test(label)) return;
     copy(label);
     if (real.capabilities.native !== 'off') return;
     const [from, to] = places;
@@ -96,11 +98,11 @@ export function recordCrashes(
   return {
     files,
     points,
-    start: () => {
-      isRecording = true;
+    start: (only = /^/) => {
+      wanted = only;
     },
     stop: () => {
-      isRecording = false;
+      wanted = undefined;
     },
   };
 }

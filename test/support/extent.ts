@@ -14,6 +14,6 @@ export function sampled<T>(all: readonly T[], nth: number): readonly T[] {
 }
 
 /** Returns `thorough` in a thorough run, and `otherwise` otherwise. */
-export function amount({ thorough, otherwise }: { thorough: number; otherwise: number }): number {
+export function amount<T>({ thorough, otherwise }: { thorough: T; otherwise: T }): T {
   return isThorough ? thorough : otherwise;
 }

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { argumentsFor } from './programs.js';
 
 /*
  * Real processes for the crash tests: started, listened to, killed, and never left behind; and what
@@ -12,9 +13,6 @@ import { fileURLToPath } from 'node:url';
  */
 
 const childDirectory = fileURLToPath(new URL('../crash/children/', import.meta.url));
-const bundleDirectory = fileURLToPath(new URL('../../.cache/crash-children/', import.meta.url));
-/** What was built last: the command is made of all the rest. */
-const builtLast = fileURLToPath(new URL('../../dist/bin/run.js', import.meta.url));
 const running = new Set<ChildProcess>();
 const madeDirectories = new Set<string>();
 
@@ -43,9 +41,10 @@ export class Child {
   #end: End | undefined;
 
   constructor(script: string, input: unknown, { under = [], environment = {} }: StartOptions = {}) {
-    const command = [...under, process.execPath, pathOf(script)];
-    const [program, ...rest] = [...command, JSON.stringify(input)];
-    const child = spawn(program ?? process.execPath, rest, {
+    const program = argumentsFor(path.join(childDirectory, script));
+    const command = [...under, process.execPath, ...program, JSON.stringify(input)];
+    const [first = process.execPath, ...rest] = command;
+    const child = spawn(first, rest, {
       env: { ...process.env, ...environment },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -139,24 +138,6 @@ export class Child {
 export function cleanUp(): void {
   killAll();
   for (const directory of madeDirectories) removeDirectory(directory);
-}
-
-/** A script of the children in one file, as `npm run build` made it, which loads sooner; or itself, when it is newer. */
-function pathOf(script: string): string {
-  const bundle = path.join(bundleDirectory, script);
-  return timeOf(bundle) > newestPart() ? bundle : path.join(childDirectory, script);
-}
-
-let newestMs: number | undefined;
-function newestPart(): number {
-  const scripts = fs.readdirSync(childDirectory).map((name) => path.join(childDirectory, name));
-  newestMs ??= Math.max(...[builtLast, ...scripts].map(timeOf));
-  return newestMs;
-}
-
-/** When a file was last written, 0 when there is none. */
-function timeOf(file: string): number {
-  return fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 function killAll(): void {

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, lchownSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { argumentsFor } from './programs.js';
 import type { Mode } from './store.js';
 import type { ChildResult, ChildStep } from './unprivileged-child.js';
 
@@ -18,7 +19,7 @@ export function runUnprivileged(
   const user = unprivilegedUser === 0 ? {} : { uid: unprivilegedUser, gid: unprivilegedUser };
   const { stdout, stderr } = spawnSync(
     process.execPath,
-    ['--import', 'tsx', child, root, mode, JSON.stringify(transactions)],
+    [...argumentsFor(child), root, mode, JSON.stringify(transactions)],
     { encoding: 'utf8', ...user },
   );
   if (stdout === '') throw new Error(stderr);

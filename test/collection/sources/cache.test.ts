@@ -19,6 +19,7 @@ import { expect, test } from 'vitest';
 import { gitEnvironment, plant, Upstream } from '../../support/git-upstream.js';
 import { Fetching, filesIn } from './fetching.js';
 import { isExhaustive } from '../../support/extent.js';
+import { argumentsFor } from '../../support/programs.js';
 
 const content = 'a skill, long enough to be changed in the middle of it\n'.repeat(20);
 
@@ -136,7 +137,7 @@ test('fetches of several processes at once share the cache', async () => {
   const outcomes = await Promise.all(
     shas.map(async (sha) => {
       const source = `${upstream.url}/a@${sha}`;
-      const fetcher = spawn(process.execPath, ['--import', 'tsx', child, fetching.home, source], {
+      const fetcher = spawn(process.execPath, [...argumentsFor(child), fetching.home, source], {
         stdio: ['ignore', 'pipe', 'inherit'],
         env: { ...gitEnvironment },
       });

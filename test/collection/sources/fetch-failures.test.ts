@@ -17,6 +17,7 @@ import {
 } from '../../support/git-upstream.js';
 import { Fetching, filesIn } from './fetching.js';
 import { isExhaustive } from '../../support/extent.js';
+import { argumentsFor } from '../../support/programs.js';
 
 interface Served {
   readonly source: string;
@@ -176,7 +177,7 @@ test('a fetch that is killed leaves a workspace that the next one sweeps, and a 
     });
     const home = temporaryDirectory();
     const child = path.join(import.meta.dirname, '../../support/fetch-child.ts');
-    const fetcher = spawn(process.execPath, ['--import', 'tsx', child, home, source], {
+    const fetcher = spawn(process.execPath, [...argumentsFor(child), home, source], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...gitEnvironment },
     });

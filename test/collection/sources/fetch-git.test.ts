@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { resolveVersion, type GitSource } from '../../../src/collection/index.js';
+import { sampled } from '../../support/extent.js';
 import { serveGit, Upstream } from '../../support/git-upstream.js';
 import { Fetching, filesIn, read } from './fetching.js';
 
@@ -27,7 +28,7 @@ function makeSkill(): { upstream: Upstream; first: string; second: string; third
   return { upstream, first, second, third };
 }
 
-describe.each(['file', 'http', 'http of an old server'])('over %s', (transport) => {
+describe.each(sampled(['file', 'http', 'http of an old server'], 3))('over %s', (transport) => {
   async function urlOf(upstream: Upstream): Promise<string> {
     if (transport === 'file') return upstream.url;
     const isOld = transport === 'http of an old server';

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openWorkspace } from '../../../src/collection/index.js';
 import { plant, temporaryDirectory } from '../../support/git-upstream.js';
+import { argumentsFor } from '../../support/programs.js';
 
 const child = path.join(import.meta.dirname, '../../support/workspace-child.ts');
 
@@ -13,7 +14,7 @@ async function startOwner(
   home: string,
   native: string,
 ): Promise<{ location: string; kill: () => Promise<void> }> {
-  const owner = spawn(process.execPath, ['--import', 'tsx', child, home, native], {
+  const owner = spawn(process.execPath, [...argumentsFor(child), home, native], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const [line] = (await once(owner.stdout.setEncoding('utf8'), 'data')) as [string];
