@@ -91,6 +91,7 @@ export async function setAsideForeign(
     const rowOf = new Map(rows.map((row) => [row.path, row]));
     const place = slotPlace(transaction, slot, directory);
     const displaced: Place = { ...place, name: place.name + displacedSuffix };
+    // guard: late-displaced-beside [if false]
     if (looking.files.stat(displaced) !== undefined) {
       late.push(path);
       quarantine.takeIn(displaced, {
@@ -107,6 +108,7 @@ export async function setAsideForeign(
       const known = row === undefined ? [] : isUndone ? [row.after] : [row.before, row.after];
       // guard: late-write-known [if true]
       if (known.some((candidate) => isSameImage(candidate, image))) continue;
+      // guard: return-to-history
       if (returnToHistory(found, transaction, checkpointing)) continue;
       late.push(found.path);
       quarantine.takeIn(found.place, {

@@ -122,7 +122,7 @@ function leaveUnusedPages(root: string): void {
 }
 
 /** Does all of an act in the store of {@link makeHistory}; `acknowledge` is called when it is done. */
-async function doToHistory(
+export async function doToHistory(
   { root, act }: Pick<HistoryPlace, 'root' | 'act'>,
   options: OpenStoreOptions,
   acknowledge: () => void = () => undefined,
