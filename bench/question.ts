@@ -18,6 +18,8 @@ export interface Run {
   readonly place: Place;
   /** Fewer rounds and smaller sizes: all benches together in less than 3 minutes. */
   readonly isQuick: boolean;
+  /** How many files a directory has, where a question has a choice (`snapshots`); `undefined`: its own. */
+  readonly files: readonly number[] | undefined;
   /** For targets in milliseconds. */
   readonly reference: Reference;
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [--only NAME]… [--fs NAME]… [--dir DIRECTORY] [--json FILE] [--svg DIRECTORY]`
+ * `npm run bench [-- --quick] [--only NAME]… [--fs NAME]… [--files NUMBER]… [--dir DIRECTORY] [--json FILE] [--svg DIRECTORY]`
  *
  * Runs every question on file systems of its own (as root: loop-mounted ext4, XFS and btrfs), or where
  * it stands. Milliseconds are good on a quiet machine only; ratios are of sides that took turns.
@@ -20,6 +20,7 @@ import { large } from './questions/large.js';
 import { pendingChanges } from './questions/recovery.js';
 import { sequence } from './questions/sequence.js';
 import { smallFiles } from './questions/small-files.js';
+import { snapshots } from './questions/snapshots.js';
 import { start } from './questions/start.js';
 import { makeScratch } from './scratch.js';
 
@@ -32,6 +33,7 @@ const questions: readonly Question[] = [
   large,
   amplification,
   collections,
+  snapshots,
   start,
 ];
 
@@ -41,6 +43,7 @@ const { values: options } = parseArgs({
     only: { type: 'string', multiple: true },
     fs: { type: 'string', multiple: true },
     dir: { type: 'string' },
+    files: { type: 'string', multiple: true },
     json: { type: 'string' },
     svg: { type: 'string' },
   },
@@ -96,7 +99,8 @@ for (const question of chosen()) {
   for (const place of places) {
     const directory = join(place.directory, question.name);
     mkdirSync(directory);
-    const run = { place: { ...place, directory }, isQuick: options.quick, reference };
+    const files = options.files?.map(Number);
+    const run = { place: { ...place, directory }, isQuick: options.quick, files, reference };
     const findings: Findings = await question.run(run);
     rmSync(directory, { recursive: true });
     printFindings(question, place.name, findings);

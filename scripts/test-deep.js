@@ -16,6 +16,7 @@ process.env['SKILLMEAT_RACING_EDITS'] ??= '100000';
 process.env['SKILLMEAT_LOCK_DEEDS'] ??= '400';
 process.env['SKILLMEAT_POWER_CUTS'] ??= '4000';
 process.env['SKILLMEAT_SNAPSHOT_CUTS'] ??= '2000';
+process.env['SKILLMEAT_HISTORY_CUTS'] ??= '1000';
 process.env['SKILLMEAT_SNAPSHOT_RUNS'] ??= '3000';
 process.env['SKILLMEAT_READER_UPDATES'] ??= '1000';
 process.env['SKILLMEAT_COLLECTION_KILLS'] ??= '100';

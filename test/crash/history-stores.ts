@@ -121,16 +121,22 @@ function leaveUnusedPages(root: string): void {
   database.close();
 }
 
-/** Does all of an act in the store of {@link makeHistory}. */
-async function doToHistory(root: string, act: string, options: OpenStoreOptions): Promise<void> {
+/** Does all of an act in the store of {@link makeHistory}; `acknowledge` is called when it is done. */
+export async function doToHistory(
+  { root, act }: Pick<HistoryPlace, 'root' | 'act'>,
+  options: OpenStoreOptions,
+  acknowledge: () => void = () => undefined,
+): Promise<void> {
   const { aheadMs = 0, run } = historyActs[act] ?? {};
   const ahead = { ...options, now: () => Date.now() + aheadMs };
   if (act === rebuildingAct) {
     await rebuildStore(root, ahead);
+    acknowledge();
     return;
   }
   await using store = await openStore(root, ahead);
   await run?.(store);
+  acknowledge();
 }
 
 /** Looks at a store, and asks for each of its snapshots and for a store without a finding. */
@@ -144,7 +150,8 @@ async function readHistory(
     // Some begin with edits by hand.
     if (finding.kind !== 'drift') assert.fail(JSON.stringify(finding));
   }
-  const log = await store.log({ limit: 1_000 });
+  // What was cut off in its flush stays in the log, and is not in effect.
+  const log = (await store.log({ limit: 1_000 })).filter(({ state }) => state !== 'rolled-back');
   const snapshots = new Map<number, Tree>();
   for (const { id } of await store.snapshots.list()) {
     snapshots.set(id ?? 0, await treeOf(store, id ?? 0, scratch));
@@ -173,7 +180,7 @@ export async function carryOut(place: HistoryPlace, options: OpenStoreOptions): 
     ...hashesBelow(path.join(own, name)).keys(),
   ]);
   const before = isHarmed ? undefined : await readHistory(root, scratch, options);
-  await doToHistory(root, act, options);
+  await doToHistory(place, options);
   if (isHarmed) await repairAll(root, options);
   const after = await readHistory(root, scratch, options);
   assert.notDeepEqual(after, before);

@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Finding, OpenStoreOptions, Repair, Store } from '../../src/engine/index.js';
@@ -6,6 +6,7 @@ import { type Damage, damages, plantHistory, removePlanted } from '../support/da
 import { faultyFileSystem } from '../support/faults.js';
 import { plantObject } from '../support/objects.js';
 import {
+  changeOwner,
   dumpJournal,
   listOwn,
   modes,
@@ -146,6 +147,24 @@ describe.each(modes)('native %s', (mode) => {
         line('e', 'directory', 0o755, hashOf(below)) + line('g', 'file', 0o644, 1, hashOf('g'));
       expect(plantObject(sandbox.root, text, undefined)).toBe(sha256);
     }
+
+    test('a displaced file comes back where the directory around it gave way to another', async () => {
+      sandbox.seed({ 'd/x': 'x', 'd/y': 'y' });
+      const first = await sandbox.open();
+      await first.snapshots.create();
+      await first.transact({}, (tx) => tx.remove('d'));
+      await first.close();
+      // After a crash somebody's own directory is found there: ours is superseded.
+      changeOwner(sandbox.root, { isReleased: false });
+      sandbox.seed({ 'd/x': 'by hand' });
+      const [slot = ''] = listOwn(sandbox.root, 'stage');
+      rmSync(sandbox.at(`.skillmeat/stage/${slot}`), { recursive: true });
+      const store = await sandbox.open();
+      const repairs = await store.repair({ deep: true });
+      expect(repairs.filter(({ outcome }) => outcome !== 'done')).toEqual([]);
+      expect(await verified(store)).toEqual([]);
+      expect(readFileSync(sandbox.at(`.skillmeat/stage/${slot}/y`), 'utf8')).toBe('y');
+    });
 
     test('what fails is named, and everything else is done', async () => {
       await plantHistory(sandbox);

@@ -1,11 +1,11 @@
 import { collecting } from '../collect-objects.js';
 import { assert, fromSystemErrorOnly } from '../errors.js';
-import type { Place } from '../file-system.js';
+import type { FileSystem, Place } from '../file-system.js';
 import { displacedRows, type DisplacedRow } from '../history.js';
 import { isSameContent } from '../image.js';
 import { inspect } from '../inspect.js';
-import { quote } from '../path.js';
-import { isObstacle, RootTree } from '../root-tree.js';
+import { ancestorsOf, quote, type RelativePath } from '../path.js';
+import { isObstacle, type Obstacle, RootTree } from '../root-tree.js';
 import type { Finding } from '../verify/finding.js';
 import { writeContent, type ContentSource } from './content-sources.js';
 import type { Proposal, Repairing } from './repairing.js';
@@ -55,7 +55,7 @@ async function restoreSlot(
   const { before, keptAt } = row;
   if (keptAt === undefined || (await setAside(row, repairing))) return;
   using history = new RootTree(files, directory.stage);
-  const place = history.locate(keptAt);
+  const place = wayTo(keptAt, history, files);
   if (isObstacle(place)) throw new Error(`stage/${place.at} is in the way (${place.obstacle})`);
   switch (before.kind) {
     case 'absent':
@@ -78,6 +78,19 @@ async function restoreSlot(
       moves.push({ draft, keptAt });
     }
   }
+}
+
+/**
+ * Finds a place in a slot. What is missing on the way is made: a directory that another program's won
+ * over is asked for by no finding, but what was in it is.
+ */
+function wayTo(keptAt: RelativePath, history: RootTree, files: FileSystem): Place | Obstacle {
+  for (const above of ancestorsOf(keptAt)) {
+    const place = history.locate(above);
+    if (isObstacle(place)) return place;
+    if (files.stat(place) === undefined) files.makeDirectory(place, 0o700);
+  }
+  return history.locate(keptAt);
 }
 
 /**

@@ -1,0 +1,141 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { NodeFileSystem } from '../../../src/engine/node-file-system.js';
+import {
+  carryOut,
+  doToHistory,
+  type Expected,
+  type HistoryPlace,
+  makeHistory,
+  requireCutOff,
+} from '../../crash/history-stores.js';
+import { seededRandom } from '../../support/processes.js';
+import { chooseStates, type Promised } from '../disk/chosen-states.js';
+import { DiskImage } from '../disk/disk-image.js';
+import { makeFileSystem } from '../disk/file-systems.js';
+import { describeCut, PowerCutReplay } from '../disk/power-cuts.js';
+import { readLog } from '../disk/recorded-log.js';
+import { mount, RecordingDisk, unmount, unmountLazily } from '../disk/recording-disk.js';
+import type { PowerCutInput } from './power-cut-child.js';
+
+/*
+ * As power-cut-child.ts, for what changes history itself, each act in a root of its own on one disk:
+ * what is acknowledged is done; what is not is done or not begun, or every step of it leaves a store
+ * without a finding; a repair is finished by the next (test/crash/history-stores.ts).
+ *
+ * Runs in a namespace of its own.
+ */
+
+export interface HistoryCutReport {
+  readonly possible: number;
+  /** How many were looked at, by act. */
+  readonly states: Readonly<Record<string, number>>;
+  readonly violations: readonly string[];
+}
+
+/** The others are transactions as any other. */
+const acts = ['pruning', 'pruning snapshots', 'repair', 'rebuilding a journal'] as const;
+
+class EarlierBoot extends NodeFileSystem {
+  override bootId(): string {
+    return 'before the power cut';
+  }
+}
+
+const { directory, program, states, variant } = JSON.parse(process.argv[2] ?? '') as PowerCutInput;
+const { native } = variant;
+const image = path.join(directory, 'disk.img');
+const mountPoint = path.join(directory, 'mounted');
+
+function placeOf(act: string, parent = mountPoint): HistoryPlace {
+  return { root: path.join(parent, act), scratch: directory, act };
+}
+
+async function main(): Promise<void> {
+  const expected = new Map<string, Expected>();
+  for (const act of acts) {
+    const place = placeOf(act, path.join(directory, 'expected'));
+    await makeHistory(place.root, act, { native });
+    expected.set(act, await carryOut(place, { native }));
+  }
+  makeFileSystem(image, variant);
+  mount(image, mountPoint, variant.mountOptions);
+  for (const act of acts) {
+    // Or the cut could leave the record of a writer of this boot, who let go in order.
+    await makeHistory(placeOf(act).root, act, { fileSystem: new EarlierBoot({ native }) });
+  }
+  unmount(mountPoint);
+  const base = DiskImage.read(image);
+  await record();
+  const log = readLog(path.join(directory, 'disk.log'));
+  const random = seededRandom(`history ${variant.name}`);
+  const { possible, chosen } = chooseStates({ base, log }, { count: states, random, promisedBy });
+  const replay = new PowerCutReplay(log, base.fork());
+  const violations: string[] = [];
+  const counts: Record<string, number> = {};
+  for (const { cut, promised } of chosen) {
+    replay.imageAfter(cut).save(image);
+    try {
+      mount(image, mountPoint, variant.mountOptions);
+    } catch (error) {
+      if (!cut.isTorn) throw error;
+      continue;
+    }
+    counts[promised.during] = (counts[promised.during] ?? 0) + 1;
+    try {
+      await requireKept(promised, expected);
+    } catch (error) {
+      const stack = error instanceof Error ? error.stack : String(error);
+      violations.push(`${promised.during}: ${describeCut(cut)}: ${stack ?? ''}`);
+    } finally {
+      unmountLazily(mountPoint);
+    }
+  }
+  const report: HistoryCutReport = { possible, states: counts, violations };
+  fs.writeSync(1, `REPORT ${JSON.stringify(report)}\n`);
+}
+
+async function record(): Promise<void> {
+  const disk = await RecordingDisk.start({
+    program,
+    image,
+    log: path.join(directory, 'disk.log'),
+    mountPoint: path.join(directory, 'fuse'),
+  });
+  mount(disk.file, mountPoint, variant.mountOptions);
+  for (const [index, act] of acts.entries()) {
+    disk.mark(`begin ${String(index + 1)} ${act}`);
+    const fileSystem = new EarlierBoot({ native });
+    await doToHistory(placeOf(act), { fileSystem }, () => {
+      disk.mark(`ack ${String(index + 1)}`);
+    });
+  }
+  unmount(mountPoint);
+  await disk.stop();
+}
+
+function promisedBy(marks: readonly string[]): Promised {
+  const begun = marks.findLast((mark) => mark.startsWith('begin '))?.split(' ') ?? [];
+  const acknowledged = marks.findLast((mark) => mark.startsWith('ack '))?.split(' ')[1];
+  return {
+    least: Number(acknowledged ?? 0),
+    most: Number(begun[1]),
+    during: begun.slice(2).join(' '),
+  };
+}
+
+/** Looks at what was going on, and at what was acknowledged last. */
+async function requireKept(
+  { least, most }: Promised,
+  expected: ReadonlyMap<string, Expected>,
+): Promise<void> {
+  for (const number of new Set([least, most])) {
+    const act = acts[number - 1];
+    const toBe = act === undefined ? undefined : expected.get(act);
+    if (act === undefined || toBe === undefined) continue;
+    const isAcknowledged = number <= least;
+    await requireCutOff(placeOf(act), toBe, { isAcknowledged, options: { native } });
+  }
+}
+
+await main();
