@@ -595,8 +595,6 @@ describe.each(modes)('native %s', (mode) => {
       const store = await sandbox.openAt(root, { adopt: true, fileSystem: faulty.files });
       expect((await store.status()).troubled).toHaveLength(1);
       expect(readTree(root)).toMatchObject({ 'd/theirs': file('theirs'), z: file('old z') });
-      // It was decided by itself, and not left to the next recovery.
-      expect((await store.show(1)).superseded).toMatchObject([{ path: 'd' }]);
       faulty.heal();
       await store.recover();
       expect((await store.show(1)).state).toBe('settled');
