@@ -84,7 +84,8 @@ describe('what lies in a slot and is neither what the transaction brought nor wh
 
   test('goes to quarantine where no earlier transaction displaced it', async () => {
     const store = await twoOn();
-    writeFileSync(slotOf(2), 'nobody’s');
+    rmSync(slotOf(2));
+    writeFileSync(slotOf(3), 'nobody’s');
     expect(await settle(store)).toEqual([['a', 'nobody’s']]);
   });
 
@@ -264,7 +265,9 @@ describe('a content that only a snapshot has', () => {
   test('is not to be had when it is damaged', async () => {
     const store = await overwritten({}, 'content');
     plantObject(sandbox.root, 'content', 'CONTENT');
-    await expectError(store.read('a', { kind: 'transaction', id: 1 }), 'HISTORY_DAMAGED');
+    await expectError(store.read('a', { kind: 'transaction', id: 1 }), 'HISTORY_DAMAGED', {
+      path: 'a',
+    });
   });
 
   test('is not called damaged when the disk fails while it is put back', async () => {
