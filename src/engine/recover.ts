@@ -409,6 +409,7 @@ class Recovery {
     const [first] = wishes;
     assert(first !== undefined, 'a path has a wish');
     let images: readonly Image[] = [first.move.isUndo ? first.row.after : first.row.before];
+    // guard: unflushed-otherwise [wishes.slice(0, -1) becomes wishes.slice(0, 0)]
     for (const wish of wishes.slice(0, -1)) {
       this.#trim();
       for (const { evidence, to } of await this.#hopsFor(wish)) {
