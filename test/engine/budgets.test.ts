@@ -325,14 +325,14 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
       calls:
         'barrier 1, closeFile 15, openForReading 15, readRecord 1, readSync 15, stat 26, statFile 15, tryLock 1, unlock 1, writeRecord 2',
       flushes: 'checkpoint 2, commit 1, syncfs 1',
-      statements: 'BEGIN 1, COMMIT 1, INSERT 2, PRAGMA 4, REPLACE 2, SELECT 30',
+      statements: 'BEGIN 1, COMMIT 1, INSERT 2, PRAGMA 4, REPLACE 2, SELECT 34',
       bytes: 'owner 2048',
     },
     off: {
       calls:
         'barrier 1, closeFile 15, mustReachDisk 16, openForReading 15, readRecord 1, readSync 15, stat 26, statFile 15, writeRecord 2',
       flushes: 'checkpoint 2, commit 1, fsync 17',
-      statements: 'BEGIN 2, COMMIT 1, INSERT 2, PRAGMA 5, REPLACE 2, ROLLBACK 1, SELECT 34',
+      statements: 'BEGIN 2, COMMIT 1, INSERT 2, PRAGMA 5, REPLACE 2, ROLLBACK 1, SELECT 38',
       bytes: 'owner 2048',
     },
   },
