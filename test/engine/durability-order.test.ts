@@ -290,4 +290,14 @@ describe.each(modes)('native %s', (mode) => {
     expect(moves[named - 2]).toContain('quarantine');
     expect(moves[named + 1], 'before anybody is told').toEqual(barrier);
   });
+
+  test('what owner says of a journal that is built anew is on disk before anybody is told', async () => {
+    await plantHistory(sandbox);
+    inflict('the newest transaction is gone');
+    const { files, calls } = log();
+    await rebuildStore(sandbox.root, { fileSystem: files });
+    const last = calls.findLastIndex((call) => call.startsWith('barrier'));
+    const named = calls.findIndex((call) => call.endsWith('/journal.db'));
+    expect(calls.slice(named, last)).toContain('mustReachDisk .skillmeat/owner');
+  });
 });

@@ -77,6 +77,9 @@ export async function rebuild(rebuilding: Rebuilding): Promise<Rebuilt> {
   using journal = Journal.open(files.pathOf(at('journal.db')));
   const { head, writes } = journal.position();
   rebuilding.lock.recordHeld(rebuilding.bootId, { head, writes });
+  // What it said before names transactions that the new journal does not have.
+  // guard: rebuild-owner
+  files.mustReachDisk(at('owner'));
   // guard: rebuild-barrier
   await files.barrier(root, Number.POSITIVE_INFINITY);
   const snapshots = journal.snapshots.list().length;
