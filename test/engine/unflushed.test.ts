@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { hashContent } from '../../src/engine/hash.js';
 import { absent, type Image } from '../../src/engine/image.js';
 import type { Store, Transaction } from '../../src/engine/index.js';
-import { type Trace, wasNeverFlushed } from '../../src/engine/unflushed.js';
+import { firstUnflushed, type Trace } from '../../src/engine/unflushed.js';
 import { recordCrashes } from '../support/crash.js';
 import {
   bumpEpoch,
@@ -92,7 +92,7 @@ test.each<[string, boolean, readonly Trace[]]>([
     [isTorn, { ...pending, after: before, inSlot: before }],
   ],
 ])('when %s: never flushed is %s', (_case, expected, traces) => {
-  expect(wasNeverFlushed(traces)).toBe(expected);
+  expect(firstUnflushed([traces])).toBe(expected ? 0 : undefined);
 });
 
 /** What a power failure may leave of a content that was not synced. */
