@@ -266,8 +266,8 @@ class Attempt {
     // guard: commit-flush-before-record
     if (!isOneFlush) await writer.flush(contents.bytes);
     const rows = toRows(units);
-    // guard: group-returns
-    if (turn.returns(rows)) await this.#endGroup();
+    // guard: group-excludes
+    if (turn.isExcluded(rows)) await this.#endGroup();
     pace.refuseStopped();
     // guard: commit-in-place
     session.requireInPlace();

@@ -3,7 +3,7 @@ import { EngineError } from './errors.js';
 import type { Directory } from './file-system.js';
 import { type Image, isSameContent, isSameImage } from './image.js';
 import { groupTransactionsMax } from './limits.js';
-import { type RelativePath } from './path.js';
+import { parentOf, type RelativePath } from './path.js';
 import { PendingUnits, type PendingUnit } from './pending-units.js';
 import type { Cover } from './root-tree.js';
 import { slotName, toUnits } from './units.js';
@@ -93,11 +93,17 @@ export class Group {
   }
 
   /**
-   * Tells whether a path would be again what it was before the group. Then nothing at the path would
-   * tell recovery whether the group was flushed (unflushed.ts).
+   * Tells whether a transaction must not share the flush. Either it would change what lies in a
+   * directory that is pending itself: the power could keep that and lose the directory's own move, and
+   * the slot would hold what no transaction ever put there. Or a path would be again what it was before
+   * the group: then nothing at it would tell recovery whether the group was flushed (unflushed.ts).
    */
-  returns(rows: readonly ChangeRow[]): boolean {
-    return rows.some(({ path, before, after }) => {
+  excludes(rows: readonly ChangeRow[]): boolean {
+    if (this.#waiting.length === 0) return false;
+    return rows.some(({ act, path, before, after }) => {
+      const parent = parentOf(path);
+      const isInPending = parent !== undefined && this.pending.covering(parent) !== undefined;
+      if (act !== 'member' && isInPending) return true;
       const original = this.#originals.get(path);
       if (original === undefined || isSameImage(before, after)) return false;
       return isSameContent(original, after);
@@ -245,9 +251,9 @@ export class Turn {
     return this.#group.pending.hasBelow(path);
   }
 
-  /** See {@link Group.returns}. */
-  returns(rows: readonly ChangeRow[]): boolean {
-    return this.#group.returns(rows);
+  /** See {@link Group.excludes}. */
+  isExcluded(rows: readonly ChangeRow[]): boolean {
+    return this.#group.excludes(rows);
   }
 
   /**
