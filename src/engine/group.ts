@@ -61,7 +61,7 @@ export class Group {
   readonly failed: Set<number> = new Set<number>();
   /** What each path was before the first transaction that waits for the flush. */
   readonly #originals = new Map<RelativePath, Image>();
-  #waiting: Turn[] = [];
+  readonly #waiting: Turn[] = [];
   #flushed: readonly Turn[] = [];
   /** Whether what was recorded can be planned upon. */
   #isCovering = true;

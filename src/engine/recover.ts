@@ -375,9 +375,11 @@ class Recovery {
     );
     const [first] = newest;
     if (first === undefined) return [];
+    const isBegun = newest.some(
+      ({ state, trouble }) => state !== 'committed' || trouble !== undefined,
+    );
     // guard: unflushed-state
-    if (newest.some(({ state, trouble }) => state !== 'committed' || trouble !== undefined))
-      return [];
+    if (isBegun) return [];
     // guard: unflushed-acted-on
     if (newest.some((transaction) => this.#wasActedOn(transaction))) return [];
     const traces: Trace[][] = [];
@@ -403,8 +405,8 @@ class Recovery {
       const hasSlot = move.unit.slot !== undefined;
       const inSlot = hasSlot ? (surveyed ?? (await this.#inSlot({ move, row }))) : undefined;
       const { before, after } = row;
-      const otherwise = await this.#withoutNewest(wishes, first);
-      const trace = { before, after, atPath, inSlot, otherwise };
+      const without = await this.#withoutNewest(wishes, first);
+      const trace = { before, after, atPath, inSlot, ...without };
       traces.push(trace);
       if (isUntouched(trace)) this.#untouched.add(row);
     }
@@ -420,10 +422,14 @@ class Recovery {
   }
 
   /** What a path may be when the transactions from number `newest` on did nothing. */
-  async #withoutNewest(wishes: readonly Wish[], newest: number): Promise<readonly Image[]> {
+  async #withoutNewest(
+    wishes: readonly Wish[],
+    newest: number,
+  ): Promise<Pick<Trace, 'otherwise' | 'isMoving'>> {
     const [first] = wishes;
     assert(first !== undefined, 'a path has a wish');
     let images: readonly Image[] = [first.move.isUndo ? first.row.after : first.row.before];
+    let isMoving = false;
     const earlier = wishes.filter(({ move }) => move.transaction.id < newest);
     // guard: unflushed-otherwise [of earlier becomes of []]
     for (const wish of earlier) {
@@ -431,9 +437,10 @@ class Recovery {
       for (const { evidence, to } of await this.#hopsFor(wish)) {
         if (evidence === 'done') images = [to];
         if (evidence === 'none') images = [...images, to];
+        isMoving ||= evidence === 'pending' || evidence === 'lost';
       }
     }
-    return images;
+    return { otherwise: images, isMoving };
   }
 
   /** Recovers the others; of these nothing remains but their entries in the log. */

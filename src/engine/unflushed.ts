@@ -22,6 +22,8 @@ export interface Trace {
    * transactions may have changed it too.
    */
   readonly otherwise: readonly Image[];
+  /** Whether an earlier unsettled transaction has yet to move what is at the path. */
+  readonly isMoving?: boolean;
 }
 
 /**
@@ -29,12 +31,17 @@ export interface Trace {
  * is missing although nothing of any was done; `undefined`: there is none.
  */
 export function firstUnflushed(traces: readonly (readonly Trace[])[]): number | undefined {
-  const isMissing = (trace: Trace): boolean =>
-    // Of what removes, nothing was to be flushed.
-    trace.after.kind !== 'absent' && !isPending(trace);
   if (traces.flat().some(isDone)) return undefined;
   const first = traces.findIndex((one) => one.some(isMissing));
   return first < 0 ? undefined : first;
+}
+
+/** What is in place already is not missing, though another program may have put it there. */
+function isMissing(trace: Trace): boolean {
+  const { before, after, atPath, isMoving = false } = trace;
+  // Of what removes, nothing was to be flushed.
+  if (after.kind === 'absent' || isPending(trace)) return false;
+  return isMoving || isSameImage(before, after) || !isSameImage(atPath, after);
 }
 
 function isPending({ after, inSlot }: Trace): boolean {

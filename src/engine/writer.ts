@@ -537,7 +537,9 @@ export class Writer {
     // guard: recovery-quick-check
     if (!isOrderly) journal.quickCheck();
     const flushedThrough = Math.max(named, this.#firstOfNewestFlush(head, unsettled) - 1);
-    const unflushed = unsettled.filter(({ flush, id }) => flush !== 'before' && id > flushedThrough);
+    const unflushed = unsettled.filter(
+      ({ flush, id }) => flush !== 'before' && id > flushedThrough,
+    );
     // guard: recovery-flush
     if (unflushed.length > 0) await this.#flush(unflushed);
     const report = await this.#finish(isOrderly ? troubled : unsettled, { flushedThrough });

@@ -33,7 +33,10 @@ afterEach(cleanUp);
 
 type Death = NonNullable<RunInput['die']>;
 
-async function countCalls(place: Place, given: Omit<RunInput, 'root' | 'source'>): Promise<RunReport> {
+async function countCalls(
+  place: Place,
+  given: Omit<RunInput, 'root' | 'source'>,
+): Promise<RunReport> {
   const child = new Child('run-and-die.mjs', { ...place, ...given });
   await child.succeeded();
   return JSON.parse(child.said('REPORT')[0] ?? '') as RunReport;
@@ -57,9 +60,7 @@ async function requireOrdered(
   recoverer: NativeMode,
 ): Promise<number> {
   const { tree, log } = await requireRecovered(root, { native: recoverer });
-  expect(log.map(({ message }) => message)).toEqual(
-    log.map((_, n) => `transaction ${String(n)}`),
-  );
+  expect(log.map(({ message }) => message)).toEqual(log.map((_, n) => `transaction ${String(n)}`));
   expect(log.map(({ state }) => state === 'rolled-back')).not.toContain(true);
   expect(log.length).toBeGreaterThanOrEqual(acknowledged);
   expect(tree).toEqual(trees[log.length]);
@@ -105,7 +106,10 @@ test('a process killed at any call of transactions that share a flush leaves eac
   expect(calls.filter((name) => name === 'barrier').length).toBeLessThan(1 + sharing.length);
   const found = new Set<number>();
   const deaths = sampled(deathsAt(calls), 16);
-  const about = { fault: 'killed at a call', operation: 'transactions that share a flush' } as const;
+  const about = {
+    fault: 'killed at a call',
+    operation: 'transactions that share a flush',
+  } as const;
   await forEach(deaths, about, async (die) => {
     const place = await makeStore(native);
     const acknowledged = await kill(place, input, die);

@@ -1,7 +1,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
-import { type OpenStoreOptions, openStore, type Store, type Transaction } from '../../src/engine/index.js';
+import {
+  type OpenStoreOptions,
+  openStore,
+  type Store,
+  type Transaction,
+} from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
 import { NodeFileSystem } from '../../src/engine/node-file-system.js';
 import { describeTree, describeWrites, makeDirectory } from '../support/processes.js';

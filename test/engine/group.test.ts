@@ -79,7 +79,10 @@ describe.each(modes)('native %s', (mode) => {
   }
 
   /** A store with what the transactions need, and how often it waited for the disk since. */
-  async function metered(): Promise<{ store: Store; flushes: (act: () => unknown) => Promise<string> }> {
+  async function metered(): Promise<{
+    store: Store;
+    flushes: (act: () => unknown) => Promise<string>;
+  }> {
     sandbox.seed({ manifest: '', 'own/x': 'x', a: 'old a', b: 'old b', 'tree/f': 'f' });
     const meter = costMeter(mode, sandbox.root);
     const store = await opened(meter.files);
@@ -108,9 +111,7 @@ describe.each(modes)('native %s', (mode) => {
       seen.push(readFileSync(sandbox.at('manifest'), 'utf8'));
       await adding(String(seen.length))(tx);
     };
-    const found = await flushes(() =>
-      Promise.all([1, 2, 3].map(() => store.transact({}, act))),
-    );
+    const found = await flushes(() => Promise.all([1, 2, 3].map(() => store.transact({}, act))));
     expect(found).toContain(shares ? 'syncfs 3' : 'commit 3');
     expect(seen).toEqual(['', '1\n', '1\n2\n']);
   });
@@ -139,7 +140,11 @@ describe.each(modes)('native %s', (mode) => {
         await tx.symlink('link', 'b');
       },
       async (tx) => {
-        found.push(String(await tx.read('a')), String(await tx.read('b')), (await tx.stat('link'))?.target);
+        found.push(
+          String(await tx.read('a')),
+          String(await tx.read('b')),
+          (await tx.stat('link'))?.target,
+        );
       },
     ];
     const count = await flushes(() => Promise.all(together(store, acts)));
@@ -159,29 +164,52 @@ describe.each(modes)('native %s', (mode) => {
     ]);
     const { tree, ...rest } = sandbox.tree();
     expect(tree).toBeUndefined();
-    expect(rest).toMatchObject({ a: file('newer a', 0o600), b: file('b again'), 'made/deep/f': file('made') });
+    expect(rest).toMatchObject({
+      a: file('newer a', 0o600),
+      b: file('b again'),
+      'made/deep/f': file('made'),
+    });
     await store.undo({ transaction: 3 });
     expect(sandbox.tree()).toMatchObject({ a: file('new a', 0o600), link: { target: 'a' } });
     await store.undo({ transaction: 2 });
-    expect(sandbox.tree()).toMatchObject({ a: file('old a'), b: file('old b'), 'tree/f': file('f') });
+    expect(sandbox.tree()).toMatchObject({
+      a: file('old a'),
+      b: file('old b'),
+      'tree/f': file('f'),
+    });
   });
 
   /** The second of two cannot share: it waits until the first is in place, and is flushed by itself. */
   test.for<[string, Act, Act]>([
     ['brings back what was there', writing('a', 'new'), writing('a', 'old a')],
     ['removes what was made', writing('new', 'new'), (tx) => tx.remove('new')],
-    ['replaces the directory of what was written', writing('tree/f', 'new'), async (tx) => {
-      await tx.remove('tree');
-      await tx.write('tree/g', 'g');
-    }],
+    [
+      'replaces the directory of what was written',
+      writing('tree/f', 'new'),
+      async (tx) => {
+        await tx.remove('tree');
+        await tx.write('tree/g', 'g');
+      },
+    ],
     ['writes into a directory that was made', writing('made/f', 'f'), writing('made/g', 'g')],
     ['follows a change of mode', (tx) => tx.chmod('a', 0o600), writing('b', 'new')],
     ['renames', writing('a', 'new'), (tx) => tx.rename('a', 'c')],
-    ['writes what comes bit by bit', writing('a', 'new'), (tx) =>
-      tx.write('c', (async function* () {
-        yield await Promise.resolve('c');
-      })())],
-    ['copies what is in the root', writing('a', 'new'), (tx) => tx.copyIn('c', join(sandbox.root, 'a'))],
+    [
+      'writes what comes bit by bit',
+      writing('a', 'new'),
+      (tx) =>
+        tx.write(
+          'c',
+          (async function* () {
+            yield await Promise.resolve('c');
+          })(),
+        ),
+    ],
+    [
+      'copies what is in the root',
+      writing('a', 'new'),
+      (tx) => tx.copyIn('c', join(sandbox.root, 'a')),
+    ],
   ])('who %s waits until the one before is in place', async ([, first, second]) => {
     const { store, flushes } = await metered();
     const found = await flushes(async () => {
@@ -230,9 +258,18 @@ describe.each(modes)('native %s', (mode) => {
         'Error: mine',
       ],
       ['that does what cannot be', (tx) => tx.remove('manifest/x'), {}, 'PATH_NOT_DIRECTORY'],
-      ['that breaks a rule', writing('a', 'never'), {
-        rules: [async (view) => [{ rule: 'R', message: String(await view.read('manifest')), path: 'a' }]],
-      }, 'RULE_VIOLATED'],
+      [
+        'that breaks a rule',
+        writing('a', 'never'),
+        {
+          rules: [
+            async (view) => [
+              { rule: 'R', message: String(await view.read('manifest')), path: 'a' },
+            ],
+          ],
+        },
+        'RULE_VIOLATED',
+      ],
       ['that is stopped', writing('a', 'never'), { signal: AbortSignal.abort() }, 'ABORTED'],
     ];
 
@@ -241,7 +278,10 @@ describe.each(modes)('native %s', (mode) => {
       const acts = [adding('0'), act, adding('2'), adding('3')];
       const ended = await endings(together(store, acts, (n) => (n === 1 ? options : {})));
       expect(ended).toEqual(['done', expected, 'done', 'done']);
-      expect(sandbox.tree()).toMatchObject({ manifest: file(lines(['0', '2', '3'])), a: file('old a') });
+      expect(sandbox.tree()).toMatchObject({
+        manifest: file(lines(['0', '2', '3'])),
+        a: file('old a'),
+      });
       expect(await store.log()).toHaveLength(4);
     });
 
@@ -251,7 +291,11 @@ describe.each(modes)('native %s', (mode) => {
       const isOver = new Promise<void>((resolve) => {
         over = resolve;
       });
-      const acts = [(tx: Transaction) => isOver.then(() => adding('0')(tx)), adding('1'), adding('2')];
+      const acts = [
+        (tx: Transaction) => isOver.then(() => adding('0')(tx)),
+        adding('1'),
+        adding('2'),
+      ];
       const all = together(store, acts, (n) => (n === 1 ? { lockWaitMs: 1 } : {}));
       await expectError(all[1] ?? Promise.resolve(), 'STORE_LOCKED');
       over();
@@ -261,12 +305,12 @@ describe.each(modes)('native %s', (mode) => {
 
     test('one for which there is no room', async () => {
       sandbox.seed({ manifest: '', 'own/x': 'x' });
-      const { files, fail } = faultyFileSystem(mode);
-      const store = await opened(files);
+      const faulty = faultyFileSystem(mode);
+      const store = await opened(faulty.files);
       const acts: readonly Act[] = [
         adding('0'),
         async (tx) => {
-          fail('ENOSPC', ({ method }) => method === 'writeSync', 1);
+          faulty.fail('ENOSPC', ({ method }) => method === 'writeSync', 1);
           await adding('1')(tx);
         },
         adding('2'),
@@ -319,17 +363,16 @@ describe.each(modes)('native %s', (mode) => {
 
   test('who plans, or has nothing to do, waits for what it was shown', async () => {
     const { store } = await metered();
-    let isFlushed = false;
+    const ended: string[] = [];
     const [first, planned, nothing] = together(
       store,
       [adding('0'), adding('1'), writing('manifest', '0\n')],
       (n) => ({ dryRun: n === 1 }),
     );
-    void first?.then(() => {
-      isFlushed = true;
-    });
+    const noting = first?.finally(() => ended.push('first'));
     expect((await planned)?.transaction?.state).toBe('planned');
-    expect(isFlushed).toBe(true);
+    expect(ended).toEqual(['first']);
+    await noting;
     expect(await nothing).toEqual({ transaction: null });
     expect(sandbox.tree()).toMatchObject({ manifest: file('0\n') });
   });
@@ -355,10 +398,15 @@ describe.each(modes)('native %s', (mode) => {
 
     test('to what the first has: those built upon it go with it, the others stay', async () => {
       const { store, ended } = await racing(
-        [adding('0'), adding('1'), writing('a', 'new a'), async (tx) => {
-          // Knows of the second, and by it of the first.
-          await tx.write('b', String((await tx.read('own/1'))?.length));
-        }],
+        [
+          adding('0'),
+          adding('1'),
+          writing('a', 'new a'),
+          async (tx) => {
+            // Knows of the second, and by it of the first.
+            await tx.write('b', String((await tx.read('own/1'))?.length));
+          },
+        ],
         () => {
           writeFileSync(sandbox.at('manifest'), 'theirs');
         },
@@ -366,7 +414,10 @@ describe.each(modes)('native %s', (mode) => {
       const lost = shares ? 'DRIFT_DETECTED' : 'done';
       expect(ended).toEqual(['DRIFT_DETECTED', lost, 'done', lost]);
       const tree = sandbox.tree();
-      expect(tree).toMatchObject({ a: file('new a'), manifest: file(shares ? 'theirs' : 'theirs1\n') });
+      expect(tree).toMatchObject({
+        a: file('new a'),
+        manifest: file(shares ? 'theirs' : 'theirs1\n'),
+      });
       if (!shares) return;
       expect(tree).toMatchObject({ b: file('old b') });
       expect(tree['own/1']).toBeUndefined();
@@ -441,15 +492,17 @@ describe.each(modes)('native %s', (mode) => {
 
     test('none of the group has happened', async () => {
       sandbox.seed({ manifest: '', 'own/x': 'x' });
-      const { files, fail, heal } = faultyFileSystem(mode);
-      const store = await opened(files);
-      fail('EIO', ({ method }) => method === 'barrier');
+      const faulty = faultyFileSystem(mode);
+      const store = await opened(faulty.files);
+      faulty.fail('EIO', ({ method }) => method === 'barrier');
       const ended = await endings(together(store, [adding('0'), adding('1'), adding('2')]));
       expect(ended).toEqual(
-        shares ? ['IO_FAILED', 'IO_FAILED', 'IO_FAILED'] : ['IO_FAILED', 'STORE_POISONED', 'STORE_POISONED'],
+        shares
+          ? ['IO_FAILED', 'IO_FAILED', 'IO_FAILED']
+          : ['IO_FAILED', 'STORE_POISONED', 'STORE_POISONED'],
       );
       expect(sandbox.tree()).toEqual(untouched);
-      heal();
+      faulty.heal();
       await store.close();
       const again = await sandbox.open();
       const states = (await again.log()).map(({ state }) => state);
@@ -462,10 +515,10 @@ describe.each(modes)('native %s', (mode) => {
     test('and the journal too: all of the group is unknown, and recovery finds none of it', async () => {
       if (!shares) return;
       sandbox.seed({ manifest: '', 'own/x': 'x' });
-      const { files, fail } = faultyFileSystem(mode);
-      const store = await opened(files);
+      const faulty = faultyFileSystem(mode);
+      const store = await opened(faulty.files);
       let heal = (): void => undefined;
-      fail('EIO', ({ method }) => {
+      faulty.fail('EIO', ({ method }) => {
         if (method === 'barrier') heal = failSqlite('SQLITE_IOERR', 'COMMIT');
         return method === 'barrier';
       });
@@ -517,7 +570,12 @@ describe.each(modes)('native %s', (mode) => {
     if (!shares) return;
     const { store } = await metered();
     for (let round = 0; round < 5; round += 1) {
-      await Promise.all(together(store, numbers(32).map((n) => writing(`own/${n}`, String(round)))));
+      await Promise.all(
+        together(
+          store,
+          numbers(32).map((n) => writing(`own/${n}`, String(round))),
+        ),
+      );
     }
     const { unsettled } = await store.status();
     expect(unsettled).toBe(32);

@@ -162,8 +162,8 @@ class Recording {
     act: (message: string) => Promise<Receipt>,
   ): Promise<void> {
     await this.#amid(trouble, async () => {
-      const record = await this.#outcomeOf(message, act);
-      if (record !== undefined) this.#requireKnownDisplaced(record.changes);
+      const acknowledged = await this.#outcomeOf(message, act);
+      if (acknowledged !== undefined) this.#requireKnownDisplaced(acknowledged.changes);
     });
   }
 
@@ -183,7 +183,7 @@ class Recording {
           ),
         ),
       );
-      this.#requireKnownDisplaced(records.flatMap((record) => record?.changes ?? []));
+      this.#requireKnownDisplaced(records.flatMap((one) => one?.changes ?? []));
     });
   }
 
@@ -206,18 +206,18 @@ class Recording {
     act: (message: string) => Promise<Receipt>,
   ): Promise<TransactionRecord | undefined> {
     let outcome: Outcome = 'acknowledged';
-    let record: TransactionRecord | undefined;
+    let acknowledged: TransactionRecord | undefined;
     try {
       const receipt = await act(message);
       if (receipt.transaction === null) return undefined;
-      record = receipt.transaction;
+      acknowledged = receipt.transaction;
     } catch (error) {
       if (!isEngineError(error)) throw error;
       outcome = isEngineError(error, 'BLOCKED', 'COMMIT_UNKNOWN') ? 'unknown' : 'refused';
     }
     this.#outcomes = new Map([...this.#outcomes, [message, outcome]]);
     this.#step('return');
-    return record;
+    return acknowledged;
   }
 
   /** I3: what a transaction displaced is what it had seen; else it is refused. */
