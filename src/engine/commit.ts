@@ -297,9 +297,13 @@ class Attempt {
     }
     writer.noteCommit(head, rows.length);
     const recorded = { id: head.id, stage: contents.prefix, rows, bytes: contents.bytes };
-    // guard: commit-flush-with-record
-    if (isOneFlush) await turn.flushed(recorded);
-    else writer.noteFlushed();
+    if (isOneFlush) {
+      // guard: commit-flush-with-record
+      await turn.flushed(recorded);
+    } else {
+      // guard: owner-names-committed
+      writer.noteFlushed();
+    }
     this.#publish('committed', head.id, plan);
     await this.#apply(units, head.id, plan);
     this.#publish('applied', head.id, plan);

@@ -136,7 +136,7 @@ export class Group {
     const turns = this.#waiting.splice(0);
     if (turns.length === 0) return;
     this.#flushed = turns;
-    const failure = await this.#flush(turns);
+    const failure = await this.#putOnDisk(turns);
     for (const turn of turns) {
       turn.settle(failure?.(turn) ?? this.#whyNot(turn), turns.length > 1);
       await turn.over;
@@ -147,7 +147,7 @@ export class Group {
   }
 
   /** @returns when they may not be believed: what to tell each. */
-  async #flush(turns: readonly Turn[]): Promise<((turn: Turn) => EngineError) | undefined> {
+  async #putOnDisk(turns: readonly Turn[]): Promise<((turn: Turn) => EngineError) | undefined> {
     const bytes = turns.reduce((sum, { recorded }) => sum + (recorded?.bytes ?? 0), 0);
     try {
       // guard: commit-flush-both

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import {
   isEngineError,
@@ -239,9 +240,21 @@ describe.each(modes)('native %s', (mode) => {
 
   test('an undo waits until what it undoes is in place', async () => {
     const { store } = await metered();
-    const [done] = together(store, [writing('a', 'new'), writing('b', 'new')]);
+    let begin = (): void => undefined;
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const waiting = store.undo({ sharesFlush: true, lockWaitMs: 1 }).catch(() => undefined);
+    const all = together(store, [
+      (tx) => begun.then(() => writing('a', 'new')(tx)),
+      writing('b', 'new'),
+    ]);
+    // Until it is loaded, and waits for the lock behind the two.
+    await waiting;
     const undone = store.undo({ sharesFlush: true });
-    await done;
+    await setTimeout(20);
+    begin();
+    await Promise.all(all);
     expect((await undone).undone).toBe(3);
     expect(sandbox.tree()).toMatchObject({ a: file('new'), b: file('old b') });
   });
