@@ -124,7 +124,7 @@ class Packing {
       session.requireFence();
       await this.#recordFound();
     }
-    await this.#lookAtSlots();
+    await this.#lookAtSlots(isDryRun);
     const loose = await this.#lookAtObjects();
     const recorded = journal.packs.list();
     const packs = readable(objects).filter(({ name }) => isDryRun || recorded.has(name));
@@ -170,7 +170,7 @@ class Packing {
     }
   }
 
-  async #lookAtSlots(): Promise<void> {
+  async #lookAtSlots(isDryRun: boolean): Promise<void> {
     const { journal, looking, directory, now } = this.#packing;
     const { files, store, stage } = directory;
     const [head, keeping] = [journal.head().id, journal.keeping.get()];
@@ -178,7 +178,8 @@ class Packing {
       if (looking.pace.isDue()) await looking.pace.turn();
       for (const file of slot.files) this.#need({ ...file.image, path: file.path });
       if (files.stat(slot.place) === undefined) continue;
-      const reason = await whyNotPacked(slot, { looking, store, head, keeping, now });
+      const judging = { looking, store, head, keeping, isDryRun, now };
+      const reason = await whyNotPacked(slot, judging);
       if (reason !== undefined) {
         this.#leave(slot, reason);
         continue;

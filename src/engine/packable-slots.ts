@@ -55,6 +55,8 @@ export interface Judging {
   readonly store: Directory;
   readonly head: number;
   readonly keeping: Keeping;
+  /** Whether what is committed counts as settled: a dry run settles nothing. */
+  readonly isDryRun: boolean;
   /** Milliseconds since 1970. */
   readonly now: number;
 }
@@ -65,7 +67,8 @@ export async function whyNotPacked(
   judging: Judging,
 ): Promise<string | undefined> {
   const { id, state, trouble, committedAt } = transaction;
-  if (state !== 'settled' || trouble !== undefined) return 'undone, or neither done nor undone';
+  const isSettled = state === 'settled' || (state === 'committed' && judging.isDryRun);
+  if (!isSettled || trouble !== undefined) return 'undone, or neither done nor undone';
   const mark = reasonOfMark(judging.keeping.marks.get(id));
   if (mark !== undefined) return mark.replace(/^tagged .*/, 'tagged');
   // It is evidence that the journal has not lost its end.
