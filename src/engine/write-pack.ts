@@ -24,7 +24,7 @@ import { describePack, type Pack, packFileName, type PackName } from './packs.js
 export interface ContentToPack {
   readonly sha256: ContentHash;
   readonly size: number;
-  /** Returns its bytes, checked; `undefined`: they are not to be had. */
+  /** Returns its bytes; `undefined`, or others than it must have: it is not packed. */
   readonly read: () => Promise<Uint8Array | undefined>;
 }
 
@@ -166,7 +166,8 @@ async function compressAll(
   for (const content of contents) {
     if (pace.isDue()) await pace.turn();
     const bytes = await content.read();
-    if (bytes === undefined) continue;
+    // guard: pack-input [if false]
+    if (bytes === undefined || hashContent(bytes) !== content.sha256) continue;
     if (size + bytes.length > packChunkBytes) await finish();
     held.push({ sha256: content.sha256, size: bytes.length, bytes });
     size += bytes.length;
