@@ -1,3 +1,4 @@
+import type { Transform } from 'node:stream';
 import {
   canDecompress,
   compress,
@@ -187,14 +188,8 @@ export class ObjectStore implements Disposable {
           yield piece;
         }
       })();
-      const write = async (stored: AsyncIterable<Uint8Array>): Promise<void> => {
-        for await (const piece of stored) await files.write(target, piece);
-      };
-      if (compressor === undefined) await write(pieces);
-      else {
-        const { pipeline } = await import('node:stream/promises');
-        await pipeline(pieces, compressor.stream, write);
-      }
+      const stored = compressor === undefined ? pieces : through(compressor.stream, pieces);
+      for await (const piece of stored) await files.write(target, piece);
       return { sha256: hasher.digest(), size, encoding: compressor?.encoding ?? 'raw' };
     } finally {
       files.closeWritten(target);
@@ -240,7 +235,8 @@ export class ObjectStore implements Disposable {
       file = files.openForReading(object.place);
       if (files.statFile(file).kind !== 'file') throw new Error('it is not a file');
       const stored = chunksOf(files, file);
-      const pieces = object.encoding === 'raw' ? stored : decompressed(stored, object.encoding);
+      const { encoding } = object;
+      const pieces = encoding === 'raw' ? stored : through(openDecompressor(encoding), stored);
       let size = 0;
       for await (const piece of pieces) {
         size += piece.length;
@@ -630,16 +626,23 @@ async function* beginningWith(
   yield* rest;
 }
 
-async function* decompressed(
-  stored: AsyncIterable<Uint8Array>,
-  encoding: Exclude<Encoding, 'raw'>,
+/** What a stream makes of pieces. Once it ends, in whatever way, nothing is read from these any more. */
+async function* through(
+  stream: Transform,
+  pieces: AsyncGenerator<Uint8Array, void>,
 ): AsyncGenerator<Uint8Array, void> {
   const { pipeline } = await import('node:stream/promises');
-  const stream = openDecompressor(encoding);
-  const feeding = pipeline(stored, stream);
+  const feeding = pipeline(pieces, stream);
   feeding.catch(() => undefined);
-  for await (const piece of stream) yield piece as Uint8Array;
-  await feeding;
+  try {
+    for await (const piece of stream) yield piece as Uint8Array;
+    await feeding;
+  } finally {
+    // The pipeline ends before the read that it waits for. Who called closes the file next: that read would
+    // go on in whatever has its descriptor by then, and take bytes from who reads that.
+    // guard: stream-read-over
+    await pieces.return();
+  }
 }
 
 async function hashAll(
