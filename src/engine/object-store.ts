@@ -458,8 +458,7 @@ export class ObjectStore implements Disposable {
     try {
       const packed = this.#packs.find(sha256);
       // guard: packed-size
-      if (packed !== undefined && packed.size > bytesMax)
-        throw new Error('it is longer than it can be');
+      if ((packed?.size ?? 0) > bytesMax) throw new Error('it is longer than it can be');
       return await this.#packs.read(sha256);
     } catch (error) {
       // Its pack was written anew meanwhile.

@@ -17,7 +17,7 @@ import { type JournalUnit, slotName, slotPath, toUnits } from './units.js';
  */
 
 /** A file in a slot. */
-export interface SlotFile {
+interface SlotFile {
   readonly image: FileImage;
   /** In the root. */
   readonly path: RelativePath;
@@ -75,8 +75,8 @@ export async function whyNotPacked(
   if (id === judging.head) return 'the newest transaction';
   // guard: pack-age
   if (judging.now - committedAt < unnamedObjectAgeMs) return 'not a day old';
-  if (unit.rows.some(({ superseded }) => superseded !== undefined))
-    return 'not as it was displaced';
+  const isSuperseded = unit.rows.some(({ superseded }) => superseded !== undefined);
+  if (isSuperseded) return 'not as it was displaced';
   const { store, looking } = judging;
   const { owner, group } = looking.files.statDirectory(store);
   const isOrdinary = (at: FoundAt): boolean =>

@@ -98,15 +98,14 @@ export class Packs {
    * @throws what keeps all of them from being read; of the operating system, or that they are damaged.
    */
   async read(sha256: ContentHash): Promise<Uint8Array | undefined> {
-    let failure: unknown;
-    for (const content of this.copies(sha256)) {
+    const copies = this.copies(sha256);
+    for (const [at, copy] of copies.entries()) {
       try {
-        return await this.readFrom(content);
+        return await this.readFrom(copy);
       } catch (error) {
-        failure = error;
+        if (at + 1 === copies.length) throw error;
       }
     }
-    if (failure !== undefined) throw failure;
     return undefined;
   }
 

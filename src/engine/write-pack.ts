@@ -64,7 +64,7 @@ export async function writePack(
  *
  * @throws {EngineError} `HISTORY_DAMAGED` when it is not what it must be.
  */
-export async function recordPack(name: PackName, writing: WritingPacks): Promise<void> {
+async function recordPack(name: PackName, writing: WritingPacks): Promise<void> {
   const { objects, journal, epoch, pace } = writing;
   objects.packs.forget();
   const pack = objects.packs.list().find((one) => one.name === name);

@@ -232,11 +232,8 @@ function requirePacked(root: string, { native, fileSystem }: OpenStoreOptions): 
   const hasNative = (fileSystem?.capabilities.native ?? native) !== 'off';
   const slots = fs.readdirSync(path.join(own, 'stage'));
   // The newest transaction is never packed.
-  if (hasNative)
-    assert.deepEqual(
-      slots.filter((name) => !name.startsWith('5-')),
-      [],
-    );
+  const packed = hasNative ? slots.filter((name) => !name.startsWith('5-')) : [];
+  assert.deepEqual(packed, []);
 }
 
 async function repairAll(root: string, options: OpenStoreOptions): Promise<void> {

@@ -97,8 +97,8 @@ class ObjectLook {
       // guard: verify-broken-object [if false]
       if (this.#isBroken(sha256)) throw brokenContent(sha256);
       // What is packed was read with its pack.
-      if (isDeep && !this.#objects.isOnlyPacked(sha256))
-        await this.#objects.requireContent(sha256, size, looking.pace);
+      const isToRead = isDeep && !this.#objects.isOnlyPacked(sha256);
+      if (isToRead) await this.#objects.requireContent(sha256, size, looking.pace);
       else this.#objects.requirePresence(sha256, size);
     } catch (error) {
       yield* this.#broken(error, { sha256, snapshot, path, where: quote(path) });
