@@ -36,6 +36,7 @@ const encodings: readonly Encoding[] = ['raw', 'zstd', 'brotli'];
 export interface StoredObject {
   readonly sha256: ContentHash;
   readonly encoding: Encoding;
+  /** Good until the next object is looked for. */
   readonly place: Place;
 }
 
@@ -327,13 +328,13 @@ export class ObjectStore implements Disposable {
   }
 
   /** Returns the bytes that an object takes on disk, compressed as it is; 0 when it is gone. */
-  sizeOf({ place }: StoredObject): number {
-    return this.#options.files.stat(place)?.size ?? 0;
+  sizeOf(object: StoredObject): number {
+    return this.#options.files.stat(this.#placeNow(object))?.size ?? 0;
   }
 
   /** Tells whether an object was there before this time. */
-  isOlder({ place }: StoredObject, beforeMs: number): boolean {
-    const stat = this.#options.files.stat(place);
+  isOlder(object: StoredObject, beforeMs: number): boolean {
+    const stat = this.#options.files.stat(this.#placeNow(object));
     return stat !== undefined && Number(stat.changedNs / 1_000_000n) < beforeMs;
   }
 
@@ -346,8 +347,13 @@ export class ObjectStore implements Disposable {
   }
 
   /** Removes an object that nobody needs any more. */
-  remove({ place }: StoredObject): void {
-    this.#options.files.removeFile(place);
+  remove(object: StoredObject): void {
+    this.#options.files.removeFile(this.#placeNow(object));
+  }
+
+  /** The directory that an object was found in may have been closed since: few are kept open. */
+  #placeNow({ sha256, place: { name } }: StoredObject): Place {
+    return { directory: this.#shard(sha256.slice(0, 2)), name };
   }
 
   /** Removes what was being written when a process died, once it is older than `before`. */
