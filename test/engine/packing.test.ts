@@ -36,8 +36,9 @@ function run(program: string, ...values: readonly string[]): string {
 
 const attributes = 'setfattr';
 const hasAttributes = spawnSync(attributes, ['--version']).status === 0;
-if (!hasAttributes)
+if (!hasAttributes) {
   console.warn('\n!!! NOT RUN: packing beside attributes; setfattr is not installed.\n');
+}
 
 const day = 86_400_000;
 const later = (): number => Date.now() + 2 * day;
