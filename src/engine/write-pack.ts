@@ -117,7 +117,9 @@ export async function damageOf(
     if (pace.isDue()) await pace.turn();
     try {
       await objects.packs.readFrom({ ...entry, pack });
-    } catch {
+    } catch (error) {
+      // What concerns this process says nothing about the pack.
+      if (systemCode(error) === 'EMFILE' || systemCode(error) === 'ENFILE') throw error;
       broken += 1;
       onBroken(entry.sha256);
     }

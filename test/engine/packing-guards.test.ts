@@ -30,13 +30,19 @@ import {
   useSandbox,
 } from '../support/store.js';
 
-/* What must be so before a content goes from where it was; each check is looked for by itself. */
+/*
+ * What must be so before a content goes from where it was; each check is looked for by itself. Without
+ * the native part only the order of syncs is another.
+ */
 
 const later = (): number => Date.now() + 172_800_000;
 const text = (n: number): string => `content number ${String(n)} `.repeat(40);
 
 describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
+  const testNative = (name: string, body: () => Promise<void>): void => {
+    if (mode === 'auto') test(name, body);
+  };
 
   const packsOf = (): readonly string[] =>
     readdirSync(sandbox.at('.skillmeat/objects')).filter((name) => name.startsWith('pack-'));
@@ -136,7 +142,7 @@ describe.each(modes)('native %s', (mode) => {
     expect(between(calls, cover, gone).some((call) => call.startsWith('barrier'))).toBe(true);
   });
 
-  test('what is read back wrong is not noted, and nothing goes', async () => {
+  testNative('what is read back wrong is not noted, and nothing goes', async () => {
     await makeHistory();
     const before = listOwn(sandbox.root, 'stage');
     const store = await openActing(
@@ -153,7 +159,7 @@ describe.each(modes)('native %s', (mode) => {
     expect(journal.packs.list().size).toBe(0);
   });
 
-  test('a writer that was overtaken before it packs writes nothing', async () => {
+  testNative('a writer that was overtaken before it packs writes nothing', async () => {
     await makeHistory();
     let isArmed = false;
     const { files, calls } = logCalls(mode, sandbox.root);
@@ -169,7 +175,7 @@ describe.each(modes)('native %s', (mode) => {
     sandbox.breaksStore();
   });
 
-  test('a writer that was overtaken while it packed removes nothing', async () => {
+  testNative('a writer that was overtaken while it packed removes nothing', async () => {
     await makeHistory();
     cpSync(sandbox.at('.skillmeat/objects'), join(sandbox.directory, 'objects'), {
       recursive: true,
@@ -195,7 +201,7 @@ describe.each(modes)('native %s', (mode) => {
     sandbox.breaksStore();
   });
 
-  test('an older pack is read before what it holds goes', async () => {
+  testNative('an older pack is read before what it holds goes', async () => {
     await makeHistory();
     cpSync(sandbox.at('.skillmeat/objects'), join(sandbox.directory, 'objects'), {
       recursive: true,
@@ -215,7 +221,7 @@ describe.each(modes)('native %s', (mode) => {
     expect((await store.snapshots.restore('then', { to })).notRestored).toEqual([]);
   });
 
-  test('an object that could not be packed stays', async () => {
+  testNative('an object that could not be packed stays', async () => {
     await makeHistory();
     const at = objectAt(text(3));
     writeFileSync(at, text(4));
@@ -230,7 +236,7 @@ describe.each(modes)('native %s', (mode) => {
     expect(await kinds(store)).toEqual([]);
   });
 
-  test.runIf(mode === 'auto')('a slot that could not be packed stays', async () => {
+  testNative('a slot that could not be packed stays', async () => {
     await makeHistory();
     const at = slotAt(2);
     writeFileSync(at, text(4));
@@ -246,7 +252,7 @@ describe.each(modes)('native %s', (mode) => {
     expect(sandbox.tree()['a']?.bytes).toBe(text(1));
   });
 
-  test.runIf(mode === 'auto')('what is written to a slot while it is packed stays', async () => {
+  testNative('what is written to a slot while it is packed stays', async () => {
     await makeHistory();
     const at = slotAt(2);
     const store = await openActing(
@@ -260,28 +266,31 @@ describe.each(modes)('native %s', (mode) => {
     sandbox.breaksStore();
   });
 
-  test('a pack of which something needed cannot be read stays, whatever becomes of the rest', async () => {
-    await makeHistory();
-    const first = await open();
-    await pack(first);
-    const [name] = packsOf();
-    const bytes = readFileSync(packAt());
-    bytes.fill(0xff, bytes.length - 100);
-    writeFileSync(packAt(), bytes);
-    sandbox.seed({ c: text(20) });
-    // Its list is needed to know what snapshots need.
-    await first.snapshots.delete('then', { now: true });
-    await first.snapshots.create({ name: 'new' });
-    await first.close();
-    const store = await sandbox.open({ now: () => later() + 4 * 172_800_000 });
-    await pack(store);
-    expect(packsOf()).toEqual(mode === 'auto' ? expect.arrayContaining([name]) : expect.anything());
-    sandbox.breaksStore();
-  });
+  testNative(
+    'a pack of which something needed cannot be read stays, whatever becomes of the rest',
+    async () => {
+      await makeHistory();
+      const first = await open();
+      await pack(first);
+      const [name] = packsOf();
+      const bytes = readFileSync(packAt());
+      bytes.fill(0xff, bytes.length - 100);
+      writeFileSync(packAt(), bytes);
+      sandbox.seed({ c: text(20) });
+      // Its list is needed to know what snapshots need.
+      await first.snapshots.delete('then', { now: true });
+      await first.snapshots.create({ name: 'new' });
+      await first.close();
+      const store = await sandbox.open({ now: () => later() + 4 * 172_800_000 });
+      await pack(store);
+      expect(packsOf()).toEqual(expect.arrayContaining([name]));
+      sandbox.breaksStore();
+    },
+  );
 
-  test('a content of a snapshot is named when only it is damaged in its pack', async () => {
+  testNative('a content of a snapshot is named when only it is damaged in its pack', async () => {
     // It gets a chunk of its own, and nothing makes it smaller.
-    const large = randomBytes(5_000_000);
+    const large = randomBytes(4_194_304);
     sandbox.seed({ a: 'a' });
     writeFileSync(sandbox.at('large'), large);
     const first = await sandbox.open({ compression: 'off' });
@@ -308,7 +317,7 @@ describe.each(modes)('native %s', (mode) => {
     expect(await kinds(store)).toEqual([]);
   });
 
-  test('a pack under another name, and one that was cut off, are found', async () => {
+  testNative('a pack under another name, and one that was cut off, are found', async () => {
     await makeHistory();
     const store = await open();
     await pack(store);
