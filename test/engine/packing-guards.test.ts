@@ -25,6 +25,7 @@ import {
   bumpEpoch,
   expectError,
   listOwn,
+  type Mode,
   modes,
   stagedTransactions,
   useSandbox,
@@ -38,11 +39,9 @@ import {
 const later = (): number => Date.now() + 172_800_000;
 const text = (n: number): string => `content number ${String(n)} `.repeat(40);
 
-describe.each(modes)('native %s', (mode) => {
+/** A store of one test's own, and what is done to it. */
+function usePackable(mode: Mode) {
   const sandbox = useSandbox(mode);
-  const testNative = (name: string, body: () => Promise<void>): void => {
-    if (mode === 'auto') test(name, body);
-  };
 
   const packsOf = (): readonly string[] =>
     readdirSync(sandbox.at('.skillmeat/objects')).filter((name) => name.startsWith('pack-'));
@@ -101,6 +100,23 @@ describe.each(modes)('native %s', (mode) => {
     for await (const { kind } of store.verify({ deep })) found.add(kind);
     return [...found];
   }
+  return {
+    sandbox,
+    packsOf,
+    packAt,
+    open,
+    pack,
+    isOf,
+    slotAt,
+    objectAt,
+    makeHistory,
+    openActing,
+    kinds,
+  };
+}
+
+describe.each(modes)('native %s', (mode) => {
+  const { sandbox, open, pack, makeHistory } = usePackable(mode);
 
   test('a pack is whole on disk before it has its name, and named before anything goes', async () => {
     await makeHistory();
@@ -141,8 +157,25 @@ describe.each(modes)('native %s', (mode) => {
     const gone = /^removeFile \.skillmeat\/(?:stage|objects)/;
     expect(between(calls, cover, gone).some((call) => call.startsWith('barrier'))).toBe(true);
   });
+});
 
-  testNative('what is read back wrong is not noted, and nothing goes', async () => {
+describe('packing', () => {
+  const mode = 'auto';
+  const {
+    sandbox,
+    packsOf,
+    packAt,
+    open,
+    pack,
+    isOf,
+    slotAt,
+    objectAt,
+    makeHistory,
+    openActing,
+    kinds,
+  } = usePackable(mode);
+
+  test('what is read back wrong is not noted, and nothing goes', async () => {
     await makeHistory();
     const before = listOwn(sandbox.root, 'stage');
     const store = await openActing(
@@ -159,7 +192,7 @@ describe.each(modes)('native %s', (mode) => {
     expect(journal.packs.list().size).toBe(0);
   });
 
-  testNative('a writer that was overtaken before it packs writes nothing', async () => {
+  test('a writer that was overtaken before it packs writes nothing', async () => {
     await makeHistory();
     let isArmed = false;
     const { files, calls } = logCalls(mode, sandbox.root);
@@ -175,7 +208,7 @@ describe.each(modes)('native %s', (mode) => {
     sandbox.breaksStore();
   });
 
-  testNative('a writer that was overtaken while it packed removes nothing', async () => {
+  test('a writer that was overtaken while it packed removes nothing', async () => {
     await makeHistory();
     cpSync(sandbox.at('.skillmeat/objects'), join(sandbox.directory, 'objects'), {
       recursive: true,
@@ -201,7 +234,7 @@ describe.each(modes)('native %s', (mode) => {
     sandbox.breaksStore();
   });
 
-  testNative('an older pack is read before what it holds goes', async () => {
+  test('an older pack is read before what it holds goes', async () => {
     await makeHistory();
     cpSync(sandbox.at('.skillmeat/objects'), join(sandbox.directory, 'objects'), {
       recursive: true,
@@ -221,7 +254,7 @@ describe.each(modes)('native %s', (mode) => {
     expect((await store.snapshots.restore('then', { to })).notRestored).toEqual([]);
   });
 
-  testNative('an object that could not be packed stays', async () => {
+  test('an object that could not be packed stays', async () => {
     await makeHistory();
     const at = objectAt(text(3));
     writeFileSync(at, text(4));
@@ -236,7 +269,7 @@ describe.each(modes)('native %s', (mode) => {
     expect(await kinds(store)).toEqual([]);
   });
 
-  testNative('a slot that could not be packed stays', async () => {
+  test('a slot that could not be packed stays', async () => {
     await makeHistory();
     const at = slotAt(2);
     writeFileSync(at, text(4));
@@ -252,7 +285,7 @@ describe.each(modes)('native %s', (mode) => {
     expect(sandbox.tree()['a']?.bytes).toBe(text(1));
   });
 
-  testNative('what is written to a slot while it is packed stays', async () => {
+  test('what is written to a slot while it is packed stays', async () => {
     await makeHistory();
     const at = slotAt(2);
     const store = await openActing(
@@ -266,29 +299,26 @@ describe.each(modes)('native %s', (mode) => {
     sandbox.breaksStore();
   });
 
-  testNative(
-    'a pack of which something needed cannot be read stays, whatever becomes of the rest',
-    async () => {
-      await makeHistory();
-      const first = await open();
-      await pack(first);
-      const [name] = packsOf();
-      const bytes = readFileSync(packAt());
-      bytes.fill(0xff, bytes.length - 100);
-      writeFileSync(packAt(), bytes);
-      sandbox.seed({ c: text(20) });
-      // Its list is needed to know what snapshots need.
-      await first.snapshots.delete('then', { now: true });
-      await first.snapshots.create({ name: 'new' });
-      await first.close();
-      const store = await sandbox.open({ now: () => later() + 4 * 172_800_000 });
-      await pack(store);
-      expect(packsOf()).toEqual(expect.arrayContaining([name]));
-      sandbox.breaksStore();
-    },
-  );
+  test('a pack of which something needed cannot be read stays, whatever becomes of the rest', async () => {
+    await makeHistory();
+    const first = await open();
+    await pack(first);
+    const [name] = packsOf();
+    const bytes = readFileSync(packAt());
+    bytes.fill(0xff, bytes.length - 100);
+    writeFileSync(packAt(), bytes);
+    sandbox.seed({ c: text(20) });
+    // Its list is needed to know what snapshots need.
+    await first.snapshots.delete('then', { now: true });
+    await first.snapshots.create({ name: 'new' });
+    await first.close();
+    const store = await sandbox.open({ now: () => later() + 4 * 172_800_000 });
+    await pack(store);
+    expect(packsOf()).toEqual(expect.arrayContaining([name]));
+    sandbox.breaksStore();
+  });
 
-  testNative('a content of a snapshot is named when only it is damaged in its pack', async () => {
+  test('a content of a snapshot is named when only it is damaged in its pack', async () => {
     // It gets a chunk of its own, and nothing makes it smaller.
     const large = randomBytes(4_194_304);
     sandbox.seed({ a: 'a' });
@@ -317,7 +347,7 @@ describe.each(modes)('native %s', (mode) => {
     expect(await kinds(store)).toEqual([]);
   });
 
-  testNative('a pack under another name, and one that was cut off, are found', async () => {
+  test('a pack under another name, and one that was cut off, are found', async () => {
     await makeHistory();
     const store = await open();
     await pack(store);

@@ -219,27 +219,6 @@ describe.each(modes)('native %s', (mode) => {
     sandbox.breaksStore();
   });
 
-  const keepsAttributes = async () => {
-    sandbox.seed({ a: 'one', 'd/b': 'b' });
-    run(attributes, '-n', 'user.note', '-v', 'mine', sandbox.at('d/b'));
-    const first = await sandbox.open();
-    await first.transact({}, (tx) => tx.remove('d'));
-    await first.transact({}, (tx) => tx.write('a', 'two'));
-    await first.transact({}, (tx) => tx.write('a', 'three'));
-    await first.close();
-    const store = await sandbox.open({ now: later });
-    const { left } = await pack(store);
-    expect(left.map(({ reason }) => reason)).toContain('with an owner or attributes of its own');
-    expect(stagedTransactions(sandbox.root)).toEqual([1, 3]);
-    await store.undo({ transaction: 1 });
-    const note = run('getfattr', '--absolute-names', '-n', 'user.note', sandbox.at('d/b'));
-    expect(note).toContain('user.note="mine"');
-  };
-  if (packsSlots) {
-    const name = 'what has attributes of its own stays, and comes back with them';
-    test(name, skippedBecause(whyNoAttributes), keepsAttributes);
-  }
-
   test('packs go when nothing needs them, and are written anew when little of them is needed', async () => {
     await makeHistory();
     const store = await sandbox.open({ now: later });
@@ -515,5 +494,26 @@ describe.each(modes)('native %s', (mode) => {
     await expectError(async () => {
       journal.packs.remove([sha256], journal.epoch() + 1);
     }, 'FENCED');
+  });
+});
+
+describe('attributes', skippedBecause(whyNoAttributes), () => {
+  const sandbox = useSandbox('auto');
+
+  test('what has attributes of its own stays, and comes back with them', async () => {
+    sandbox.seed({ a: 'one', 'd/b': 'b' });
+    run(attributes, '-n', 'user.note', '-v', 'mine', sandbox.at('d/b'));
+    const first = await sandbox.open();
+    await first.transact({}, (tx) => tx.remove('d'));
+    await first.transact({}, (tx) => tx.write('a', 'two'));
+    await first.transact({}, (tx) => tx.write('a', 'three'));
+    await first.close();
+    const store = await sandbox.open({ now: later });
+    const { left } = await pack(store);
+    expect(left.map(({ reason }) => reason)).toContain('with an owner or attributes of its own');
+    expect(stagedTransactions(sandbox.root)).toEqual([1, 3]);
+    await store.undo({ transaction: 1 });
+    const note = run('getfattr', '--absolute-names', '-n', 'user.note', sandbox.at('d/b'));
+    expect(note).toContain('user.note="mine"');
   });
 });
