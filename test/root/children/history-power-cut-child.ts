@@ -34,7 +34,7 @@ export interface HistoryCutReport {
 }
 
 /** The others are transactions as any other. */
-const acts = ['pruning', 'pruning snapshots', 'repair', 'rebuilding a journal'] as const;
+const acts = ['pruning', 'pruning snapshots', 'packing', 'repair', 'rebuilding a journal'] as const;
 
 class EarlierBoot extends NodeFileSystem {
   override bootId(): string {
