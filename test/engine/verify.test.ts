@@ -59,7 +59,15 @@ describe.each(modes)('native %s', (mode) => {
         const verifying = store.verify({ deep });
         expect(await verifying.next()).toEqual({
           done: true,
-          value: { transactions: 5, slots: 7, snapshots: 2, objects: 9, paths: 6, lost: 0 },
+          value: {
+            transactions: 5,
+            slots: 7,
+            snapshots: 2,
+            objects: 9,
+            packs: 0,
+            paths: 6,
+            lost: 0,
+          },
         });
       }
     });

@@ -33,7 +33,7 @@ export interface HistoryCutReport {
 }
 
 /** The others are transactions as any other. */
-const acts = ['pruning', 'pruning snapshots', 'repair', 'rebuilding a journal'] as const;
+const acts = ['pruning', 'pruning snapshots', 'packing', 'repair', 'rebuilding a journal'] as const;
 
 const { directory, program, states, variant } = JSON.parse(process.argv[2] ?? '') as PowerCutInput;
 const { native } = variant;
