@@ -165,6 +165,8 @@ async function runTests(place, file, names) {
  */
 function run(place, args) {
   const environment = { ...process.env };
+  // What a sample leaves out may be what notices.
+  environment['SKILLMEAT_THOROUGH'] = '1';
   // What a broken engine shows is no evidence.
   delete environment['SKILLMEAT_EVIDENCE'];
   return new Promise((resolve, reject) => {

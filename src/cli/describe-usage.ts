@@ -12,11 +12,12 @@ const ages: Readonly<Record<UsageRange['age'], string>> = {
 
 /** What `du` tells people: bytes first, parts below their whole. */
 export function describeUsage(usage: StoreUsage, style: Style): string {
-  const { bytes, journal, displaced, snapshots, trash, unreferenced, quarantine } = usage;
+  const { bytes, journal, displaced, packed, snapshots, trash, unreferenced, quarantine } = usage;
   const rows: (readonly [number | null, string])[] = [
     [journal.bytes, `log of ${counted(journal.transactions, 'transaction')}`],
     [displaced.bytes, `displaced by transactions${prunedText(displaced.prunedThrough)}`],
     ...displaced.ranges.map((range) => [range.bytes, `  ${rangeText(range)}`] as const),
+    [packed.bytes, `${counted(packed.packs, 'pack')} of ${counted(packed.contents, 'content')}`],
     [snapshots.bytes, counted(snapshots.each.length, 'snapshot')],
     ...snapshots.each.map(snapshotRow),
     [trash.bytes, `${counted(trash.each.length, 'deleted snapshot')}, kept for a week`],

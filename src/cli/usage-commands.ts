@@ -32,6 +32,7 @@ function addPrune(parent: Command, runCommand: RunCommand): Command {
     .command('prune')
     .description('drop what old transactions displaced: they cannot be undone any more')
     .option('-n, --dry-run', 'only print what is kept, what is not, and why')
+    .option('--pack', 'compress what is kept, and what snapshots hold, together')
     .addHelpText('after', '\nWithout a rule, what happens by itself: skillmeat txn policy\n');
   return addRules(command).action(async (flags: PruneHistoryFlags, self: Command) =>
     runCommand(self, async (context) =>

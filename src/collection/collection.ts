@@ -4,6 +4,8 @@ import {
   openStore,
   type OpenStoreOptions,
   type Receipt,
+  type Restored,
+  type RestoreOptions,
   type RollbackOptions,
   type RollbackReceipt,
   type Store,
@@ -522,6 +524,17 @@ export class Collection implements AsyncDisposable {
   /** Undoes an undo, as {@link undo}. */
   async redo(options: UndoOptions = {}): Promise<UndoReceipt> {
     return this.store.redo(this.#undoOptions(options));
+  }
+
+  /**
+   * Restores a snapshot, or a part of one, as `Snapshots.restore` does. In place it may not tear manifest,
+   * lock and files apart; artifacts may differ from their lock afterwards, as after an edit by hand.
+   *
+   * @throws {EngineError} `RULE_VIOLATED`, and what `Snapshots.restore` throws.
+   */
+  async restore(reference: string | number, options: RestoreOptions = {}): Promise<Restored> {
+    const rules = [...(options.rules ?? []), rollbackRule(this.root, 'all')];
+    return this.store.snapshots.restore(reference, { ...options, rules });
   }
 
   #undoOptions(options: UndoOptions): UndoOptions {

@@ -79,6 +79,34 @@ export function openDecompressor(encoding: Exclude<Encoding, 'raw'>): Transform 
   return zstd.createZstdDecompress();
 }
 
+/** Quality and window of what is packed: measured, see docs/decisions/0015. */
+const packingParameters = {
+  [zlib.constants.BROTLI_PARAM_QUALITY]: 6,
+  [zlib.constants.BROTLI_PARAM_LGWIN]: zlib.constants.BROTLI_MAX_WINDOW_BITS,
+};
+
+/** Compresses what is packed together, off this thread. Every Node can read it. */
+export function compressChunk(bytes: Uint8Array): Promise<Uint8Array> {
+  const params = { ...packingParameters, [zlib.constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
+  return new Promise((resolve, reject) => {
+    zlib.brotliCompress(bytes, { params }, (error, compressed) => {
+      if (error === null) resolve(compressed);
+      else reject(error);
+    });
+  });
+}
+
+/** @throws when the bytes are damaged, or would not become `size` bytes. */
+export function decompressChunk(bytes: Uint8Array, size: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    zlib.brotliDecompress(bytes, { maxOutputLength: Math.max(size, 1) }, (error, whole) => {
+      if (error !== null) reject(error);
+      else if (whole.length !== size) reject(new Error('it has another size than it must'));
+      else resolve(whole);
+    });
+  });
+}
+
 function countBlocks({ length }: Uint8Array): number {
   return Math.ceil(length / blockBytes);
 }

@@ -132,6 +132,10 @@ export interface FileSystem {
   read(file: OpenFile, buffer: Uint8Array): Promise<number>;
   /** As {@link read}, on the caller's thread: for small contents. */
   readSync(file: OpenFile, buffer: Uint8Array): number;
+  /** As {@link readSync}, from a position in the file. */
+  readAt(file: OpenFile, buffer: Uint8Array, position: number): number;
+  /** Makes the next read come from the disk, as far as this machine can be asked for that. */
+  dropCached(file: OpenFile): void;
   /** Closes a file that was read, or a record. Never fails. */
   closeFile(file: OpenFile): void;
 
@@ -159,6 +163,9 @@ export interface FileSystem {
    * that could not be copied.
    */
   keepExtendedAttributes(pairs: readonly AttributePair[]): Promise<readonly KeptAttributes[]>;
+
+  /** Names of the extended attributes of a place; `undefined` where they cannot be seen. */
+  attributeNames(place: Place): readonly string[] | undefined;
 
   // --- renaming ----------------------------------------------------------------------------
   /**

@@ -56,6 +56,7 @@ export type {
   Snapshots,
 } from './snapshots.js';
 export { defaultHistoryPolicy, type HistoryPolicy } from './history-policy.js';
+export type { LeftUnpacked, PackedHistory } from './pack-history.js';
 export type { PrunedHistory, PrunedTransaction } from './prune-history.js';
 export type { PrunedSnapshot, PruningPlan } from './prune-snapshots.js';
 export type { SnapshotUsage, StoreUsage, UsageRange } from './usage.js';

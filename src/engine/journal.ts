@@ -12,6 +12,7 @@ import { MetaTable, type MetaValue } from './meta-table.js';
 import type { RelativePath } from './path.js';
 import { fromHex, toHex } from './row-text.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
+import { PackTable } from './pack-table.js';
 import { SnapshotTable, type TableAccess } from './snapshot-table.js';
 import { openDatabase, type SqliteDatabase } from './sqlite.js';
 import { hasManyUnusedPages, writeWithoutUnusedPages } from './unused-pages.js';
@@ -60,6 +61,8 @@ export class Journal implements Disposable {
   readonly keeping: KeepingTable;
   /** What is left of transactions whose records were removed. */
   readonly anchors: AnchorTable;
+  /** Which packs must be there. */
+  readonly packs: PackTable;
 
   private constructor(database: SqliteDatabase, path: string) {
     this.#database = database;
@@ -85,6 +88,7 @@ export class Journal implements Disposable {
     this.snapshots = new SnapshotTable(access);
     this.keeping = new KeepingTable(access);
     this.anchors = new AnchorTable(access);
+    this.packs = new PackTable(access);
   }
 
   /**

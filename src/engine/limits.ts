@@ -85,3 +85,12 @@ export const unnamedObjectAgeMs = 86_400_000;
 
 /** What must be free where SQLite makes the index of its log; measured: 64 KiB on ext4, 256 on btrfs. */
 export const logIndexRoomBytes = 524_288;
+
+/** Contents are compressed together up to this size: reading one of them unpacks no more. */
+export const packChunkBytes = 4_194_304;
+/** Largest content that is packed. A chunk that holds it alone may have this size, too. */
+export const packContentBytesMax = 16_777_216;
+/** Bytes of contents that one pack holds, before compression. */
+export const packBytesMax = 16_777_216;
+/** Chunks of packs that one reader remembers. */
+export const packChunksRemembered = 4;

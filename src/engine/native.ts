@@ -18,6 +18,8 @@ export interface Native {
   /** `fcntl(F_OFD_SETLK, F_WRLCK)` on the bytes that SQLite locks. Returns 0 or the error number. */
   lock(descriptor: number): number;
   unlock(descriptor: number): number;
+  /** `posix_fadvise(POSIX_FADV_DONTNEED)` for all of a file: what is on disk need not stay cached. */
+  dropCached(descriptor: number): void;
   /** Names of the extended attributes, links not followed; an error number when it failed. */
   listAttributes(path: string): readonly string[] | number;
   /** Copies one extended attribute, links not followed. Returns 0 or the error number. */
@@ -27,6 +29,7 @@ export interface Native {
 const renameNoReplace = 1;
 const renameExchange = 2;
 const openFileLockSet = 37;
+const dontNeed = 4;
 const writeLock = 1;
 const noLock = 2;
 /** SQLite's PENDING_BYTE up to the end of its shared range: plain-Node stores lock the same bytes. */
@@ -77,6 +80,9 @@ export function loadNative(): Native | string {
         'long syscall(long number, int dir, const char *path, void *how, size_t size)',
       ),
       syncfs: library.func('int syncfs(int fd)'),
+      posix_fadvise: library.func(
+        'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
+      ),
       fcntl: library.func('int fcntl(int fd, int command, void *lock)'),
       llistxattr: library.func('int64_t llistxattr(const char *path, void *list, size_t size)'),
       lgetxattr: library.func(
@@ -95,7 +101,14 @@ export function loadNative(): Native | string {
 function bind(
   koffi: Koffi,
   calls: Record<
-    'renameat2' | 'openat2' | 'syncfs' | 'fcntl' | 'llistxattr' | 'lgetxattr' | 'lsetxattr',
+    | 'renameat2'
+    | 'openat2'
+    | 'syncfs'
+    | 'posix_fadvise'
+    | 'fcntl'
+    | 'llistxattr'
+    | 'lgetxattr'
+    | 'lsetxattr',
     KoffiFunction
   >,
 ): Native {
@@ -126,6 +139,9 @@ function bind(
       }),
     lock: (descriptor) => setLock(descriptor, writeLock),
     unlock: (descriptor) => setLock(descriptor, noLock),
+    dropCached: (descriptor) => {
+      calls.posix_fadvise(descriptor, 0n, 0n, dontNeed);
+    },
     listAttributes: (path) => {
       const size = calls.llistxattr(path, scratch, attributeBytesMax);
       if (size === -1) return koffi.errno();

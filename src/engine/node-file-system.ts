@@ -259,6 +259,14 @@ export class NodeFileSystem implements FileSystem {
     return fs.readSync(file.descriptor, buffer, 0, buffer.length, null);
   }
 
+  readAt(file: OpenFile, buffer: Uint8Array, position: number): number {
+    return fs.readSync(file.descriptor, buffer, 0, buffer.length, position);
+  }
+
+  dropCached(file: OpenFile): void {
+    this.#native?.dropCached(file.descriptor);
+  }
+
   closeFile(file: OpenFile): void {
     letGo(file.descriptor);
   }
@@ -346,6 +354,13 @@ export class NodeFileSystem implements FileSystem {
     fs.lchownSync(pathIn(place), owner, group);
     // guard: node-owner
     this.#touched(place);
+  }
+
+  attributeNames(place: Place): readonly string[] | undefined {
+    const names = this.#native?.listAttributes(pathIn(place));
+    if (typeof names !== 'number') return names;
+    const { ENOTSUP, EOPNOTSUPP } = osConstants.errno;
+    return names === ENOTSUP || names === EOPNOTSUPP ? [] : undefined;
   }
 
   async keepExtendedAttributes(

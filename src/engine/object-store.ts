@@ -1,3 +1,4 @@
+import type { Transform } from 'node:stream';
 import {
   canDecompress,
   compress,
@@ -13,6 +14,7 @@ import type { Directory, FileSystem, OpenFile, Place } from './file-system.js';
 import { ContentHasher, type ContentHash, hashContent, parseContentHash } from './hash.js';
 import { chunkBytes, openDirectoriesMax, smallContentBytesMax } from './limits.js';
 import type { Pace } from './pace.js';
+import { Packs } from './packs.js';
 
 /*
  * `.skillmeat/objects/ab/cdef…`: contents and listings by the SHA-256 of their bytes.
@@ -22,6 +24,9 @@ import type { Pace } from './pace.js';
  * knows. That is why an object that is there already is read before it is relied upon, and why one
  * that is not what its name says is replaced only after a barrier: the row of a snapshot that
  * relies on it may be on disk before the rename.
+ *
+ * What has no file of its own may be in a pack (packs.ts), where `prune --pack` puts contents of
+ * snapshots and of displaced files alike. Every reader of either comes here.
  */
 
 const objectsName = 'objects';
@@ -31,6 +36,7 @@ const encodings: readonly Encoding[] = ['raw', 'zstd', 'brotli'];
 export interface StoredObject {
   readonly sha256: ContentHash;
   readonly encoding: Encoding;
+  /** Good until the next object is looked for. */
   readonly place: Place;
 }
 
@@ -46,6 +52,7 @@ export interface ObjectStoreOptions {
 /** The contents of snapshots. Open while one call works. */
 export class ObjectStore implements Disposable {
   readonly #options: ObjectStoreOptions;
+  readonly #packs: Packs;
   #directory: Directory | undefined;
   readonly #shards = new Map<string, Directory>();
   /** Names in the shards that were looked into. */
@@ -58,6 +65,17 @@ export class ObjectStore implements Disposable {
 
   constructor(options: ObjectStoreOptions) {
     this.#options = options;
+    this.#packs = new Packs(options.files, () => this.#open());
+  }
+
+  /** What is packed. */
+  get packs(): Packs {
+    return this.#packs;
+  }
+
+  /** Opens the directory that packs lie in. */
+  get directory(): Directory {
+    return this.#directoryOrNew();
   }
 
   /** Objects that were written, and the bytes that they take. */
@@ -72,21 +90,36 @@ export class ObjectStore implements Disposable {
     return stat === undefined ? '' : `${String(stat.inode)} ${String(stat.bornNs)}`;
   }
 
-  /** Returns where an object is, `undefined` when there is none. */
+  /** Returns where the object of a content is, `undefined` when it has no file of its own. */
   placeOf(sha256: ContentHash): Place | undefined {
     return this.#find(sha256)?.place;
   }
 
-  /** Tells whether there is such an object, without reading it. */
+  /** Tells whether there is such a content, packed or not, without reading it. */
   has(sha256: ContentHash): boolean {
-    return this.#find(sha256) !== undefined;
+    return this.#find(sha256) !== undefined || this.#packs.find(sha256) !== undefined;
+  }
+
+  /** Tells whether a content is in a pack and has no file of its own. */
+  isOnlyPacked(sha256: ContentHash): boolean {
+    return this.#find(sha256) === undefined && this.#packs.find(sha256) !== undefined;
+  }
+
+  /** Every content, once: those with files of their own, then those that are packed. */
+  *contents(): Generator<ContentHash, void> {
+    const own = new Set<ContentHash>();
+    for (const { sha256 } of this.list()) {
+      own.add(sha256);
+      yield sha256;
+    }
+    for (const { sha256 } of this.#packs.contents()) if (!own.has(sha256)) yield sha256;
   }
 
   /** Stores `bytes`. */
   async put(bytes: Uint8Array, sha256: ContentHash = hashContent(bytes)): Promise<void> {
     if (await this.#isThere(sha256, bytes.length)) return;
     const compressed = compress(bytes, this.#options.level);
-    const draft = this.#newDraft();
+    const draft = this.newDraft();
     try {
       const file = this.#options.files.createFile(draft, 0o600);
       try {
@@ -107,7 +140,7 @@ export class ObjectStore implements Disposable {
     isStill: () => boolean,
   ): Promise<{ readonly sha256: ContentHash; readonly size: number } | undefined> {
     const { files } = this.#options;
-    const draft = this.#newDraft();
+    const draft = this.newDraft();
     try {
       const written = await this.#fill(draft, file);
       // guard: object-still [if false]
@@ -156,14 +189,8 @@ export class ObjectStore implements Disposable {
           yield piece;
         }
       })();
-      const write = async (stored: AsyncIterable<Uint8Array>): Promise<void> => {
-        for await (const piece of stored) await files.write(target, piece);
-      };
-      if (compressor === undefined) await write(pieces);
-      else {
-        const { pipeline } = await import('node:stream/promises');
-        await pipeline(pieces, compressor.stream, write);
-      }
+      const stored = compressor === undefined ? pieces : through(compressor.stream, pieces);
+      for await (const piece of stored) await files.write(target, piece);
       return { sha256: hasher.digest(), size, encoding: compressor?.encoding ?? 'raw' };
     } finally {
       files.closeWritten(target);
@@ -172,6 +199,8 @@ export class ObjectStore implements Disposable {
 
   /** Reads an object and checks it (I5). @throws {EngineError} `HISTORY_DAMAGED`. */
   async read(sha256: ContentHash, bytesMax: number): Promise<Uint8Array> {
+    const packed = await this.#readPacked(sha256, bytesMax);
+    if (packed !== undefined) return packed;
     const object = this.#locate(sha256);
     const { files } = this.#options;
     try {
@@ -189,12 +218,17 @@ export class ObjectStore implements Disposable {
         files.closeFile(file);
       }
     } catch (error) {
-      throw damagedObject(sha256, error);
+      return this.#readPackedMeanwhile(sha256, error);
     }
   }
 
   /** The bytes of an object in pieces; whoever reads them must compare their hash. */
   async *pieces(sha256: ContentHash, bytesMax: number): AsyncGenerator<Uint8Array, void> {
+    const packed = await this.#readPacked(sha256, bytesMax);
+    if (packed !== undefined) {
+      yield packed;
+      return;
+    }
     const object = this.#locate(sha256);
     const { files } = this.#options;
     let file: OpenFile | undefined;
@@ -202,7 +236,8 @@ export class ObjectStore implements Disposable {
       file = files.openForReading(object.place);
       if (files.statFile(file).kind !== 'file') throw new Error('it is not a file');
       const stored = chunksOf(files, file);
-      const pieces = object.encoding === 'raw' ? stored : decompressed(stored, object.encoding);
+      const { encoding } = object;
+      const pieces = encoding === 'raw' ? stored : through(openDecompressor(encoding), stored);
       let size = 0;
       for await (const piece of pieces) {
         size += piece.length;
@@ -211,7 +246,8 @@ export class ObjectStore implements Disposable {
         yield piece;
       }
     } catch (error) {
-      throw damagedObject(sha256, error);
+      if (file !== undefined) throw damagedObject(sha256, error);
+      yield await this.#readPackedMeanwhile(sha256, error);
     } finally {
       if (file !== undefined) files.closeFile(file);
     }
@@ -219,6 +255,11 @@ export class ObjectStore implements Disposable {
 
   /** Checks that an object is there and has the size that it must, without reading it. */
   requirePresence(sha256: ContentHash, size: number): void {
+    if (this.isOnlyPacked(sha256)) {
+      // guard: packed-presence [if true]
+      if (this.#packs.find(sha256)?.size === size) return;
+      throw damagedObject(sha256, new Error('it has another size than its snapshot says'));
+    }
     const { encoding, place } = this.#locate(sha256);
     const stat = this.#options.files.stat(place);
     const isPlausible = encoding === 'raw' ? stat?.size === size : (stat?.size ?? 0) > 0;
@@ -246,13 +287,14 @@ export class ObjectStore implements Disposable {
     sha256: ContentHash,
     size: number,
   ): Promise<Uint8Array | AsyncIterable<Uint8Array>> {
-    this.#locate(sha256);
+    if (!this.isOnlyPacked(sha256)) this.#locate(sha256);
     return size <= smallContentBytesMax ? this.read(sha256, size) : this.pieces(sha256, size);
   }
 
   /** Shares the blocks of an object that is stored as it is. */
   cloneTo(sha256: ContentHash, to: Place): boolean {
     const { files } = this.#options;
+    if (this.isOnlyPacked(sha256)) return false;
     const object = this.#locate(sha256);
     if (object.encoding !== 'raw') return false;
     const file = files.openForReading(object.place);
@@ -272,7 +314,7 @@ export class ObjectStore implements Disposable {
     this.#needsBarrier = false;
   }
 
-  /** Every object, whoever needs it. */
+  /** Every object with a file of its own, whoever needs it. */
   *list(): Generator<StoredObject, void> {
     const directory = this.#open();
     if (directory === undefined) return;
@@ -286,13 +328,13 @@ export class ObjectStore implements Disposable {
   }
 
   /** Returns the bytes that an object takes on disk, compressed as it is; 0 when it is gone. */
-  sizeOf({ place }: StoredObject): number {
-    return this.#options.files.stat(place)?.size ?? 0;
+  sizeOf(object: StoredObject): number {
+    return this.#options.files.stat(this.#placeNow(object))?.size ?? 0;
   }
 
   /** Tells whether an object was there before this time. */
-  isOlder({ place }: StoredObject, beforeMs: number): boolean {
-    const stat = this.#options.files.stat(place);
+  isOlder(object: StoredObject, beforeMs: number): boolean {
+    const stat = this.#options.files.stat(this.#placeNow(object));
     return stat !== undefined && Number(stat.changedNs / 1_000_000n) < beforeMs;
   }
 
@@ -305,8 +347,13 @@ export class ObjectStore implements Disposable {
   }
 
   /** Removes an object that nobody needs any more. */
-  remove({ place }: StoredObject): void {
-    this.#options.files.removeFile(place);
+  remove(object: StoredObject): void {
+    this.#options.files.removeFile(this.#placeNow(object));
+  }
+
+  /** The directory that an object was found in may have been closed since: few are kept open. */
+  #placeNow({ sha256, place: { name } }: StoredObject): Place {
+    return { directory: this.#shard(sha256.slice(0, 2)), name };
   }
 
   /** Removes what was being written when a process died, once it is older than `before`. */
@@ -351,8 +398,8 @@ export class ObjectStore implements Disposable {
   /** Tells whether the object is there, having read it: see the top of this file. */
   async #isThere(sha256: ContentHash, size: number): Promise<boolean> {
     if (this.#trusted.has(sha256)) return true;
-    const object = this.#find(sha256);
-    if (object === undefined) return false;
+    const place = this.#find(sha256)?.place ?? this.#packs.find(sha256)?.pack.place;
+    if (place === undefined) return false;
     try {
       const hasher = new ContentHasher();
       for await (const piece of this.pieces(sha256, size)) hasher.update(piece);
@@ -364,7 +411,7 @@ export class ObjectStore implements Disposable {
       throw error;
     }
     // guard: snapshot-cover-object
-    this.#options.files.mustReachDisk(object.place);
+    this.#options.files.mustReachDisk(place);
     this.#needsBarrier = true;
     this.#trusted.add(sha256);
     return true;
@@ -380,7 +427,7 @@ export class ObjectStore implements Disposable {
     }: { readonly encoding: Encoding; readonly bytes: { readonly length: number } },
   ): Promise<void> {
     const { files, root } = this.#options;
-    this.#give(draft);
+    this.give(draft);
     const shard = sha256.slice(0, 2);
     const name = sha256.slice(2) + nameEndings[encoding];
     const damaged = this.#find(sha256);
@@ -409,6 +456,33 @@ export class ObjectStore implements Disposable {
     this.#trusted.add(sha256);
     this.#added.add(sha256);
     this.#bytes += bytes.length;
+  }
+
+  /** Returns a content that has no file of its own; `undefined`: it has, or is nowhere. */
+  async #readPacked(sha256: ContentHash, bytesMax: number): Promise<Uint8Array | undefined> {
+    if (this.#find(sha256) !== undefined) return undefined;
+    try {
+      const packed = this.#packs.find(sha256);
+      // guard: packed-size
+      if ((packed?.size ?? 0) > bytesMax) throw new Error('it is longer than it can be');
+      return await this.#packs.read(sha256);
+    } catch (error) {
+      // Its pack was written anew meanwhile.
+      if (systemCode(error) === 'ENOENT') return this.#readPackedMeanwhile(sha256, error);
+      throw damagedObject(sha256, error);
+    }
+  }
+
+  /** Packing may have taken a file away since this call began. */
+  async #readPackedMeanwhile(sha256: ContentHash, missing: unknown): Promise<Uint8Array> {
+    this.#packs.forget();
+    try {
+      const packed = systemCode(missing) === 'ENOENT' ? await this.#packs.read(sha256) : undefined;
+      if (packed !== undefined) return packed;
+    } catch (error) {
+      throw damagedObject(sha256, error);
+    }
+    throw damagedObject(sha256, missing);
   }
 
   #locate(sha256: ContentHash): StoredObject {
@@ -485,18 +559,19 @@ export class ObjectStore implements Disposable {
       // Another process was first.
       if (systemCode(error) !== 'EEXIST') throw fromSystemError(error, 'make', place.name);
     }
-    this.#give(place);
+    this.give(place);
   }
 
   /** What root stores in a user's directory is the user's: it would lock the user out. */
-  #give(place: Place): void {
+  give(place: Place): void {
     const { files, store } = this.#options;
     if (files.processOwner()?.owner !== 0) return;
     const { owner, group } = files.statDirectory(store);
     if (owner !== 0) files.setOwner(place, owner, group);
   }
 
-  #newDraft(): Place {
+  /** Returns a place for what is being written. */
+  newDraft(): Place {
     return {
       directory: this.#directoryOrNew(),
       name: `${unfinishedPrefix}${this.#options.newId()}`,
@@ -556,16 +631,23 @@ async function* beginningWith(
   yield* rest;
 }
 
-async function* decompressed(
-  stored: AsyncIterable<Uint8Array>,
-  encoding: Exclude<Encoding, 'raw'>,
+/** What a stream makes of pieces. Once it ends, in whatever way, nothing is read from these any more. */
+async function* through(
+  stream: Transform,
+  pieces: AsyncGenerator<Uint8Array, void>,
 ): AsyncGenerator<Uint8Array, void> {
   const { pipeline } = await import('node:stream/promises');
-  const stream = openDecompressor(encoding);
-  const feeding = pipeline(stored, stream);
+  const feeding = pipeline(pieces, stream);
   feeding.catch(() => undefined);
-  for await (const piece of stream) yield piece as Uint8Array;
-  await feeding;
+  try {
+    for await (const piece of stream) yield piece as Uint8Array;
+    await feeding;
+  } finally {
+    // The pipeline ends before the read that it waits for. Who called closes the file next: that read would
+    // go on in whatever has its descriptor by then, and take bytes from who reads that.
+    // guard: stream-read-over
+    await pieces.return();
+  }
 }
 
 async function hashAll(

@@ -5,7 +5,13 @@ import { type Mark, reasonOfMark } from './keeping.js';
 import { unnamedObjectAgeMs } from './limits.js';
 import { removableThrough, removeRecords } from './remove-records.js';
 import { toSummary, type TransactionSummary } from './receipt.js';
-import type { Session, Writer } from './writer.js';
+import {
+  type PackedHistory,
+  packHistory,
+  type PackingHistory,
+  removeUnneededPacks,
+} from './pack-history.js';
+import type { Writer } from './writer.js';
 
 /*
  * Drops what old transactions displaced, which every checkpoint does by itself beyond the limits:
@@ -17,7 +23,9 @@ import type { Session, Writer } from './writer.js';
  * 3. The journal says up to where, synced; then the slots go, each looked at once more (I3). Killed
  *    in between, the next recovery sweeps the rest.
  *
- * 4. Of what was pruned before, the oldest records go (remove-records.ts); the journal's file becomes
+ * 4. If asked for, put what is kept into packs (pack-history.ts); and packs go that nothing needs.
+ *
+ * 5. Of what was pruned before, the oldest records go (remove-records.ts); the journal's file becomes
  *    smaller when that left much of it unused.
  */
 
@@ -32,6 +40,8 @@ export interface PrunedHistory {
   readonly prunedThrough: number;
   /** How many records of transactions are removed from the log: the oldest. */
   readonly removedRecords: number;
+  /** What was put into packs; `null`: it was not asked for. */
+  readonly packed: PackedHistory | null;
 }
 
 export interface PrunedTransaction {
@@ -43,20 +53,22 @@ export interface PrunedTransaction {
   readonly bytes: number;
 }
 
-export interface PruningHistory {
-  readonly journal: Journal;
+export interface PruningHistory extends PackingHistory {
   readonly writer: Writer;
-  readonly session: Pick<Session, 'requireFence' | 'epoch'>;
-  /** Milliseconds since 1970. */
-  readonly now: number;
+}
+
+export interface PruningTerms {
+  readonly isDryRun: boolean;
+  readonly packs: boolean;
 }
 
 /** Runs under the lock. */
 export async function pruneHistory(
   policy: HistoryPolicy,
-  { isDryRun }: { readonly isDryRun: boolean },
-  { journal, writer, session, now }: PruningHistory,
+  { isDryRun, packs }: PruningTerms,
+  pruning: PruningHistory,
 ): Promise<PrunedHistory> {
+  const { journal, writer, session, now } = pruning;
   const fresh = new Set(
     journal
       .unsettled()
@@ -89,6 +101,8 @@ export async function pruneHistory(
     ? through - journal.anchors.get().through
     : removeRecords(journal, through, session.epoch);
   if (!isDryRun) journal.shrink();
+  const packed = packs ? await packHistory({ isDryRun }, pruning) : null;
+  if (!packs && !isDryRun) await removeUnneededPacks(pruning);
   const bytesOf = (some: readonly TransactionRow[]): number =>
     some.reduce((sum, { displacedBytes }) => sum + displacedBytes, 0);
   const bytesBefore = bytesOf(rows);
@@ -104,6 +118,7 @@ export async function pruneHistory(
     bytesAfter: bytesBefore - bytesOf(dropped),
     prunedThrough: Math.max(journal.keeping.prunedThrough(), ...dropped.map(({ id }) => id)),
     removedRecords,
+    packed,
   };
 }
 

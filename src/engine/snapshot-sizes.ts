@@ -66,7 +66,7 @@ export class SnapshotSizes {
   }
 }
 
-/** Returns what each object takes on disk. */
+/** Returns what each content takes on disk; of a packed one, its share of what is packed with it. */
 export async function objectSizes(
   objects: ObjectStore,
   pace: Pace,
@@ -75,6 +75,10 @@ export async function objectSizes(
   for (const object of objects.list()) {
     if (pace.isDue()) await pace.turn();
     bytes.set(object.sha256, objects.sizeOf(object));
+  }
+  for (const { sha256, size, chunk } of objects.packs.contents()) {
+    const share = Math.round((chunk.length * size) / Math.max(chunk.size, 1));
+    if (!bytes.has(sha256)) bytes.set(sha256, share);
   }
   return bytes;
 }

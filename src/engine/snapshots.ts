@@ -97,6 +97,8 @@ export interface RestoreOptions extends Waiting {
   readonly to?: string;
   readonly message?: string;
   readonly dryRun?: boolean;
+  /** Rules for what is restored in place, besides those of the store. */
+  readonly rules?: readonly Rule[];
 }
 
 /** @internal How to roll back to a snapshot. */

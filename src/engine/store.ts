@@ -828,19 +828,30 @@ export class Store implements AsyncDisposable {
    * the last day may stay until the next time; what is in trouble, pinned or tagged stays.
    *
    * @param policy which ones to keep. Default: the store's own, see {@link setHistoryPolicy}.
-   * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, ….
+   * @param options.pack put what is kept, and what snapshots hold, into packs: compressed together, it
+   * takes a fraction. Undo and everything else read it there. What is younger than a day, pinned or
+   * tagged stays as it is.
+   * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, `DISK_FULL`, ….
    */
   async prune(
     policy?: HistoryPolicy,
-    options: Pick<TransactOptions, 'dryRun' | 'signal' | 'lockWaitMs'> = {},
+    options: Pick<TransactOptions, 'dryRun' | 'signal' | 'lockWaitMs'> & {
+      readonly pack?: boolean;
+    } = {},
   ): Promise<PrunedHistory> {
     const { pruneHistory } = await import('./prune-history.js');
-    const terms = { isDryRun: options.dryRun === true };
+    const terms = { isDryRun: options.dryRun === true, packs: options.pack === true };
     return this.#explaining('prune the history of', () =>
-      this.#exclusively(options, (_report, session) => {
+      this.#exclusively(options, async (_report, session) => {
         const [journal, writer, now] = [this.#journal, this.#writer, this.#committing.now()];
-        return pruneHistory(policy ?? journal.keeping.policy(), terms, {
+        const directory = this.#directory;
+        using objects = this.#committing.openObjects();
+        const looking = { files: directory.files, pace: new Pace(options.signal) };
+        return await pruneHistory(policy ?? journal.keeping.policy(), terms, {
+          directory,
           journal,
+          objects,
+          looking,
           writer,
           session,
           now,
@@ -1185,6 +1196,7 @@ export class Store implements AsyncDisposable {
       now,
       bootId,
       isDeep: options.deep ?? false,
+      broken: new Set(),
       count: () => undefined,
     };
   }

@@ -113,6 +113,8 @@ class Undo {
   readonly #reading: HistoryReading;
   readonly #conflicts: PathConflict[] = [];
   readonly #merged = new Map<RelativePath, Uint8Array>();
+  /** What an object or a pack said that is damaged, of the path that is being restored. */
+  #whyNot: string | undefined;
 
   constructor(
     request: UndoRequest,
@@ -143,7 +145,8 @@ class Undo {
         if (row.target.kind === 'absent') continue;
       } else replaced = undefined;
       if (!(await this.#act(row, decision))) {
-        damaged.push({ path: row.path, why: 'history does not hold what was there' });
+        const why = this.#whyNot ?? 'history does not hold what was there';
+        damaged.push({ path: row.path, why });
       }
       const isReplaced = decision.do === 'restore' && decision.image.kind !== 'directory';
       if (isReplaced) replaced = row.path;
@@ -277,13 +280,15 @@ class Undo {
   /** What another program wrote over was displaced by nobody; a snapshot may have it. */
   async #restoreFromSnapshot(path: RelativePath, image: FileImage): Promise<boolean> {
     const { objects } = this.#reading;
+    this.#whyNot = undefined;
     if (!objects.has(image.sha256)) return false;
     try {
       const content = await objects.content(image.sha256, image.size);
       return await this.#view.restoreContent(path, image, content);
     } catch (error) {
-      if (isEngineError(error, ...notToBeHad)) return false;
-      throw error;
+      if (!isEngineError(error, ...notToBeHad)) throw error;
+      this.#whyNot = error.message;
+      return false;
     }
   }
 
@@ -308,7 +313,7 @@ class Undo {
     const { refusal, damagedHint: hint } = this.#request.words;
     throw new EngineError(
       'HISTORY_DAMAGED',
-      `${refusal}: what was at ${quote(first.path)} before is not in history, or no longer what it was (${String(damaged.length)} such paths)`,
+      `${refusal}: what was at ${quote(first.path)} before is not in history, or no longer what it was: ${first.why} (${String(damaged.length)} such paths)`,
       { path: first.path, conflicts: damaged, hint },
     );
   }

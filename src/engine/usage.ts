@@ -30,7 +30,12 @@ export interface StoreUsage {
     /** By age, the youngest first; only those that have any transaction. */
     readonly ranges: readonly UsageRange[];
   };
-  /** `bytes`: what those need that are not deleted, each content once. */
+  /** What `prune` has packed, of both transactions and snapshots; `bytes` of the packs. */
+  readonly packed: { readonly packs: number; readonly contents: number; readonly bytes: number };
+  /**
+   * `bytes`: what those need that are not deleted, each content once; of a packed one its share of
+   * what is compressed with it.
+   */
   readonly snapshots: { readonly bytes: number; readonly each: readonly SnapshotUsage[] };
   /** Deleted snapshots that can still be brought back; `bytes`: what nothing else needs. */
   readonly trash: { readonly bytes: number; readonly each: readonly SnapshotUsage[] };
@@ -87,6 +92,7 @@ export async function measureUsage(measuring: Measuring): Promise<StoreUsage> {
       bytes: journalBytes,
     },
     displaced: await measureDisplaced(measuring),
+    packed: measurePacks(measuring),
     ...(await measureObjects(measuring)),
     quarantine: { items: quarantined, bytes: quarantineBytes },
   };
@@ -132,6 +138,12 @@ async function measureDisplaced({
   return { bytes, prunedThrough: journal.keeping.prunedThrough(), ranges: [...ranges.values()] };
 }
 
+function measurePacks({ objects: { packs } }: Measuring): StoreUsage['packed'] {
+  const all = packs.list();
+  const bytes = all.reduce((sum, pack) => sum + pack.bytes, 0);
+  return { packs: all.length, contents: [...packs.contents()].length, bytes };
+}
+
 async function measureObjects({
   journal,
   objects,
@@ -162,7 +174,8 @@ async function measureObjects({
   const trash = { bytes: sizes.bytes - snapshots.bytes, each: deleted.map(measure) };
   let [count, bytes] = [0, 0];
   for (const [sha256, size] of sizesOf) {
-    if (sizes.isNeeded(sha256)) continue;
+    // What is packed is counted with its pack.
+    if (sizes.isNeeded(sha256) || objects.isOnlyPacked(sha256)) continue;
     count += 1;
     bytes += size;
   }

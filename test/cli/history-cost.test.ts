@@ -19,7 +19,7 @@ describe.each([[[]], [['txn']]])('%j', (prefix) => {
     const { exitCode, stdout } = await cli.run([...prefix, 'du']);
     expect(exitCode).toBe(0);
     expect(stdout.replaceAll(/^ *\d+ {2}/gm, '')).toMatch(
-      /^log of 2 transactions\ndisplaced by transactions\n {2}2 transactions of the last day: 1–2\n1 snapshot\n {2}1 "first" alone; \d+ bytes with what it shares\n0 deleted snapshots, kept for a week\n0 contents that no snapshot names\n0 items in quarantine\nbytes in \.skillmeat altogether\n$/,
+      /^log of 2 transactions\ndisplaced by transactions\n {2}2 transactions of the last day: 1–2\n0 packs of 0 contents\n1 snapshot\n {2}1 "first" alone; \d+ bytes with what it shares\n0 deleted snapshots, kept for a week\n0 contents that no snapshot names\n0 items in quarantine\nbytes in \.skillmeat altogether\n$/,
     );
     const { usage } = json(await cli.run([...prefix, 'du', '--json'])) as { usage: object };
     expect(usage).toEqual({
@@ -39,6 +39,7 @@ describe.each([[[]], [['txn']]])('%j', (prefix) => {
           },
         ],
       },
+      packed: { packs: 0, contents: 0, bytes: 0 },
       snapshots: {
         bytes: anySize,
         each: [
@@ -70,6 +71,17 @@ describe.each([[[]], [['txn']]])('%j', (prefix) => {
         prunedThrough: 0,
       },
     });
+    const planned = await cli.run([...prefix, 'prune', '--keep-last', '9', '--pack', '-n']);
+    expect(planned.stdout).toMatch(
+      /\nas it is {2}1 displaced item, 3 bytes: the newest transaction\nas it is {2}1 displaced item, 6 bytes: not a day old\nWould drop .*\nWould pack 0 contents; files of 0 bytes would go\.\n$/,
+    );
+    const packed = await cli.run([...prefix, 'prune', '--keep-last', '9', '--pack', '--json']);
+    const left = [
+      { reason: 'the newest transaction', slots: 1, bytes: 3 },
+      { reason: 'not a day old', slots: 1, bytes: 6 },
+    ];
+    const sizes = { contents: 0, packs: 0, bytesBefore: 0, bytesAfter: 0 };
+    expect(json(packed)).toMatchObject({ pruning: { packed: { ...sizes, left, blocked: null } } });
     // By now they were settled before.
     const again = await cli.run([...prefix, 'prune', '--keep-last', '1', '-q']);
     expect(again.stdout).toBe(

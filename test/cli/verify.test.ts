@@ -10,7 +10,15 @@ beforeEach(async () => {
   await cli.run(['snapshot', 'create', 'first']);
 });
 
-const verified = { transactions: 1, slots: 0, snapshots: 1, objects: 3, paths: 2, lost: 0 };
+const verified = {
+  transactions: 1,
+  slots: 0,
+  snapshots: 1,
+  objects: 3,
+  packs: 0,
+  paths: 2,
+  lost: 0,
+};
 
 describe.each([[[]], [['txn']]])('%j verify', (prefix) => {
   test('a healthy store: 0, and what was looked at', async () => {

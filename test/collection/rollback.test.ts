@@ -209,6 +209,42 @@ test('an undo of a part, or one that is merged, may not tear a collection apart'
   await requireConsistent(place.root);
 });
 
+test('a part of a snapshot may not tear a collection apart when it is restored', async () => {
+  const collection = await place.open();
+  await collection.init('mine');
+  await collection.add([place.skill('canvas'), place.skill('paint')]);
+  await collection.store.snapshots.create({ name: 'then' });
+  const then = readTree(place.root);
+  const edited = join(place.root, 'skills/paint/SKILL.md');
+  writeFileSync(edited, '# mine\n');
+  await collection.remove(['canvas']);
+  const before = readTree(place.root);
+  for (const path of ['collection.toml', 'collection.lock', '*.toml']) {
+    await expectCode(collection.restore('then', { paths: [path] }), 'RULE_VIOLATED');
+  }
+  expect(readTree(place.root)).toEqual(before);
+  // One file is as good as an edit by hand, and so is what no artifact names.
+  await collection.restore('then', { paths: ['skills'] });
+  expect(readFileSync(edited, 'utf8')).toBe('# paint\n');
+  await collection.restore('then');
+  expect(readTree(place.root)).toEqual(then);
+  await requireConsistent(place.root);
+});
+
+test('an artifact that a restore makes differ from its lock is one that was edited by hand', async () => {
+  const collection = await place.open();
+  await collection.init('mine');
+  await collection.add([place.skill('canvas')]);
+  const edited = join(place.root, 'skills/canvas/SKILL.md');
+  writeFileSync(edited, '# mine\n');
+  await collection.store.snapshots.create({ name: 'edited' });
+  writeFileSync(edited, '# canvas\n');
+  await collection.restore('edited', { paths: ['skills/canvas/SKILL.md'] });
+  expect(readFileSync(edited, 'utf8')).toBe('# mine\n');
+  const { artifacts, findings } = await collection.reader.status();
+  expect([artifacts.map(({ state }) => state), findings]).toEqual([['modified'], []]);
+});
+
 /** An artifact that goes with another one. */
 const partOfEasel = {
   artifact: '[[artifacts]]\nname = "part"\ntype = "hook"\npath = "skills/easel/SKILL.md"\n',

@@ -65,6 +65,16 @@ export const damageableStores: Readonly<Record<string, () => Promise<SavedStore>
     });
     return SavedStore.take(root);
   },
+  'closed in order, packed': async () => {
+    let root = '';
+    await makeHistory((at) => {
+      root = at;
+    });
+    await using store = await openStore(root, { now: () => Date.now() + 172_800_000 });
+    await store.prune({}, { pack: true });
+    await store.close();
+    return SavedStore.take(root);
+  },
   'killed at rest': async () => {
     let saved: SavedStore | undefined;
     await makeHistory((root) => {

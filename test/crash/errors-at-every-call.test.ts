@@ -152,7 +152,8 @@ class Trial {
     violations: string[],
   ): Promise<{ readonly said: string; readonly store: Store | undefined }> {
     const { act, opens } = this.#scenario;
-    const given = { adopt: true, lockWaitMs: 0, fileSystem: failing.files };
+    const now = (): number => Date.now() + (this.#scenario.aheadMs ?? 0);
+    const given = { adopt: true, lockWaitMs: 0, fileSystem: failing.files, now };
     let store: Store | undefined;
     if (act !== undefined) {
       store = await openStore(place.root, given);
@@ -179,6 +180,7 @@ class Trial {
     const found = await observe(store, place);
     const orphans = fs.readdirSync(path.join(root, '.skillmeat/stage'));
     const log = await store.log({ limit: 10_000 });
+    await this.#scenario.check?.(store);
     await store.close();
     expect(troubled).toEqual([]);
     const stages = log.map(({ id, uuid }) => `${String(id)}-${String(uuid).slice(0, 8)}`);

@@ -12,6 +12,10 @@ export interface Scenario {
   readonly prepare: (native: NativeMode) => Promise<Place>;
   /** With a store that was opened before; without: it opens one itself. */
   readonly act?: (store: Store, place: Place) => Promise<unknown>;
+  /** How far the clock is ahead, in milliseconds. */
+  readonly aheadMs?: number;
+  /** What must hold besides, however it ended. */
+  readonly check?: (store: Store) => Promise<void>;
   /** For a scenario that opens the store: how. */
   readonly opens?: OpenStoreOptions;
   /** Whether a sync that failed stops the store until it is opened again. */
@@ -94,6 +98,13 @@ export const scenarios: readonly Scenario[] = [
     act: (store) => store.snapshots.delete('base', { now: true }),
   },
   {
+    name: 'packing',
+    prepare: withSnapshot,
+    aheadMs: 172_800_000,
+    act: (store) => store.prune({}, { pack: true }),
+    check: requireNoFinding,
+  },
+  {
     name: 'first initialisation',
     prepare: async () => makePlace(),
     opens: { create: true },
@@ -130,6 +141,14 @@ async function withSnapshot(native: NativeMode): Promise<Place> {
     await store.transact({}, (tx) => transaction(tx, place.source));
   }
   return place;
+}
+
+/** Everything that is kept hashes to its name. */
+async function requireNoFinding(store: Store): Promise<void> {
+  for await (const finding of store.verify({ deep: true })) {
+    throw new Error(JSON.stringify(finding));
+  }
+  await store.rollback({ to: { transaction: 0 }, dryRun: true, force: true });
 }
 
 /** A store whose process was killed in the third transaction, or in undoing it. */

@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert';
 import fs from 'node:fs';
 import path from 'node:path';
 import {
+  isEngineError,
   openStore,
   type OpenStoreOptions,
   rebuildStore,
@@ -21,6 +22,8 @@ import { historyActs, rebuildingAct } from './children/history-acts.mjs';
 
 export const historyActNames: readonly string[] = [...Object.keys(historyActs), rebuildingAct];
 
+const packingAct = 'packing';
+
 type Tree = readonly string[];
 
 interface HistoryState {
@@ -31,6 +34,10 @@ interface HistoryState {
   readonly pruned: ReadonlySet<number>;
   /** Each snapshot's tree, by its number. */
   readonly snapshots: ReadonlyMap<number, Tree>;
+  /** What paths were after transactions that are kept; empty but for the act of packing. */
+  readonly past: Readonly<Record<string, string>>;
+  /** Names of packs. */
+  readonly packs: readonly string[];
 }
 
 export interface HistoryPlace {
@@ -141,8 +148,7 @@ export async function doToHistory(
 
 /** Looks at a store, and asks for each of its snapshots and for a store without a finding. */
 async function readHistory(
-  root: string,
-  scratch: string,
+  { root, scratch, act }: HistoryPlace,
   options: OpenStoreOptions,
 ): Promise<HistoryState> {
   await using store = await openStore(root, options);
@@ -158,7 +164,32 @@ async function readHistory(
   }
   const ids = log.map(({ id }) => id ?? 0);
   const pruned = log.filter(({ isPruned }) => isPruned).map(({ id }) => id ?? 0);
-  return { tree: describeTree(root), log: ids, pruned: new Set(pruned), snapshots };
+  const past = act === packingAct ? await readPast(store, ids) : {};
+  const objects = path.join(root, '.skillmeat/objects');
+  const packs = fs.readdirSync(objects).filter((name) => name.startsWith('pack-'));
+  return { tree: describeTree(root), log: ids, pruned: new Set(pruned), snapshots, past, packs };
+}
+
+/** All that the transactions of {@link makeHistory} displaced. */
+async function readPast(
+  store: Store,
+  ids: readonly number[],
+): Promise<Readonly<Record<string, string>>> {
+  const past: Record<string, string> = {};
+  for (const id of [0, ...ids]) {
+    for (const name of ['a', 'd/x', 'd/y', 'long']) {
+      const moment = { kind: 'transaction', id } as const;
+      const text = await store.read(name, moment).then(
+        ({ bytes }) => Buffer.from(bytes).toString(),
+        (error: unknown) => {
+          if (isEngineError(error, 'PATH_NOT_FOUND')) return 'nothing';
+          throw error;
+        },
+      );
+      past[`${name} after ${String(id)}`] = text;
+    }
+  }
+  return past;
 }
 
 async function treeOf(store: Store, snapshot: number, scratch: string): Promise<Tree> {
@@ -173,22 +204,36 @@ async function treeOf(store: Store, snapshot: number, scratch: string): Promise<
 
 /** Does an act in the store of {@link makeHistory}, and tells what that must lead to. */
 export async function carryOut(place: HistoryPlace, options: OpenStoreOptions): Promise<Expected> {
-  const { root, scratch, act } = place;
+  const { root, act } = place;
   const isHarmed = harms[act] !== undefined;
   const own = path.join(root, '.skillmeat');
   const kept = ['stage', 'quarantine'].flatMap((name) => [
     ...hashesBelow(path.join(own, name)).keys(),
   ]);
-  const before = isHarmed ? undefined : await readHistory(root, scratch, options);
+  const before = isHarmed ? undefined : await readHistory(place, options);
   await doToHistory(place, options);
   if (isHarmed) await repairAll(root, options);
-  const after = await readHistory(root, scratch, options);
+  const after = await readHistory(place, options);
+  if (act === packingAct) requirePacked(root, options);
   assert.notDeepEqual(after, before);
   if (act === 'pruning') {
     assert.ok(after.log.length < (before?.log.length ?? 0), 'records are removed');
     assert.ok(fs.statSync(path.join(own, 'journal.db')).size < unusedBytes);
   }
   return { before, after, kept: isHarmed ? kept : [] };
+}
+
+/** Without the native part nobody sees whether slots have attributes. */
+function requirePacked(root: string, { native, fileSystem }: OpenStoreOptions): void {
+  const own = path.join(root, '.skillmeat');
+  const objects = fs.readdirSync(path.join(own, 'objects'), { recursive: true });
+  const contents = objects.map(String).filter((name) => /[0-9a-f]{20}/.test(name));
+  assert.equal(contents.length, 1, contents.join());
+  const hasNative = (fileSystem?.capabilities.native ?? native) !== 'off';
+  const slots = fs.readdirSync(path.join(own, 'stage'));
+  // The newest transaction is never packed.
+  const packed = hasNative ? slots.filter((name) => !name.startsWith('5-')) : [];
+  assert.deepEqual(packed, []);
 }
 
 async function repairAll(root: string, options: OpenStoreOptions): Promise<void> {
@@ -204,16 +249,21 @@ async function repairAll(root: string, options: OpenStoreOptions): Promise<void>
  * @param isAcknowledged then it must be done.
  */
 export async function requireCutOff(
-  { root, scratch, act }: HistoryPlace,
+  place: HistoryPlace,
   { before, after, kept }: Expected,
   { isAcknowledged, options }: { isAcknowledged: boolean; options: OpenStoreOptions },
 ): Promise<void> {
+  const { root, act } = place;
   if (before === undefined) {
     // Whoever opens it meets a damaged store, and finishes what was begun.
     if (act === rebuildingAct && !isAcknowledged) await rebuildStore(root, options);
     await repairAll(root, options);
   }
-  const found = await readHistory(root, scratch, options);
+  const found = await readHistory(place, options);
+  // Packing changes nothing that is read.
+  assert.deepEqual(found.past, after.past);
+  // What is covered may come back with the power: removing it is not synced.
+  if (act === packingAct && isAcknowledged) assert.deepEqual(found.packs, after.packs);
   const earlier = isAcknowledged ? after : (before ?? after);
   const isDone = found.log[0] === after.log[0];
   assert.ok(isDone || found.log[0] === earlier.log[0], `the newest is ${String(found.log[0])}`);

@@ -134,7 +134,7 @@ describe.each(nativeModes)('native %s', (native) => {
     const { acknowledged } = await runUntilDeath(counted, prepare);
     const { calls } = await countCalls(counted, { native });
     const all = calls.flatMap((name, i) => (name.startsWith('journal') ? [] : [i + 1]));
-    const failing = sampled(all, 24);
+    const failing = sampled(all, 40);
     await forEachDeath(
       { fault: 'error at a call', native, operation: 'a recovery of what was killed' },
       failing.map((at) => ({ at, when: 'before' })),
@@ -202,7 +202,7 @@ async function countCalls(place: Place, input: Input): Promise<RunReport> {
  * Right before each call, and right after the last. Right after a call is the same as right before
  * the next, as long as nothing that is not counted happens in between: SQLite does more at its own.
  */
-function everyDeath(calls: readonly string[], nth = 24): readonly Death[] {
+function everyDeath(calls: readonly string[], nth = 40): readonly Death[] {
   const deaths = calls.flatMap((name, i): Death[] => {
     const at = i + 1;
     const isAfterToo = isExhaustive || at === calls.length || name.startsWith('journal');

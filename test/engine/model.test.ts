@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { isEngineError, openStore, type Transaction } from '../../src/engine/index.js';
 import { expectReceipt, modes, openDescriptors, plant, requireHealthy } from '../support/store.js';
 import { directory, file, readTree, symlink, type Tree, type TreeEntry } from '../support/tree.js';
+import { amount } from '../support/extent.js';
 
 /*
  * A trivial model of the root: a map from path to what is there. Each operation says what it does
@@ -305,7 +306,7 @@ describe.each(modes)('native %s', (mode) => {
   test('any sequence of transactions does what a map would do', async () => {
     await fc.assert(
       fc.asyncProperty(steps, (transactions) => check(mode, transactions)),
-      { numRuns: 60, includeErrorInReport: true },
+      { numRuns: amount({ thorough: 60, otherwise: 25 }), includeErrorInReport: true },
     );
   });
 });

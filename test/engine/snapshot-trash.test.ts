@@ -122,6 +122,19 @@ describe.each(modes)('native %s', (mode) => {
     expect((await store.snapshots.undelete('two')).id).toBe(4);
   });
 
+  test('what goes for good may lie in more directories than are kept open', async () => {
+    sandbox.seed(
+      Object.fromEntries(Array.from({ length: 400 }, (_, n) => [`f${String(n)}`, String(n)])),
+    );
+    now = Date.now();
+    const store = await sandbox.open({ now: () => now });
+    await store.snapshots.create({ name: 'one' });
+    now += 2 * day;
+    const { collected } = await store.snapshots.delete('one', { now: true });
+    expect(collected).toEqual({ objects: 401, blocked: null });
+    expect(storedObjects(sandbox.root)).toEqual([]);
+  });
+
   test('verify looks at what is in the trash, and takes it for no leftover', async () => {
     const store = await openWithTwo();
     await store.snapshots.delete('one', { force: true });

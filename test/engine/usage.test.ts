@@ -32,6 +32,7 @@ describe.each(modes)('native %s', (mode) => {
       bytes: bytesBelow(own('.')),
       journal: { transactions: 0, bytes: usage.journal.bytes },
       displaced: { bytes: 0, prunedThrough: 0, ranges: [] },
+      packed: { packs: 0, contents: 0, bytes: 0 },
       snapshots: { bytes: 0, each: [] },
       trash: { bytes: 0, each: [] },
       unreferenced: { objects: 0, bytes: 0 },

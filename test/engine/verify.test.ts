@@ -8,6 +8,10 @@ import { faultyFileSystem, names } from '../support/faults.js';
 import { storedObjects } from '../support/objects.js';
 import { dumpJournal, expectError, listOwn, modes, useSandbox } from '../support/store.js';
 import { readStats } from '../support/tree.js';
+import { amount } from '../support/extent.js';
+
+/** Enough for some of each kind of act. */
+const transactionsMeanwhile = amount({ thorough: 40, otherwise: 15 });
 
 afterAll(removePlanted);
 
@@ -55,7 +59,15 @@ describe.each(modes)('native %s', (mode) => {
         const verifying = store.verify({ deep });
         expect(await verifying.next()).toEqual({
           done: true,
-          value: { transactions: 5, slots: 7, snapshots: 2, objects: 9, paths: 6, lost: 0 },
+          value: {
+            transactions: 5,
+            slots: 7,
+            snapshots: 2,
+            objects: 9,
+            packs: 0,
+            paths: 6,
+            lost: 0,
+          },
         });
       }
     });
@@ -186,7 +198,7 @@ describe.each(modes)('native %s', (mode) => {
       const progress = { isDone: false, rounds: 0 };
       const writing = (async (): Promise<void> => {
         // As long as it takes until several rounds were in between.
-        for (let i = 0; i < 40 || progress.rounds < 2; i += 1) {
+        for (let i = 0; i < transactionsMeanwhile || progress.rounds < 2; i += 1) {
           await store.transact({}, async (tx) => {
             await tx.write('a', `a${String(i)}`);
             await tx.write(`many/${String(i % 3)}`, String(i));

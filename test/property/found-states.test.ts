@@ -3,13 +3,14 @@ import { Explorer, type SecondCrashes } from '../simulation/explorer.js';
 import { profiles } from '../simulation/profiles.js';
 import { testify } from '../support/evidence.js';
 import type { Action, Operation, Workload } from '../simulation/workload.js';
+import { amount } from '../support/extent.js';
 
 /*
  * Workloads in whose crash states a promise was broken once. See test/crash/LEDGER.md.
  */
 
 /** With fewer states where each of their recoveries is crashed as well. */
-const statesEach = 400;
+const statesEach = amount({ thorough: 400, otherwise: 150 });
 
 interface Found {
   readonly what: string;

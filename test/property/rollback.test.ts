@@ -11,14 +11,19 @@ import { readTree, type Tree } from '../support/tree.js';
  * The model of rollback: the tree after every transaction. Rolling back to one gives its tree;
  * undoing that gives the tree before it. Where other programs wrote as well, a rollback happens
  * wholly or not at all, and an undo gives their bytes back. What was pruned cannot be rolled back to;
- * all that was not, can.
+ * all that was not, can, also from packs.
  */
 
 type Step =
   | { readonly do: 'transact'; readonly operations: readonly Operation[] }
   | { readonly do: 'edit'; readonly path: string; readonly text: string }
   | { readonly do: 'roll back'; readonly to: number; readonly isUndone: boolean }
-  | { readonly do: 'prune'; readonly keepLast: number; readonly keepRecords: number }
+  | {
+      readonly do: 'prune';
+      readonly keepLast: number;
+      readonly keepRecords: number;
+      readonly pack: boolean;
+    }
   | { readonly do: 'undo' | 'reopen' };
 
 interface Operation {
@@ -49,6 +54,7 @@ const prune = fc.record({
   do: fc.constant('prune' as const),
   keepLast: fc.nat(4),
   keepRecords: fc.nat(6),
+  pack: fc.boolean(),
 });
 
 const quietSteps: fc.Arbitrary<Step> = fc.oneof(
@@ -148,9 +154,9 @@ async function check(mode: Mode, steps: readonly Step[]): Promise<void> {
         case 'prune': {
           ahead += 2 * 86_400_000;
           const before = readTree(root);
-          const { keepLast, keepRecords } = step;
+          const { keepLast, keepRecords, pack } = step;
           const drift = await store.drift();
-          const pruned = await store.prune({ keepLast, keepRecords });
+          const pruned = await store.prune({ keepLast, keepRecords }, { pack });
           // Where there is nothing, nothing need be known.
           const isThere = ({ expected }: DriftedPath): boolean => expected.kind !== 'absent';
           expect((await store.drift()).filter(isThere)).toEqual(drift.filter(isThere));

@@ -183,6 +183,15 @@ export class SimulatedFileSystem implements FileSystem {
     return count;
   }
 
+  readAt(file: OpenFile, buffer: Uint8Array, position: number): number {
+    const { bytes } = this.#machine.file(this.#state(file).inode);
+    return bytes.copy(buffer, 0, position);
+  }
+
+  dropCached(): void {
+    // Its cache and its disk are told apart by the machine.
+  }
+
   closeFile(file: OpenFile): void {
     if (!this.#open.delete(file.descriptor)) throw systemError('EBADF');
   }
@@ -246,6 +255,10 @@ export class SimulatedFileSystem implements FileSystem {
 
   setOwner(): void {
     throw new Error('everything in the simulation belongs to one user');
+  }
+
+  attributeNames(): readonly string[] {
+    return [];
   }
 
   async keepExtendedAttributes(): Promise<readonly KeptAttributes[]> {

@@ -5,7 +5,7 @@
 /** Everything, on the disk; takes hours. `npm run test:deep`. */
 export const isExhaustive: boolean = process.env['SKILLMEAT_EXHAUSTIVE'] === '1';
 
-/** Everything that is not for {@link isExhaustive} only. `npm run test:thorough`, part of `.ci/run`. */
+/** Everything that is not for {@link isExhaustive} only. So `.ci/run` calls `npm test`. */
 const isThorough: boolean = isExhaustive || process.env['SKILLMEAT_THOROUGH'] === '1';
 
 /** Returns all in a thorough run, and every `nth` otherwise, beginning with the first. */

@@ -1,4 +1,4 @@
-import type { HistoryPolicy, PrunedHistory } from '../../engine/index.js';
+import type { HistoryPolicy, PackedHistory, PrunedHistory } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { type ExitCode, success } from '../exit-codes.js';
 import { openForCommand } from '../open-store.js';
@@ -16,13 +16,14 @@ export interface HistoryRules {
 
 export interface PruneHistoryFlags extends HistoryRules {
   readonly dryRun?: boolean;
+  readonly pack?: boolean;
 }
 
 export async function pruneHistory(context: Context, flags: PruneHistoryFlags): Promise<ExitCode> {
   const { output, signal } = context;
-  const { dryRun = false } = flags;
+  const { dryRun = false, pack = false } = flags;
   await using store = await openForCommand(context);
-  const pruned = await store.prune(policyOf(flags), { dryRun, signal });
+  const pruned = await store.prune(policyOf(flags), { dryRun, pack, signal });
   output.answer(
     { pruning: { isDryRun: dryRun, ...pruned } },
     describe(pruned, { isDryRun: dryRun, isQuiet: output.isQuiet, style: output.style }),
@@ -38,7 +39,7 @@ export function policyOf(flags: HistoryRules): HistoryPolicy | undefined {
 }
 
 function describe(
-  { transactions, bytesBefore, bytesAfter, prunedThrough, removedRecords }: PrunedHistory,
+  { transactions, bytesBefore, bytesAfter, prunedThrough, removedRecords, packed }: PrunedHistory,
   {
     isDryRun,
     isQuiet,
@@ -58,6 +59,28 @@ function describe(
   const result = `${doing} what ${counted(dropped, 'transaction')} displaced, ${freed}${oldest}.`;
   const removing = isDryRun ? 'Would remove' : 'Removed';
   const records = `${removing} ${counted(removedRecords, 'old record')} from the log.`;
-  const results = removedRecords === 0 ? [result] : [result, records];
+  const results = [
+    result,
+    ...(removedRecords === 0 ? [] : [records]),
+    ...(packed === null ? [] : [packedText(packed)]),
+  ];
+  if (packed !== null) lines.push(...leftLines(packed));
   return [...(isQuiet ? [] : lines), ...results.map((line) => style.strong(line))].join('\n');
+}
+
+function packedText({ contents, packs, bytesBefore, bytesAfter, blocked }: PackedHistory): string {
+  const amount = counted(contents, 'content');
+  const text =
+    packs === null || bytesAfter === null
+      ? `Would pack ${amount}; files of ${counted(bytesBefore, 'byte')} would go.`
+      : `Packed ${amount} into ${counted(packs, 'pack')} of ${counted(bytesAfter, 'byte')}; files of ${counted(bytesBefore, 'byte')} are gone.`;
+  if (blocked === null) return text;
+  return `${text} What snapshots hold stays as it is: ${printable(blocked)}`;
+}
+
+function leftLines({ left }: PackedHistory): readonly string[] {
+  return left.map(
+    ({ reason, slots, bytes }) =>
+      `as it is  ${counted(slots, 'displaced item')}, ${counted(bytes, 'byte')}: ${printable(reason)}`,
+  );
 }

@@ -1,3 +1,4 @@
+import { Collection } from '../../collection/index.js';
 import type { Restored } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { describeReceipt } from '../describe-receipt.js';
@@ -26,7 +27,8 @@ export async function restore(
   const { output, signal } = context;
   const { dryRun = false, message, to } = flags;
   await using store = await openForCommand(context);
-  const restored = await store.snapshots.restore(reference, {
+  // In any other directory its rules have nothing to say.
+  const restored = await new Collection(store).restore(reference, {
     paths,
     dryRun,
     signal,

@@ -20,7 +20,7 @@ export async function findSnapshots(
   atMs: number,
 ): Promise<readonly NewSnapshot[]> {
   const listings = new Map<ContentHash, readonly ListingEntry[]>();
-  for (const { sha256 } of objects.list()) {
+  for (const sha256 of objects.contents()) {
     const entries = await readAsListing(objects, sha256);
     if (entries !== undefined) listings.set(sha256, entries);
   }

@@ -2,6 +2,7 @@ import { isEngineError } from '../errors.js';
 import type { Finding, FindingKind } from '../verify/finding.js';
 import { ContentSources } from './content-sources.js';
 import { proposeObject, proposeSnapshot } from './repair-objects.js';
+import { proposePack } from './repair-packs.js';
 import { finishMoves, proposeNote, proposeOrphan, proposeSlot } from './repair-stage.js';
 import type { Proposal, Repair, RepairHost, Repairing, RepairOptions } from './repairing.js';
 
@@ -125,6 +126,9 @@ async function propose(finding: Finding, repairing: Repairing): Promise<Proposal
     case 'object-damaged':
     case 'object-orphan':
       return proposeObject(finding, repairing);
+    case 'pack-missing':
+    case 'pack-damaged':
+      return proposePack(finding, repairing);
     case 'snapshot-damaged':
       return proposeSnapshot(finding, repairing);
     case 'drift':

@@ -15,6 +15,8 @@ export type RepairAction =
   | 'accept-loss'
   | 'rewrite-record'
   | 'drop-snapshot'
+  | 'rewrite-pack'
+  | 'drop-pack'
   | 'remove'
   | 'write-note'
   | 'adopt'

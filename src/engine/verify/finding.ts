@@ -23,6 +23,9 @@ export type FindingKind =
   | 'object-damaged'
   | 'object-unreadable'
   | 'object-orphan'
+  // packs
+  | 'pack-missing'
+  | 'pack-damaged'
   // quarantine
   | 'quarantine-unexplained'
   | 'quarantine-note-alone'
@@ -69,6 +72,8 @@ export interface Verified {
   readonly snapshots: number;
   /** Contents and listings of snapshots, each once. */
   readonly objects: number;
+  /** Packs of displaced contents and of those of snapshots. */
+  readonly packs: number;
   /** Paths that transactions have changed. */
   readonly paths: number;
   /** Contents that are nowhere any more, as `repair` has noted. */
@@ -93,6 +98,8 @@ const natures: Readonly<Record<FindingKind, readonly [FindingLevel, PromiseNumbe
   'object-damaged': ['damage', 'I5'],
   'object-unreadable': ['damage', 'I5'],
   'object-orphan': ['leftover', 'I9'],
+  'pack-missing': ['damage', 'I5'],
+  'pack-damaged': ['damage', 'I5'],
   'quarantine-unexplained': ['leftover', 'I3'],
   'quarantine-note-alone': ['leftover', 'I3'],
   'path-unreadable': ['damage', 'I5'],

@@ -1,4 +1,4 @@
-import { isEngineError } from '../errors.js';
+import { EngineError, isEngineError } from '../errors.js';
 import type { ContentHash } from '../hash.js';
 import { unnamedObjectAgeMs } from '../limits.js';
 import type { ObjectStore } from '../object-store.js';
@@ -94,11 +94,19 @@ class ObjectLook {
     if (looking.pace.isDue()) await looking.pace.turn();
     count('objects');
     try {
-      if (isDeep) await this.#objects.requireContent(sha256, size, looking.pace);
+      // guard: verify-broken-object [if false]
+      if (this.#isBroken(sha256)) throw brokenContent(sha256);
+      // What is packed was read with its pack.
+      const isToRead = isDeep && !this.#objects.isOnlyPacked(sha256);
+      if (isToRead) await this.#objects.requireContent(sha256, size, looking.pace);
       else this.#objects.requirePresence(sha256, size);
     } catch (error) {
       yield* this.#broken(error, { sha256, snapshot, path, where: quote(path) });
     }
+  }
+
+  #isBroken(sha256: ContentHash): boolean {
+    return this.#verifying.broken.has(sha256) && this.#objects.isOnlyPacked(sha256);
   }
 
   *#broken(
@@ -148,4 +156,11 @@ class ObjectLook {
       yield { unit: sha256, finding: toFinding('object-orphan', message, { place, sha256 }) };
     }
   }
+}
+
+function brokenContent(sha256: ContentHash): EngineError {
+  return new EngineError(
+    'HISTORY_DAMAGED',
+    `the object ${sha256} is damaged in the pack that holds it`,
+  );
 }

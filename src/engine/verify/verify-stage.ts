@@ -1,8 +1,10 @@
 import { fromSystemErrorOnly, isEngineError } from '../errors.js';
+import type { ContentHash } from '../hash.js';
 import { displacedRows, type DisplacedRow } from '../history.js';
 import { absent, describeImage, type FoundImage, type Image, isSameContent } from '../image.js';
 import { inspect } from '../inspect.js';
 import { type Keeping, keepsDisplaced } from '../keeping.js';
+import type { ObjectStore } from '../object-store.js';
 import type { TransactionRow } from '../transaction-row.js';
 import { quote, type RelativePath } from '../path.js';
 import { isObstacle, RootTree } from '../root-tree.js';
@@ -19,25 +21,33 @@ import {
 /** What each transaction displaced, against its before-images. */
 export const verifySlots: Part = async function* (verifying, wants) {
   const { journal, looking, directory } = verifying;
+  using objects = verifying.openObjects();
   const uncertain = uncertainTransactions(verifying);
   for (const transaction of journal.keepers()) {
     const { id, state } = transaction;
     const tookEffect = state === 'settled' || state === 'committed';
     if (!tookEffect || uncertain.has(id) || !wants(String(id))) continue;
     using history = new RootTree(looking.files, directory.stage);
-    yield* verifySlotsOf(transaction, history, verifying);
+    yield* verifySlotsOf(transaction, { history, objects }, verifying);
   }
 };
 
 async function* verifySlotsOf(
   transaction: TransactionRow,
-  history: RootTree,
+  { history, objects }: { readonly history: RootTree; readonly objects: ObjectStore },
   verifying: Verifying,
 ): AsyncGenerator<Suspicion, void> {
-  const { journal, looking, quarantine, count } = verifying;
+  const { journal, looking, quarantine, broken, count } = verifying;
   const { id } = transaction;
   const rows = readableRows(() => displacedRows(transaction, journal.changes(id)));
-  for (const { path, before, keptAt, superseded } of rows) {
+  // A slot that gave its files to a pack is gone, or half of it when that was cut off: what is in no
+  // pack of it, links and directories, the journal says by itself.
+  const packed = new Set(
+    rows
+      .filter(({ before }) => before.kind === 'file' && isAtHand(before.sha256, objects, journal))
+      .map(({ unit }) => unit),
+  );
+  for (const { path, before, keptAt, superseded, unit } of rows) {
     // Where another program's bytes won, what came of ours is in quarantine.
     if (keptAt === undefined || superseded !== undefined) continue;
     if (looking.pace.isDue()) await looking.pace.turn();
@@ -50,13 +60,21 @@ async function* verifySlotsOf(
       count('lost');
       continue;
     }
+    const content = before.kind === 'file' ? before.sha256 : undefined;
+    const isBroken =
+      isMissing && content !== undefined && broken.has(content) && objects.isOnlyPacked(content);
+    const isPacked =
+      content === undefined ? packed.has(unit) : objects.packs.find(content) !== undefined;
+    if (isMissing && isPacked && !isBroken) continue;
     // A late writer's bytes were set aside, with a note; what they replaced nobody has.
     if (quarantine.holds(path, id)) continue;
     const now = typeof found === 'string' ? found : `found ${describeImage(found)}`;
-    const message = isMissing
-      ? `${what} is missing: ${describeImage(before)}`
-      : `${what} is damaged: expected ${describeImage(before)}, ${now}`;
-    const finding = toFinding(isMissing ? 'slot-missing' : 'slot-damaged', message, {
+    const message = isBroken
+      ? `${what} is damaged in the pack that holds it: ${describeImage(before)}`
+      : isMissing
+        ? `${what} is missing: ${describeImage(before)}`
+        : `${what} is damaged: expected ${describeImage(before)}, ${now}`;
+    const finding = toFinding(isMissing && !isBroken ? 'slot-missing' : 'slot-damaged', message, {
       path,
       transaction: id,
       place: `stage/${keptAt}`,
@@ -64,6 +82,14 @@ async function* verifySlotsOf(
     });
     yield { unit: String(id), finding };
   }
+}
+
+function isAtHand(
+  sha256: ContentHash,
+  objects: ObjectStore,
+  journal: Verifying['journal'],
+): boolean {
+  return objects.packs.find(sha256) !== undefined || journal.isLost(sha256);
 }
 
 /** Rows that cannot be read are what `verifyRecords` finds. */

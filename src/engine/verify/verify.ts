@@ -3,6 +3,7 @@ import { type Finding, toFinding, type Verified } from './finding.js';
 import { verifyDirectories, verifyQuarantine } from './verify-directories.js';
 import { verifyDatabase, verifyOwner, verifyRecords, verifyTroubled } from './verify-journal.js';
 import { verifyObjects, verifySnapshotRows } from './verify-objects.js';
+import { verifyPacks } from './verify-packs.js';
 import { verifyRoot } from './verify-root.js';
 import { verifySlots, verifyStageNames } from './verify-stage.js';
 import type { Part, Verifying } from './verifying.js';
@@ -49,6 +50,8 @@ const parts: readonly PartToRun[] = [
   { part: verifyRecords },
   { part: verifyOwner, yieldsToWriters: true },
   { part: verifyTroubled },
+  // Before those that ask what is broken.
+  { part: verifyPacks },
   { part: verifySlots },
   { part: verifyStageNames },
   { part: verifySnapshotRows },
@@ -62,7 +65,15 @@ export async function* verify(
   { lockWaitMs }: VerifyOptions,
   host: VerifyHost,
 ): AsyncGenerator<Finding, Verified, void> {
-  const counts = { transactions: 0, slots: 0, snapshots: 0, objects: 0, paths: 0, lost: 0 };
+  const counts = {
+    transactions: 0,
+    slots: 0,
+    snapshots: 0,
+    objects: 0,
+    packs: 0,
+    paths: 0,
+    lost: 0,
+  };
   const count = (what: keyof Verified, by = 1): void => {
     counts[what] += by;
   };

@@ -1,3 +1,4 @@
+import type { ContentHash } from '../hash.js';
 import type { Head } from '../transaction-row.js';
 import type { Journal } from '../journal.js';
 import type { Looking } from '../inspect.js';
@@ -20,6 +21,8 @@ export interface Verifying {
   readonly bootId: string;
   /** Read and hash every content; otherwise its presence and size. */
   readonly isDeep: boolean;
+  /** Contents that a deep look has found to be damaged in the packs that hold them. */
+  readonly broken: Set<ContentHash>;
   readonly count: (what: keyof Verified, by?: number) => void;
 }
 

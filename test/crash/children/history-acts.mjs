@@ -28,6 +28,7 @@ export const historyActs = {
     aheadMs: 10 * dayMs,
     run: (store) => store.prune({ keepLast: 1, keepRecords: 1 }),
   },
+  packing: { aheadMs: 10 * dayMs, run: (store) => store.prune({}, { pack: true }) },
   repair: { run: (store) => store.repair({ deep: true }) },
 };
 

@@ -1,0 +1,51 @@
+import { parseContentHash } from './hash.js';
+import type { PackName } from './packs.js';
+import type { TableAccess } from './snapshot-table.js';
+
+/** Before the name of a pack. */
+const packKeyPrefix = 'pack/';
+
+/**
+ * What a journal says of packs: which ones must be there, because something was removed that they
+ * hold. What is in them they tell themselves.
+ */
+export class PackTable {
+  readonly #access: TableAccess;
+
+  constructor(access: TableAccess) {
+    this.#access = access;
+  }
+
+  /** How many contents each pack that must be there holds. @throws {EngineError} `JOURNAL_DAMAGED`. */
+  list(): ReadonlyMap<PackName, number> {
+    const { meta, reading } = this.#access;
+    return reading(() => {
+      const packs = new Map<PackName, number>();
+      for (const [key, contents] of meta.below(packKeyPrefix)) {
+        const name = parseContentHash(key.slice(packKeyPrefix.length));
+        if (name !== undefined) packs.set(name, Number(contents));
+      }
+      return packs;
+    });
+  }
+
+  /** Notes, synced, that a pack which was read back from the disk must be there from now on. */
+  add(name: PackName, contents: number, epoch: number): void {
+    const { meta, requireEpoch, writing } = this.#access;
+    writing(() => {
+      // guard: pack-fence
+      requireEpoch(epoch);
+      meta.set(packKeyPrefix + name, contents);
+    });
+  }
+
+  /** Notes, synced, that packs need not be there any more. */
+  remove(names: readonly PackName[], epoch: number): void {
+    const { meta, requireEpoch, writing } = this.#access;
+    writing(() => {
+      // guard: pack-removal-fence
+      requireEpoch(epoch);
+      for (const name of names) meta.remove(packKeyPrefix + name);
+    });
+  }
+}
