@@ -1,5 +1,5 @@
 import type { ChangeRow } from './change-row.js';
-import { EngineError } from './errors.js';
+import { EngineError, isEngineError } from './errors.js';
 import type { Directory } from './file-system.js';
 import { type Image, isSameContent, isSameImage } from './image.js';
 import { groupTransactionsMax } from './limits.js';
@@ -65,6 +65,8 @@ export class Group {
   #flushed: readonly Turn[] = [];
   /** Whether what was recorded can be planned upon. */
   #isCovering = true;
+  /** Transactions that the session has had: other processes wait for its end. */
+  #count = 1;
 
   constructor(host: GroupHost) {
     this.host = host;
@@ -124,11 +126,15 @@ export class Group {
   passOn(): void {
     const mayGrow =
       this.#waiting.length > 0 &&
-      this.#waiting.length < groupTransactionsMax &&
+      this.#count < groupTransactionsMax &&
       this.#isCovering &&
       this.host.poison === undefined;
-    if (mayGrow && this.host.letJoin()) this.inside += 1;
-    else void this.finish();
+    if (mayGrow && this.host.letJoin()) {
+      this.inside += 1;
+      this.#count += 1;
+    } else {
+      void this.finish();
+    }
   }
 
   /** Flushes those that wait, and lets them apply in order. Never rejects. */
@@ -136,7 +142,7 @@ export class Group {
     const turns = this.#waiting.splice(0);
     if (turns.length === 0) return;
     this.#flushed = turns;
-    const failure = await this.#putOnDisk(turns);
+    const failure = await this.#putOnDisk(turns).catch((error: unknown) => () => error as Error);
     for (const turn of turns) {
       turn.settle(failure?.(turn) ?? this.#whyNot(turn), turns.length > 1);
       await turn.over;
@@ -173,8 +179,9 @@ export class Group {
     if (turn.isTakenBack) return builtOnUndone();
     const { poison } = this.host;
     if (poison === undefined) return undefined;
+    const isLost = isEngineError(poison, 'FENCED', 'STORE_REPLACED');
     return new EngineError(
-      'BLOCKED',
+      isLost ? poison.code : 'BLOCKED',
       `transaction ${String(turn.recorded?.id)} is committed, and nothing of it is applied: ${poison.message}`,
       {
         cause: poison,
@@ -196,9 +203,9 @@ export class Turn {
   isOver = false;
   /** Whether it is this one that others wait for: neither recorded nor over. */
   #isFirst = true;
-  #settle: (why: EngineError | undefined) => void = () => undefined;
+  #settle: (why: Error | undefined) => void = () => undefined;
   #end: () => void = () => undefined;
-  readonly #settled: Promise<EngineError | undefined>;
+  readonly #settled: Promise<Error | undefined>;
   /** Resolves when it is applied, or never will be. */
   readonly over: Promise<void>;
   #isShared = false;
@@ -298,7 +305,7 @@ export class Turn {
   }
 
   /** Called by the group. */
-  settle(why: EngineError | undefined, isShared: boolean): void {
+  settle(why: Error | undefined, isShared: boolean): void {
     this.#isShared = isShared;
     this.#settle(why);
   }

@@ -27,7 +27,7 @@ export const sliceMsMax = 12;
 /** Directory descriptors that one operation keeps open. */
 export const openDirectoriesMax = 64;
 
-/** Transactions that share one flush. */
+/** Transactions of one session of the lock; they may share one flush. */
 export const groupTransactionsMax = 32;
 /** Entries, and bytes, of a source that is copied while other transactions wait for the flush. */
 export const groupSourceEntriesMax = 64;

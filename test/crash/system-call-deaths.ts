@@ -85,7 +85,7 @@ export function fileOf(call: string, line: string): string | undefined {
 }
 
 /** How often a call is made before START differs a little from run to run. */
-const earlyMax = 8;
+const earlyMax = 24;
 
 /**
  * Runs a victim that dies, or a process of `cp` or `tar` that it started, where it needs these: then
