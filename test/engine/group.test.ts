@@ -579,31 +579,6 @@ describe.each(modes)('native %s', (mode) => {
     expect(existsSync(sandbox.at('own/5'))).toBe(true);
   });
 
-  test('callers that never stop let other processes in between', async () => {
-    sandbox.seed({ a: 'a' });
-    let count = 0;
-    const store = await opened(
-      watchedFileSystem(mode, ({ method }) => {
-        if (method === 'unlock') count += 1;
-      }),
-    );
-    count = 0;
-    let left = 80;
-    const caller = async (): Promise<void> => {
-      for (; left > 0; left -= 1) {
-        // Each ends the group before it, so that none ever fills up.
-        await store.transact({ sharesFlush: true }, async (tx) => {
-          await tx.write('a', String(left));
-          await tx.rename('a', 'c', { replace: true });
-          await tx.write('a', 'again');
-        });
-      }
-    };
-    await Promise.all([caller(), caller(), caller()]);
-    // Without the native part SQLite has the lock.
-    if (shares) expect(count).toBeGreaterThan(2);
-  });
-
   test('a checkpoint comes after a group, not within', async () => {
     if (!shares) return;
     const { store } = await metered();
