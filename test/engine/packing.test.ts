@@ -325,7 +325,10 @@ describe.each(modes)('native %s', (mode) => {
           '.new',
         );
         expect(packsOf(sandbox.root), label).toEqual([]);
-        expect(kinds(await findings(store)), label).toEqual([]);
+        await store.close();
+        const again = await sandbox.open({ now: later });
+        expect(kinds(await findings(again)), label).toEqual([]);
+        await again.close();
         failed += 1;
       }
       if (isOver) {
