@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { firstFew } from '../crash/recovered-state.js';
 import { testify } from '../support/evidence.js';
-import { Child, cleanUp, inParallel, makeDirectory, seededRandom } from '../support/processes.js';
+import { cleanUp, seededRandom } from '../support/processes.js';
 import { skippedBecause } from '../support/skipped.js';
 import type { HistoryCutReport } from './children/history-power-cut-child.js';
-import type { PowerCutInput } from './children/power-cut-child.js';
+import { cutVariants } from './cut-variants.js';
 import type { FileSystemVariant } from './disk/file-systems.js';
-import { compileDisk, inOwnNamespace, whyNoDisk } from './disk/recording-disk.js';
+import { whyNoDisk } from './disk/recording-disk.js';
 
 /*
  * Power cuts while history is pruned and packed, records are removed, and a store is repaired or its journal
@@ -27,24 +27,25 @@ const variants: readonly FileSystemVariant[] = [
 const whyNot = whyNoDisk(['mkfs.ext4', 'mkfs.xfs', 'mkfs.btrfs']);
 if (whyNot !== undefined) {
   console.warn(`\n!!! NOT RUN: power cuts while history is changed; ${whyNot}.\n`);
+  for (const on of new Set(variants.map(({ type }) => type))) {
+    testify({ fault: 'power cut', on, whyNot });
+  }
 }
 
 describe('after a power cut while history is changed', skippedBecause(whyNot), () => {
-  const reports = new Map<string, HistoryCutReport>();
+  let reports: ReadonlyMap<string, HistoryCutReport> = new Map();
   let failures: readonly string[] = [];
 
   beforeAll(async () => {
     const { seed } = seededRandom('history');
-    const program = compileDisk(makeDirectory());
-    const outcomes = await inParallel(variants, async (variant) => {
-      try {
-        reports.set(variant.name, await cutPower(variant, program, seed));
-        return [];
-      } catch (error) {
-        return [`${variant.name}: ${String(error)}`];
-      }
-    });
-    failures = outcomes.flat();
+    ({ reports, failures } = await cutVariants<HistoryCutReport>(
+      'history-power-cut-child.ts',
+      variants,
+      {
+        seed,
+        countsFor: () => ({ states, recoveries: 0, statesPerRecovery: 0 }),
+      },
+    ));
     tell(seed, reports);
   });
   afterAll(cleanUp);
@@ -82,25 +83,4 @@ function tell(seed: number, reports: ReadonlyMap<string, HistoryCutReport>): voi
       seed,
     });
   }
-}
-
-async function cutPower(
-  variant: FileSystemVariant,
-  program: string,
-  seed: number,
-): Promise<HistoryCutReport> {
-  const input: PowerCutInput = {
-    variant,
-    directory: makeDirectory({ inMemory: true }),
-    program,
-    states,
-    recoveries: 0,
-    statesPerRecovery: 0,
-  };
-  const child = new Child('../../root/children/history-power-cut-child.ts', input, {
-    under: inOwnNamespace,
-    environment: { NODE_OPTIONS: '--import tsx', SKILLMEAT_SEED: String(seed) },
-  });
-  await child.succeeded();
-  return JSON.parse(child.said('REPORT')[0] ?? '') as HistoryCutReport;
 }

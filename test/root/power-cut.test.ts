@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { firstFew } from '../crash/recovered-state.js';
 import { testify } from '../support/evidence.js';
-import { Child, cleanUp, inParallel, makeDirectory, seededRandom } from '../support/processes.js';
-import type { PowerCutInput, PowerCutReport } from './children/power-cut-child.js';
+import { cleanUp, seededRandom } from '../support/processes.js';
+import type { PowerCutReport } from './children/power-cut-child.js';
+import { type CutCounts, cutVariants } from './cut-variants.js';
 import type { FileSystemVariant } from './disk/file-systems.js';
-import { compileDisk, inOwnNamespace, whyNoDisk } from './disk/recording-disk.js';
+import { whyNoDisk } from './disk/recording-disk.js';
 import { skippedBecause } from '../support/skipped.js';
 
 /*
@@ -53,21 +54,15 @@ if (whyNot !== undefined) {
 }
 
 describe('after a power cut at any write', skippedBecause(whyNot), () => {
-  const reports = new Map<string, PowerCutReport>();
+  let reports: ReadonlyMap<string, PowerCutReport> = new Map();
   let failures: readonly string[] = [];
 
   beforeAll(async () => {
     const { seed } = seededRandom('power cuts');
-    const program = compileDisk(makeDirectory());
-    const outcomes = await inParallel(variants, async (variant) => {
-      try {
-        reports.set(variant.name, await cutPower(variant, program, seed));
-        return [];
-      } catch (error) {
-        return [`${variant.name}: ${String(error)}`];
-      }
-    });
-    failures = outcomes.flat();
+    ({ reports, failures } = await cutVariants<PowerCutReport>('power-cut-child.ts', variants, {
+      seed,
+      countsFor,
+    }));
     report(seed, reports);
   }, hangMs);
   afterAll(cleanUp);
@@ -87,27 +82,10 @@ describe('after a power cut at any write', skippedBecause(whyNot), () => {
   );
 });
 
-async function cutPower(
-  variant: FileSystemVariant,
-  program: string,
-  seed: number,
-): Promise<PowerCutReport> {
-  const siblings = variants.filter(({ type }) => type === variant.type);
+function countsFor({ type }: FileSystemVariant): CutCounts {
+  const siblings = variants.filter((variant) => variant.type === type);
   const states = Math.ceil(statesPerFileSystem / siblings.length);
-  const input: PowerCutInput = {
-    variant,
-    directory: makeDirectory({ inMemory: true }),
-    program,
-    states,
-    recoveries: Math.ceil(states / statesPerCutRecovery),
-    statesPerRecovery,
-  };
-  const child = new Child('../../root/children/power-cut-child.ts', input, {
-    under: inOwnNamespace,
-    environment: { NODE_OPTIONS: '--import tsx', SKILLMEAT_SEED: String(seed) },
-  });
-  await child.succeeded();
-  return JSON.parse(child.said('REPORT')[0] ?? '') as PowerCutReport;
+  return { states, recoveries: Math.ceil(states / statesPerCutRecovery), statesPerRecovery };
 }
 
 function report(seed: number, reports: ReadonlyMap<string, PowerCutReport>): void {

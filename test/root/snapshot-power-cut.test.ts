@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { firstFew } from '../crash/recovered-state.js';
-import { Child, cleanUp, inParallel, makeDirectory, seededRandom } from '../support/processes.js';
-import type { PowerCutInput } from './children/power-cut-child.js';
+import { cleanUp, seededRandom } from '../support/processes.js';
 import type { SnapshotCutReport } from './children/snapshot-power-cut-child.js';
+import { cutVariants } from './cut-variants.js';
 import type { FileSystemVariant } from './disk/file-systems.js';
-import { compileDisk, inOwnNamespace, whyNoDisk } from './disk/recording-disk.js';
+import { whyNoDisk } from './disk/recording-disk.js';
 import { skippedBecause } from '../support/skipped.js';
 import { testify } from '../support/evidence.js';
 
@@ -34,21 +34,19 @@ if (whyNot !== undefined) {
 }
 
 describe('after a power cut while snapshots are taken', skippedBecause(whyNot), () => {
-  const reports = new Map<string, SnapshotCutReport>();
+  let reports: ReadonlyMap<string, SnapshotCutReport> = new Map();
   let failures: readonly string[] = [];
 
   beforeAll(async () => {
     const { seed } = seededRandom('snapshots');
-    const program = compileDisk(makeDirectory());
-    const outcomes = await inParallel(variants, async (variant) => {
-      try {
-        reports.set(variant.name, await cutPower(variant, program, seed));
-        return [];
-      } catch (error) {
-        return [`${variant.name}: ${String(error)}`];
-      }
-    });
-    failures = outcomes.flat();
+    ({ reports, failures } = await cutVariants<SnapshotCutReport>(
+      'snapshot-power-cut-child.ts',
+      variants,
+      {
+        seed,
+        countsFor: () => ({ states, recoveries: 0, statesPerRecovery: 0 }),
+      },
+    ));
     tell(seed, reports);
   });
   afterAll(cleanUp);
@@ -82,25 +80,4 @@ function tell(seed: number, reports: ReadonlyMap<string, SnapshotCutReport>): vo
       seed,
     });
   }
-}
-
-async function cutPower(
-  variant: FileSystemVariant,
-  program: string,
-  seed: number,
-): Promise<SnapshotCutReport> {
-  const input: PowerCutInput = {
-    variant,
-    directory: makeDirectory({ inMemory: true }),
-    program,
-    states,
-    recoveries: 0,
-    statesPerRecovery: 0,
-  };
-  const child = new Child('../../root/children/snapshot-power-cut-child.ts', input, {
-    under: inOwnNamespace,
-    environment: { NODE_OPTIONS: '--import tsx', SKILLMEAT_SEED: String(seed) },
-  });
-  await child.succeeded();
-  return JSON.parse(child.said('REPORT')[0] ?? '') as SnapshotCutReport;
 }

@@ -4,10 +4,10 @@ import { subscribe } from 'node:diagnostics_channel';
 import fs from 'node:fs';
 import path from 'node:path';
 import { isEngineError, openStore, type Store } from '../../../src/engine/index.js';
-import { NodeFileSystem } from '../../../src/engine/node-file-system.js';
 import { requireRecovered } from '../../crash/recovered-state.js';
 import { describeTree } from '../../support/processes.js';
 import { type FileSystemVariant, makeFileSystem, writeUntilFull } from '../disk/file-systems.js';
+import { EarlierBoot } from '../disk/earlier-boot.js';
 import { mount, RecordingDisk, run, unmountLazily } from '../disk/recording-disk.js';
 
 /*
@@ -49,12 +49,6 @@ export interface DiskFaultOutcome extends FaultCase {
   /** How many transactions were found afterwards. */
   readonly found: number | undefined;
   readonly violation: string | undefined;
-}
-
-class EarlierBoot extends NodeFileSystem {
-  override bootId(): string {
-    return 'before the fault';
-  }
 }
 
 const input = JSON.parse(process.argv[2] ?? '') as DiskFaultInput;

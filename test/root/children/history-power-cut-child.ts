@@ -1,6 +1,4 @@
-import fs from 'node:fs';
 import path from 'node:path';
-import { NodeFileSystem } from '../../../src/engine/node-file-system.js';
 import {
   carryOut,
   doToHistory,
@@ -10,12 +8,13 @@ import {
   requireCutOff,
 } from '../../crash/history-stores.js';
 import { seededRandom } from '../../support/processes.js';
-import { chooseStates, type Promised } from '../disk/chosen-states.js';
+import type { Promised } from '../disk/chosen-states.js';
+import { giveReport, lookAtCuts } from '../disk/cut-in-steps.js';
 import { DiskImage } from '../disk/disk-image.js';
+import { EarlierBoot } from '../disk/earlier-boot.js';
 import { makeFileSystem } from '../disk/file-systems.js';
-import { describeCut, PowerCutReplay } from '../disk/power-cuts.js';
 import { readLog } from '../disk/recorded-log.js';
-import { mount, RecordingDisk, unmount, unmountLazily } from '../disk/recording-disk.js';
+import { mount, RecordingDisk, unmount } from '../disk/recording-disk.js';
 import type { PowerCutInput } from './power-cut-child.js';
 
 /*
@@ -35,12 +34,6 @@ export interface HistoryCutReport {
 
 /** The others are transactions as any other. */
 const acts = ['pruning', 'pruning snapshots', 'packing', 'repair', 'rebuilding a journal'] as const;
-
-class EarlierBoot extends NodeFileSystem {
-  override bootId(): string {
-    return 'before the power cut';
-  }
-}
 
 const { directory, program, states, variant } = JSON.parse(process.argv[2] ?? '') as PowerCutInput;
 const { native } = variant;
@@ -69,30 +62,19 @@ async function main(): Promise<void> {
   await record();
   const log = readLog(path.join(directory, 'disk.log'));
   const random = seededRandom(`history ${variant.name}`);
-  const { possible, chosen } = chooseStates({ base, log }, { count: states, random, promisedBy });
-  const replay = new PowerCutReplay(log, base.fork());
-  const violations: string[] = [];
-  const counts: Record<string, number> = {};
-  for (const { cut, promised } of chosen) {
-    replay.imageAfter(cut).save(image);
-    try {
-      mount(image, mountPoint, variant.mountOptions);
-    } catch (error) {
-      if (!cut.isTorn) throw error;
-      continue;
-    }
-    counts[promised.during] = (counts[promised.during] ?? 0) + 1;
-    try {
-      await requireKept(promised, expected);
-    } catch (error) {
-      const stack = error instanceof Error ? error.stack : String(error);
-      violations.push(`${promised.during}: ${describeCut(cut)}: ${stack ?? ''}`);
-    } finally {
-      unmountLazily(mountPoint);
-    }
-  }
-  const report: HistoryCutReport = { possible, states: counts, violations };
-  fs.writeSync(1, `REPORT ${JSON.stringify(report)}\n`);
+  const { possible, mounted, violations } = await lookAtCuts(
+    { base, log },
+    {
+      variant,
+      image,
+      mountPoint,
+      count: states,
+      random,
+      requireKept: (promised) => requireKept(promised, expected),
+    },
+  );
+  const report: HistoryCutReport = { possible, states: mounted, violations };
+  giveReport(report);
 }
 
 async function record(): Promise<void> {
@@ -112,16 +94,6 @@ async function record(): Promise<void> {
   }
   unmount(mountPoint);
   await disk.stop();
-}
-
-function promisedBy(marks: readonly string[]): Promised {
-  const begun = marks.findLast((mark) => mark.startsWith('begin '))?.split(' ') ?? [];
-  const acknowledged = marks.findLast((mark) => mark.startsWith('ack '))?.split(' ')[1];
-  return {
-    least: Number(acknowledged ?? 0),
-    most: Number(begun[1]),
-    during: begun.slice(2).join(' '),
-  };
 }
 
 /** Looks at what was going on, and at what was acknowledged last. */

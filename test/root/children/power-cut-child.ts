@@ -1,13 +1,13 @@
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import fs from 'node:fs';
 import path from 'node:path';
 import { openStore } from '../../../src/engine/index.js';
-import { NodeFileSystem } from '../../../src/engine/node-file-system.js';
 import { requireRecovered } from '../../crash/recovered-state.js';
 import { describeTree, seededRandom } from '../../support/processes.js';
 import { type ChosenState, chooseStates, type Promised } from '../disk/chosen-states.js';
+import { giveReport, promisedInSteps } from '../disk/cut-in-steps.js';
 import { DiskImage } from '../disk/disk-image.js';
+import { EarlierBoot } from '../disk/earlier-boot.js';
 import { type FileSystemVariant, makeFileSystem, toolsOf } from '../disk/file-systems.js';
 import { describeCut, type PowerCut, PowerCutReplay } from '../disk/power-cuts.js';
 import { type LogEntry, readLog } from '../disk/recorded-log.js';
@@ -65,13 +65,6 @@ interface Recording {
 
 type Tree = readonly string[];
 
-/** Before the cut the machine ran in another boot than after it. */
-class EarlierBoot extends NodeFileSystem {
-  override bootId(): string {
-    return 'before the power cut';
-  }
-}
-
 const input = JSON.parse(process.argv[2] ?? '') as PowerCutInput;
 const { variant, directory } = input;
 const { native } = variant;
@@ -89,7 +82,7 @@ async function main(): Promise<void> {
   const { possible, chosen } = chooseStates(recording, {
     count,
     random,
-    promisedBy: promisedInWorkload,
+    promisedBy: promisedInSteps,
   });
   const found = await lookAt(recording, chosen);
   const secondStates = await cutRecoveries(recording, chosen, found);
@@ -106,7 +99,7 @@ async function main(): Promise<void> {
     unmountable,
     tornBeyondMounting,
   };
-  fs.writeSync(1, `REPORT ${JSON.stringify(report)}\n`);
+  giveReport(report);
 }
 
 /** Cuts the power again while some of the states are recovered. @returns how many times. */
@@ -200,13 +193,6 @@ async function record(
 }
 
 // --- what is promised --------------------------------------------------------------------------
-
-function promisedInWorkload(marks: readonly string[]): Promised {
-  const begun = marks.findLast((mark) => mark.startsWith('begin '))?.split(' ') ?? [];
-  const acknowledged = marks.findLast((mark) => mark.startsWith('ack '))?.split(' ')[1];
-  const during = begun.slice(2).join(' ');
-  return { least: Number(acknowledged ?? 0), most: Number(begun[1]), during };
-}
 
 /** What a recovery found is acknowledged by it; the transaction after it is one more. */
 function promisedInRecovery(marks: readonly string[], found: number): Promised {

@@ -2,14 +2,14 @@ import { strict as assert } from 'node:assert';
 import fs from 'node:fs';
 import path from 'node:path';
 import { openStore, type Store } from '../../../src/engine/index.js';
-import { NodeFileSystem } from '../../../src/engine/node-file-system.js';
 import { describeTree, seededRandom } from '../../support/processes.js';
-import { chooseStates, type Promised } from '../disk/chosen-states.js';
+import type { Promised } from '../disk/chosen-states.js';
+import { giveReport, lookAtCuts } from '../disk/cut-in-steps.js';
 import { DiskImage } from '../disk/disk-image.js';
+import { EarlierBoot } from '../disk/earlier-boot.js';
 import { makeFileSystem } from '../disk/file-systems.js';
-import { describeCut, PowerCutReplay } from '../disk/power-cuts.js';
 import { readLog } from '../disk/recorded-log.js';
-import { mount, RecordingDisk, unmount, unmountLazily } from '../disk/recording-disk.js';
+import { mount, RecordingDisk, unmount } from '../disk/recording-disk.js';
 import type { PowerCutInput } from './power-cut-child.js';
 
 /*
@@ -31,12 +31,6 @@ export interface SnapshotCutReport {
 type Tree = readonly string[];
 /** The trees of the snapshots that there are, by number. */
 type Kept = ReadonlyMap<number, Tree>;
-
-class EarlierBoot extends NodeFileSystem {
-  override bootId(): string {
-    return 'before the power cut';
-  }
-}
 
 const { directory, program, states, variant } = JSON.parse(process.argv[2] ?? '') as PowerCutInput;
 const { native } = variant;
@@ -106,28 +100,19 @@ async function main(): Promise<void> {
   const kept = await record();
   const log = readLog(path.join(directory, 'disk.log'));
   const random = seededRandom(`snapshots ${variant.name}`);
-  const { possible, chosen } = chooseStates({ base, log }, { count: states, random, promisedBy });
-  const replay = new PowerCutReplay(log, base.fork());
-  const violations: string[] = [];
-  for (const { cut, promised } of chosen) {
-    replay.imageAfter(cut).save(image);
-    try {
-      mount(image, mountPoint, variant.mountOptions);
-    } catch (error) {
-      if (!cut.isTorn) throw error;
-      continue;
-    }
-    try {
-      await requireKept(promised, kept);
-    } catch (error) {
-      const stack = error instanceof Error ? error.stack : String(error);
-      violations.push(`${promised.during}: ${describeCut(cut)}: ${stack ?? ''}`);
-    } finally {
-      unmountLazily(mountPoint);
-    }
-  }
-  const report: SnapshotCutReport = { possible, states: chosen.length, restored, violations };
-  fs.writeSync(1, `REPORT ${JSON.stringify(report)}\n`);
+  const { possible, chosen, violations } = await lookAtCuts(
+    { base, log },
+    {
+      variant,
+      image,
+      mountPoint,
+      count: states,
+      random,
+      requireKept: (promised) => requireKept(promised, kept),
+    },
+  );
+  const report: SnapshotCutReport = { possible, states: chosen, restored, violations };
+  giveReport(report);
 }
 
 /** @returns what there is before the first step and after each. */
@@ -156,16 +141,6 @@ async function record(): Promise<readonly Kept[]> {
   unmount(mountPoint);
   await disk.stop();
   return kept;
-}
-
-function promisedBy(marks: readonly string[]): Promised {
-  const begun = marks.findLast((mark) => mark.startsWith('begin '))?.split(' ') ?? [];
-  const acknowledged = marks.findLast((mark) => mark.startsWith('ack '))?.split(' ')[1];
-  return {
-    least: Number(acknowledged ?? 0),
-    most: Number(begun[1]),
-    during: begun.slice(2).join(' '),
-  };
 }
 
 async function requireKept({ least, most }: Promised, kept: readonly Kept[]): Promise<void> {
