@@ -1,5 +1,5 @@
 import type { ChangeRow } from './change-row.js';
-import { EngineError, isEngineError } from './errors.js';
+import { assert, EngineError, isEngineError } from './errors.js';
 import type { Directory } from './file-system.js';
 import { type Image, isSameContent, isSameImage } from './image.js';
 import { groupTransactionsMax } from './limits.js';
@@ -114,10 +114,10 @@ export class Group {
 
   /** Later ones that were shown what this one recorded, or what one of these recorded. */
   dependentsOf(turn: Turn): readonly Turn[] {
-    const doomed = new Set([turn.recorded?.id]);
+    const doomed = new Set([turn.record.id]);
     return this.#flushed.slice(this.#flushed.indexOf(turn) + 1).filter((later) => {
       if (later.isOver || !later.usesAny(doomed)) return false;
-      doomed.add(later.recorded?.id);
+      doomed.add(later.record.id);
       return true;
     });
   }
@@ -154,19 +154,20 @@ export class Group {
 
   /** @returns when they may not be believed: what to tell each. */
   async #putOnDisk(turns: readonly Turn[]): Promise<((turn: Turn) => EngineError) | undefined> {
-    const bytes = turns.reduce((sum, { recorded }) => sum + (recorded?.bytes ?? 0), 0);
+    const bytes = turns.reduce((sum, { record }) => sum + record.bytes, 0);
     try {
       // guard: commit-flush-both
       await this.host.flush(bytes);
     } catch (error) {
       const failure = error as EngineError;
       try {
-        this.host.takeBack(idsOf(turns), failure.message);
+        const ids = turns.map(({ record }) => record.id);
+        this.host.takeBack(ids, failure.message);
         for (const turn of turns) turn.isTakenBack = true;
         return () => failure;
       } catch (cause) {
         for (const turn of turns) turn.mustNotBeFound = true;
-        return ({ recorded }) => unknownOutcome(recorded?.id ?? 0, failure, cause);
+        return ({ record }) => unknownOutcome(record.id, failure, cause);
       }
     }
     // guard: owner-names-flushed
@@ -182,7 +183,7 @@ export class Group {
     const isLost = isEngineError(poison, 'FENCED', 'STORE_REPLACED');
     return new EngineError(
       isLost ? poison.code : 'BLOCKED',
-      `transaction ${String(turn.recorded?.id)} is committed, and nothing of it is applied: ${poison.message}`,
+      `transaction ${String(turn.record.id)} is committed, and nothing of it is applied: ${poison.message}`,
       {
         cause: poison,
         hint: 'Open the store again; that finishes it. Or run: skillmeat txn recover',
@@ -194,7 +195,7 @@ export class Group {
 /** What one transaction has to do with the group. */
 export class Turn {
   readonly #group: Group;
-  readonly #uses = new Set<number | undefined>();
+  readonly #uses = new Set<number>();
   recorded: Recorded | undefined;
   /** Whether the journal says that it did not happen. */
   isTakenBack = false;
@@ -220,6 +221,12 @@ export class Turn {
     });
   }
 
+  /** Of one that waits for the flush, or has. */
+  get record(): Recorded {
+    assert(this.recorded !== undefined, 'who waits for the flush is recorded');
+    return this.recorded;
+  }
+
   /** Whether recorded transactions wait for this one. */
   get isAwaited(): boolean {
     return this.#group.waiting.length > 0;
@@ -237,7 +244,7 @@ export class Turn {
 
   /** The oldest transaction that is not known to be on disk; `id` when all are. */
   firstFor(id: number): number {
-    return this.#group.waiting[0]?.recorded?.id ?? id;
+    return this.#group.waiting[0]?.record.id ?? id;
   }
 
   /** Lets a transaction see what the ones before it recorded. */
@@ -249,7 +256,7 @@ export class Turn {
     return { pending: this.#group.pending, stage, onUse };
   }
 
-  usesAny(ids: ReadonlySet<number | undefined>): boolean {
+  usesAny(ids: ReadonlySet<number>): boolean {
     return [...this.#uses].some((id) => ids.has(id));
   }
 
@@ -311,7 +318,8 @@ export class Turn {
   }
 
   dependents(): readonly Turn[] {
-    return this.#group.dependentsOf(this);
+    // Without a shared flush nobody is planned upon it.
+    return this.recorded === undefined ? [] : this.#group.dependentsOf(this);
   }
 
   /**
@@ -329,10 +337,6 @@ export class Turn {
     this.#group.passOn();
     await Promise.all(before.map((turn) => turn.over));
   }
-}
-
-function idsOf(turns: readonly Turn[]): readonly number[] {
-  return turns.flatMap(({ recorded }) => recorded?.id ?? []);
 }
 
 function builtOnUndone(): EngineError {

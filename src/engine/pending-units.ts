@@ -17,8 +17,8 @@ export interface PendingUnit {
  */
 export class PendingUnits {
   readonly #units = new Map<RelativePath, PendingUnit>();
-  /** By directory, the root as '': names right in it that have a unit. */
-  readonly #names = new Map<string, Set<string>>();
+  /** By directory, the root as '', and name. */
+  readonly #within = new Map<string, Map<string, PendingUnit>>();
   /** Directories with a unit anywhere below. */
   readonly #above = new Set<RelativePath>();
 
@@ -26,16 +26,16 @@ export class PendingUnits {
     for (const unit of units) {
       this.#units.set(unit.path, unit);
       const parent = parentOf(unit.path) ?? '';
-      const names = this.#names.get(parent);
-      if (names === undefined) this.#names.set(parent, new Set([nameOf(unit.path)]));
-      else names.add(nameOf(unit.path));
+      const siblings = this.#within.get(parent);
+      if (siblings === undefined) this.#within.set(parent, new Map([[nameOf(unit.path), unit]]));
+      else siblings.set(nameOf(unit.path), unit);
       for (const ancestor of ancestorsOf(unit.path)) this.#above.add(ancestor);
     }
   }
 
   clear(): void {
     this.#units.clear();
-    this.#names.clear();
+    this.#within.clear();
     this.#above.clear();
   }
 
@@ -50,11 +50,8 @@ export class PendingUnits {
   }
 
   /** Units of what lies right in a directory (`undefined`: the root). */
-  *within(path: RelativePath | undefined): Generator<PendingUnit, void> {
-    for (const name of this.#names.get(path ?? '') ?? []) {
-      const unit = this.#units.get((path === undefined ? name : `${path}/${name}`) as RelativePath);
-      if (unit !== undefined) yield unit;
-    }
+  within(path: RelativePath | undefined): Iterable<PendingUnit> {
+    return this.#within.get(path ?? '')?.values() ?? [];
   }
 
   /** Tells whether a unit lies in the directory `path`, however deep. */

@@ -411,10 +411,8 @@ export class Writer {
   async undo(id: number, reason: string, dependents: readonly Turn[]): Promise<string | undefined> {
     const { journal } = this.#options;
     const because = `it was built upon transaction ${String(id)}, which was undone: ${reason}`;
-    const takenBack = dependents.flatMap(({ recorded }) =>
-      recorded === undefined
-        ? []
-        : [{ id: recorded.id, state: 'rolled-back' as const, reason: because }],
+    const takenBack = dependents.map(
+      ({ record }) => ({ id: record.id, state: 'rolled-back', reason: because }) as const,
     );
     // I4: a writer that lost its lock may find the work of the next one here, and must not undo it.
     // guard: group-taken-back [...takenBack becomes ...[]]

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import {
   isEngineError,
@@ -236,6 +236,26 @@ describe.each(modes)('native %s', (mode) => {
     const found = await flushes(() => Promise.all(together(store, [adding('1'), copying])));
     expect(found).toContain(shares ? 'syncfs 1' : 'commit 2');
     expect(sandbox.tree()).toMatchObject({ 'copied/deep/g': file('g') });
+  });
+
+  test('a callback that pauses for a moment still shares, and copying a lot does not', async () => {
+    const { store, flushes } = await metered();
+    const many = Object.fromEntries(numbers(70).map((n) => [`../source/${n}`, n]));
+    sandbox.seed(many);
+    const pausing: Act = async (tx) => {
+      await setImmediate();
+      await tx.list('own');
+      await setImmediate();
+      await setImmediate();
+      await adding('1')(tx);
+    };
+    const copying: Act = (tx) => tx.copyIn('copied', join(sandbox.directory, 'source'));
+    const found = await flushes(() =>
+      Promise.all(together(store, [adding('0'), pausing, copying])),
+    );
+    // A machine that is busy may let the pause be long enough.
+    expect(found).toMatch(shares ? /syncfs [23]/ : /commit 3/);
+    expect(sandbox.tree()).toMatchObject({ manifest: file('0\n1\n'), 'copied/69': file('69') });
   });
 
   test('an undo waits until what it undoes is in place', async () => {
@@ -493,6 +513,31 @@ describe.each(modes)('native %s', (mode) => {
       expect(ended).toEqual(['DRIFT_DETECTED', shares ? 'DRIFT_DETECTED' : 'done']);
       if (shares) expect(sandbox.tree()).toMatchObject({ b: file('old b') });
     });
+  });
+
+  test('when undoing one fails, the rest are committed, and done by the next open', async () => {
+    if (!shares) return;
+    sandbox.seed({ manifest: '', 'own/x': 'x', a: 'old a' });
+    let isArmed = false;
+    let heal = (): void => undefined;
+    const fileSystem = watchedFileSystem(mode, ({ method }) => {
+      if (!isArmed || method !== 'exchange') return;
+      isArmed = false;
+      writeFileSync(sandbox.at('manifest'), 'theirs');
+      heal = failSqlite('SQLITE_IOERR', 'COMMIT');
+    });
+    const store = await opened(fileSystem);
+    isArmed = true;
+    try {
+      const ended = await endings(together(store, [adding('0'), writing('a', 'new a')]));
+      expect(ended).toEqual(['BLOCKED', 'BLOCKED']);
+      expect(sandbox.tree()).toMatchObject({ a: file('old a'), manifest: file('theirs') });
+    } finally {
+      heal();
+    }
+    await store.close();
+    await sandbox.open();
+    expect(sandbox.tree()).toMatchObject({ a: file('new a'), manifest: file('theirs') });
   });
 
   describe('the disk fails the flush', () => {
