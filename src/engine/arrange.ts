@@ -181,9 +181,8 @@ class Arrangement {
       this.current = member.path;
       if (!hasMode(one)) needsMode.add(one);
       const source = this.#attributeSource(one);
-      const group =
-        source === undefined ? this.#inheritedGroup(parentOf(member.path)) : source.stat.group;
-      if (this.#chown(member.path, place, { owner: source?.stat.owner, group })) needsMode.add(one);
+      const { owner, group } = source?.stat ?? this.#newOwner(one);
+      if (this.#chown(member.path, place, { owner, group })) needsMode.add(one);
       // A link has no attributes that a user could set.
       if (source === undefined || node.kind === 'symlink') continue;
       pairs.set({ from: source.place, to: place }, one);
@@ -212,6 +211,22 @@ class Arrangement {
     const isWitnessed = isRoot && from === path && witness !== undefined;
     const stat = isWitnessed ? witness : this.#arranging.looking.files.stat(place);
     return stat?.kind === node.kind ? { place, stat } : undefined;
+  }
+
+  /**
+   * What comes back from history and has no slot any more, because it is packed, belonged to the owner
+   * of the store.
+   */
+  #newOwner({ member, node }: Made): {
+    readonly owner: number | undefined;
+    readonly group: number | undefined;
+  } {
+    const { tree, looking } = this.#arranging;
+    const from = node.attributesFrom?.tree;
+    const isOurs = from === undefined || from === tree || this.#ours?.owner !== 0;
+    const kept = isOurs ? undefined : looking.files.statDirectory(from.root);
+    const group = this.#inheritedGroup(parentOf(member.path)) ?? kept?.group;
+    return { owner: kept?.owner, group };
   }
 
   /**

@@ -62,6 +62,8 @@ export interface PackingHistory {
   readonly objects: ObjectStore;
   readonly looking: Looking;
   readonly session: Pick<Session, 'requireFence' | 'epoch'>;
+  /** Waits until everything is on disk; when that fails, the store is poisoned (I10). */
+  readonly barrier: () => Promise<void>;
   /** Milliseconds since 1970. */
   readonly now: number;
 }
@@ -107,10 +109,9 @@ class Packing {
 
   constructor(packing: PackingHistory) {
     this.#packing = packing;
-    const { objects, journal, looking, directory, session } = packing;
+    const { objects, journal, looking, directory, session, barrier } = packing;
     const { files, pace } = looking;
-    const root = directory.root;
-    this.#writing = { objects, journal, files, pace, root, epoch: session.epoch };
+    this.#writing = { objects, journal, files, pace, barrier, epoch: session.epoch };
     pace.onTurn = (): void => {
       const progress = { phase: 'write', done: 0, total: undefined } as const;
       publish('skillmeat:progress', { root: directory.rootPath, ...progress });

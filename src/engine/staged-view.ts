@@ -268,11 +268,15 @@ export class StagedView {
 
   /**
    * As {@link restore}, of a file whose bytes come from elsewhere. Owner and attributes are those of
-   * the file that it replaces.
+   * the file that it replaces; where there is none, those of `slot`, which may be gone.
    *
    * @returns false, having changed nothing, when the bytes are not those of `image`.
    */
-  async restoreContent(path: RelativePath, image: FileImage, content: Content): Promise<boolean> {
+  async restoreContent(
+    path: RelativePath,
+    image: FileImage,
+    { content, slot }: { readonly content: Content; readonly slot: RelativePath | undefined },
+  ): Promise<boolean> {
     const seen = this.#look(path);
     if (seen.kind === 'special') throw specialError(path);
     this.#refuseCollision(path);
@@ -283,7 +287,8 @@ export class StagedView {
       this.#options.contents.discard(staged.name);
       return false;
     }
-    const attributesFrom = seen.kind === 'file' ? seen.attributesFrom : undefined;
+    const kept = slot && { tree: this.#options.history, path: slot };
+    const attributesFrom = seen.kind === 'file' ? seen.attributesFrom : kept;
     this.#prepareParents(path);
     this.#clear(path);
     this.#set(path, { kind: 'file', content: staged, mode, attributesFrom });

@@ -848,6 +848,7 @@ export class Store implements AsyncDisposable {
           looking,
           writer,
           session,
+          barrier: () => writer.barrier(),
           now,
         });
       }),

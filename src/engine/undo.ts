@@ -266,7 +266,7 @@ class Undo {
         for (const place of placesOf(image.sha256, path, this.#journal)) {
           if (await this.#view.restore(path, image, place)) return true;
         }
-        return this.#restoreFromSnapshot(path, image);
+        return this.#restoreFromSnapshot(path, image, keptAt);
       }
     }
   }
@@ -277,14 +277,18 @@ class Undo {
     return bytes;
   }
 
-  /** What another program wrote over was displaced by nobody; a snapshot may have it. */
-  async #restoreFromSnapshot(path: RelativePath, image: FileImage): Promise<boolean> {
+  /** It is packed; or another program wrote over it, and a snapshot has it. */
+  async #restoreFromSnapshot(
+    path: RelativePath,
+    image: FileImage,
+    slot: RelativePath | undefined,
+  ): Promise<boolean> {
     const { objects } = this.#reading;
     this.#whyNot = undefined;
     if (!objects.has(image.sha256)) return false;
     try {
       const content = await objects.content(image.sha256, image.size);
-      return await this.#view.restoreContent(path, image, content);
+      return await this.#view.restoreContent(path, image, { content, slot });
     } catch (error) {
       if (!isEngineError(error, ...notToBeHad)) throw error;
       this.#whyNot = error.message;

@@ -32,7 +32,8 @@ export interface WritingPacks {
   readonly objects: ObjectStore;
   readonly journal: Journal;
   readonly files: FileSystem;
-  readonly root: Place['directory'];
+  /** Waits until everything is on disk. */
+  readonly barrier: () => Promise<void>;
   readonly pace: Pace;
   readonly epoch: number;
 }
@@ -85,11 +86,11 @@ async function recordPack(name: PackName, writing: WritingPacks): Promise<void> 
 
 /** As {@link recordPack}, for a pack that was found: whoever wrote it may have died before it was noted. */
 export async function recordFoundPack({ name, place }: Pack, writing: WritingPacks): Promise<void> {
-  const { files, root } = writing;
+  const { files, barrier } = writing;
   // guard: found-pack-cover
   files.mustReachDisk(place);
   // guard: found-pack-barrier
-  await files.barrier(root, 0);
+  await barrier();
   await recordPack(name, writing);
 }
 
@@ -179,7 +180,7 @@ async function compressAll(
 }
 
 async function store(name: PackName, bytes: Uint8Array, writing: WritingPacks): Promise<void> {
-  const { objects, files, root } = writing;
+  const { objects, files, barrier } = writing;
   const draft = objects.newDraft();
   const place: Place = { directory: objects.directory, name: packFileName(name) };
   // One of this name has these bytes, or is damaged: then it may still be the only place of some.
@@ -193,10 +194,10 @@ async function store(name: PackName, bytes: Uint8Array, writing: WritingPacks): 
     }
     objects.give(draft);
     // guard: pack-barrier
-    await files.barrier(root, bytes.length);
+    await barrier();
     files.moveOwn(draft, place);
     // guard: pack-name-barrier
-    await files.barrier(root, 0);
+    await barrier();
   } catch (error) {
     // I10: what a failed sync was to cover may look well and be lost.
     for (const left of isThere ? [draft] : [draft, place]) removeIfThere(files, left);

@@ -321,6 +321,12 @@ export class Writer {
     publish('skillmeat:checkpoint', { root, settled: ready.length, lateWrites });
   }
 
+  /** Waits until everything is on disk. @throws {EngineError} having poisoned the store (I10). */
+  async barrier(): Promise<void> {
+    // guard: writer-barrier
+    await this.#barrier();
+  }
+
   /** Drops what settled transactions displaced. Runs under the lock. */
   async prune(transactions: readonly TransactionRow[]): Promise<void> {
     await prune(transactions, this.#checkpointing());

@@ -101,6 +101,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'packing',
     prepare: withSnapshot,
     aheadMs: 172_800_000,
+    poisonedByBarrier: true,
     act: (store) => store.prune({}, { pack: true }),
     check: requireNoFinding,
   },

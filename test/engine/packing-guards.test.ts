@@ -19,7 +19,7 @@ import { formatPack, parseIndex } from '../../src/engine/pack-format.js';
 import { Pace } from '../../src/engine/pace.js';
 import { writePack } from '../../src/engine/write-pack.js';
 import { between, logCalls } from '../support/call-log.js';
-import { type FileSystemCall, watchedFileSystem } from '../support/faults.js';
+import { type FileSystemCall, systemError, watchedFileSystem } from '../support/faults.js';
 import { openJournal } from '../support/objects.js';
 import {
   bumpEpoch,
@@ -174,6 +174,27 @@ describe('packing', () => {
     openActing,
     kinds,
   } = usePackable(mode);
+
+  test('a sync that fails while packing stops the store', async () => {
+    await makeHistory();
+    const before = listOwn(sandbox.root, 'stage');
+    let isFailing = false;
+    const files = watchedFileSystem(mode, ({ method }) => {
+      if (isFailing && method === 'barrier') throw systemError('EIO');
+    });
+    const store = await open({ fileSystem: files });
+    isFailing = true;
+    await expectError(pack(store), 'IO_FAILED');
+    isFailing = false;
+    expect(listOwn(sandbox.root, 'stage')).toEqual(before);
+    await expectError(
+      store.transact({}, (tx) => tx.write('a', 'a')),
+      'STORE_POISONED',
+    );
+    expect(packsOf()).toEqual([]);
+    await store.close();
+    await (await open()).close();
+  });
 
   test('what is read back wrong is not noted, and nothing goes', async () => {
     await makeHistory();
@@ -436,7 +457,15 @@ describe('a pack', () => {
         size: 8,
         read: async () => Buffer.from('found it'),
       };
-      const writing = { objects, journal, files, root, pace: new Pace(), epoch: journal.epoch() };
+      const barrier = (): Promise<void> => files.barrier(root, 0);
+      const writing = {
+        objects,
+        journal,
+        files,
+        barrier,
+        pace: new Pace(),
+        epoch: journal.epoch(),
+      };
       expect(await writePack([wrong], writing)).toBeUndefined();
       objects.prepare();
       expect(readdirSync(sandbox.at('.skillmeat/objects'))).toEqual([]);

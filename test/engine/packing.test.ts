@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   isEngineError,
+  rebuildStore,
   type Finding,
   type PackedHistory,
   type Store,
 } from '../../src/engine/index.js';
+import { openDatabase } from '../../src/engine/sqlite.js';
 import { recordCrashes } from '../support/crash.js';
 import { testify, testMachine } from '../support/evidence.js';
 import { faultyFileSystem, type FileSystemMethod } from '../support/faults.js';
@@ -323,7 +325,10 @@ describe.each(modes)('native %s', (mode) => {
           '.new',
         );
         expect(packsOf(sandbox.root), label).toEqual([]);
-        expect(kinds(await findings(store)), label).toEqual([]);
+        await store.close();
+        const again = await sandbox.open({ now: later });
+        expect(kinds(await findings(again)), label).toEqual([]);
+        await again.close();
         failed += 1;
       }
       if (isOver) {
@@ -479,6 +484,36 @@ describe.each(modes)('native %s', (mode) => {
     await pack(store);
     using journal = openJournal(store);
     expect(journal.packs.list().size).toBe(1);
+  });
+
+  test('what was packed for transactions that a rebuilt journal lost goes to quarantine', async () => {
+    const trees = await makeHistory();
+    const first = await sandbox.open({ now: later });
+    await first.snapshots.delete('late', { now: true });
+    await first.snapshots.delete('early', { now: true });
+    await pack(first);
+    await first.close();
+    const database = openDatabase(sandbox.at('.skillmeat/journal.db'));
+    database.exec("UPDATE journal_transaction SET message = 'other' WHERE id = 2");
+    database.close();
+    const rebuilt = await rebuildStore(sandbox.root, { native: mode, now: later });
+    expect(rebuilt).toMatchObject({ transactions: 1, traces: 6 });
+    const store = await sandbox.open({ now: () => later() + 2 * day });
+    await store.prune({});
+    const kept = readdirSync(sandbox.at('.skillmeat/quarantine'), {
+      recursive: true,
+      withFileTypes: true,
+    })
+      .filter((entry) => entry.isFile())
+      .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'));
+    for (const content of [long(1), long(2), long(3), long(5), 'x of the directory', 'no longer']) {
+      expect(kept).toContain(content);
+    }
+    // The first is there still.
+    const { bytes } = await store.read('a', { kind: 'transaction', id: 0 });
+    expect(Buffer.from(bytes).toString('latin1')).toBe(trees[0]?.['a']?.bytes);
+    await store.repair({ deep: true });
+    expect(kinds(await findings(store))).toEqual([]);
   });
 
   test('a writer that lost its lock packs nothing', async () => {

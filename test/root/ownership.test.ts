@@ -57,6 +57,34 @@ describe.each(modes)('native %s', (mode) => {
     expect(sandbox.tree()['m']).toEqual(file('old', 0o600));
   });
 
+  test.each([false, true])(
+    "what root undoes in a user's store is the user's again, packed: %s",
+    async (packs) => {
+      giveAway(sandbox.root);
+      const first = [
+        [['write', 'd/sub/x', 'x']],
+        [['write', 'a', 'a']],
+        [['remove', 'd']],
+        [['remove', 'a']],
+        [['write', 'b', 'b']],
+      ] as const;
+      expect(new Set(runUnprivileged(sandbox.root, mode, first).map(({ code }) => code))).toEqual(
+        new Set(['done']),
+      );
+      const now = (): number => Date.now() + 172_800_000;
+      const store = await openStore(sandbox.root, { native: mode, now });
+      const { packed } = await store.prune({}, { pack: packs });
+      expect(packed?.contents ?? 0).toBe(packs && mode === 'auto' ? 2 : 0);
+      await store.undo({ transaction: 3 });
+      await store.undo({ transaction: 4 });
+      await store.close();
+      const user = `${String(unprivilegedUser)}:${String(unprivilegedUser)}`;
+      for (const path of ['d', 'd/sub', 'd/sub/x', 'a']) {
+        expect(`${path} ${ownerOf(path)}`).toBe(`${path} ${user}`);
+      }
+    },
+  );
+
   test('a file keeps the mode that it asked for, though giving it away clears bits', async () => {
     sandbox.seed({ f: { content: 'old', mode: 0o750 } });
     chownSync(sandbox.at('f'), 1_001, 2_001);

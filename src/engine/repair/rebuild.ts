@@ -1,10 +1,14 @@
 import { compressionLevelDefault } from '../compression.js';
 import type { Place } from '../file-system.js';
+import type { ContentHash } from '../hash.js';
 import { Journal } from '../journal.js';
 import { keepsDisplaced } from '../keeping.js';
 import { markedBy } from '../keeping-table.js';
 import type { MetaValue } from '../meta-table.js';
 import { ObjectStore } from '../object-store.js';
+import { Pace } from '../pace.js';
+import { neededBySnapshots } from '../pack-contents.js';
+import { slotsOf } from '../packable-slots.js';
 import { Quarantine } from '../quarantine.js';
 import { detached, rootIdentity, type StoreDirectory } from '../store-directory.js';
 import { transactionOf } from '../units.js';
@@ -17,7 +21,8 @@ import { type Salvage, salvage } from './salvage.js';
  *
  * 1. Read a copy of the old journal: transactions as far as the hash chain holds, snapshots.
  * 2. Write the new one beside it, whole, and flush it.
- * 3. Set aside what lies in `stage/` for transactions that are lost: recovery would sweep it (I3).
+ * 3. Set aside what lies in `stage/` for transactions that are lost: recovery would sweep it (I3); and
+ *    what packs hold and nothing that is left needs: the next pruning would drop it.
  * 4. Set the old journal aside, its main file first. From here on a repair that was killed finds no
  *    journal, and takes the new one, which is whole.
  * 5. Give the new one its name. The record of the last writer says from now on that it did not let go
@@ -70,7 +75,8 @@ export async function rebuild(rebuilding: Rebuilding): Promise<Rebuilt> {
     if (!isDryRun) await nameRebuilt(directory);
   }
   if (isDryRun) return { ...kept, traces: Math.max(traces, kept.transactions), setAside: 0 };
-  const setAside = setAsideLost(rebuilding) + setAsideJournal(rebuilding);
+  const lost = setAsideLost(rebuilding) + (await setAsidePacked(rebuilding, traces));
+  const setAside = lost + setAsideJournal(rebuilding);
   // guard: rebuild-set-aside-barrier
   await files.barrier(root, Number.POSITIVE_INFINITY);
   files.moveNew(at(rebuiltName), at('journal.db'));
@@ -107,9 +113,9 @@ function requireOurs({ head, meta }: Salvage, directory: StoreDirectory): void {
 
 /** Writes the new journal as a draft, whole. */
 async function write(salvaged: Salvage, rebuilding: Rebuilding): Promise<Kept> {
-  const { directory, isDryRun, newId, now } = rebuilding;
-  const { files, store, root } = directory;
-  using objects = new ObjectStore({ files, store, root, level: compressionLevelDefault, newId });
+  const { directory, isDryRun, now } = rebuilding;
+  const { files, store } = directory;
+  using objects = openObjects(rebuilding);
   const found = salvaged.snapshots === undefined ? await findSnapshots(objects, now()) : [];
   const kept = {
     transactions: salvaged.head,
@@ -183,6 +189,49 @@ function setAsideLost(rebuilding: Rebuilding): number {
     count += 1;
   }
   return count;
+}
+
+/**
+ * Takes out of packs what transactions may have displaced that are lost. Where none is, whatever nothing
+ * needs was pruned.
+ *
+ * @returns how much was set aside.
+ */
+async function setAsidePacked(rebuilding: Rebuilding, traces: number): Promise<number> {
+  const { files, store, stage } = rebuilding.directory;
+  using objects = openObjects(rebuilding);
+  using journal = Journal.open(files.pathOf({ directory: store, name: rebuiltName }));
+  if (traces <= journal.head().id) return 0;
+  const needed = await neededBySnapshots(journal.snapshots.all(), objects, new Pace());
+  const known = new Set<ContentHash>(typeof needed === 'string' ? [] : needed.keys());
+  for (const slot of slotsOf(journal, stage)) {
+    for (const { image } of slot.files) known.add(image.sha256);
+  }
+  const quarantine = quarantineOf(rebuilding);
+  let count = 0;
+  for (const { sha256 } of objects.packs.contents()) {
+    if (known.has(sha256)) continue;
+    const bytes = await objects.packs.read(sha256).catch(() => undefined);
+    // Damaged: then its pack is set aside as a whole, by who repairs it.
+    if (bytes === undefined) continue;
+    const draft: Place = { directory: stage, name: `repair-${rebuilding.newId()}` };
+    const file = files.createFile(draft, 0o600);
+    try {
+      await files.write(file, bytes);
+    } finally {
+      files.closeWritten(file);
+    }
+    const why =
+      'packed for a transaction that the damaged journal no longer knows, or pruned since';
+    quarantine.takeIn(draft, { path: sha256, transaction: 0, why });
+    count += 1;
+  }
+  return count;
+}
+
+function openObjects({ directory, newId }: Rebuilding): ObjectStore {
+  const { files, store, root } = directory;
+  return new ObjectStore({ files, store, root, level: compressionLevelDefault, newId });
 }
 
 function setAsideJournal(rebuilding: Rebuilding): number {

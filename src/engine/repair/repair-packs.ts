@@ -36,7 +36,9 @@ async function rewrite(name: PackName, repairing: Repairing): Promise<void> {
   const pack = objects.packs.list().find((one) => one.name === name);
   // Gone meanwhile: the next look says so.
   if (pack === undefined) return;
-  const writing = { objects, journal, files, pace, root: directory.root, epoch };
+  const { root } = directory;
+  const barrier = (): Promise<void> => files.barrier(root, Number.POSITIVE_INFINITY);
+  const writing = { objects, journal, files, pace, barrier, epoch };
   const written = new Set<PackName>();
   for (const group of groupForPacks(contentsOf(pack, repairing))) {
     const one = await writePack(group, writing);
