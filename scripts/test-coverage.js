@@ -11,7 +11,7 @@ const tests = `
   odd-moments odd-remains faults failed-calls fences durability-order node-barrier checks
   recovery recovery-races foreign-edits unflushed apply-races checkpoint permissions
   operations metadata refusals journal writer-lock file-lock quarantine
-  decide emulated-exchange undo undo-decision undo-order rollback repair
+  decide emulated-exchange group undo undo-decision undo-order rollback repair
   history-reading keeping removed-records unused-pages snapshot-adoption drift
 `;
 const names = tests.trim().split(/\s+/);

@@ -74,7 +74,7 @@ async function run({ place, isQuick, reference }: Run): Promise<Findings> {
       for (let index = 0; index < transactionsPerTurn / count; index += 1) {
         round += 1;
         const at = round;
-        await store.transact({}, async (tx) => {
+        await store.transact({ sharesFlush: true }, async (tx) => {
           for (const name of threeOf(caller)) await tx.write(name, contentOf(name, at));
         });
       }

@@ -228,9 +228,9 @@ export async function prune(
 export function refuseLostTransactions({ looking, directory, journal }: Checkpointing): void {
   const head = journal.head().id;
   for (const { name } of looking.files.list(directory.stage)) {
-    const id = transactionOf(name)?.id ?? 0;
+    const first = transactionOf(name)?.first ?? 0;
     // guard: lost-staged
-    if (id > head + 1) throw lostTransactions(head, id);
+    if (first > head + 1) throw lostTransactions(head, first);
   }
 }
 

@@ -6,6 +6,7 @@ import { publish } from './events.js';
 import { describeImage, type FoundImage } from './image.js';
 import type { Journal } from './journal.js';
 import { stagePrefix, type TransactionRow } from './transaction-row.js';
+import type { Turn } from './group.js';
 import { messageLengthMax } from './limits.js';
 import type { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
@@ -32,8 +33,8 @@ import type { Session, Writer } from './writer.js';
  * 3. Arrange: links, whole directories, owners, attributes, modes. Everything that can fail for
  *    want of room or rights has failed by now, and nothing of the root was touched.
  * 4. Record: one journal transaction names every change, not synced yet.
- * 5. Flush: one barrier puts contents and record on disk. From here on recovery finishes it (I1,
- *    I2). A record that got there without its contents was flushed by nobody: see `unflushed.ts`.
+ * 5. Flush: one barrier puts contents and record on disk, those of others that wait and may share
+ *    it, too (group.ts). From here on recovery finishes it (I1, I2). A record that got there without its contents was flushed by nobody: see `unflushed.ts`.
  *    Plain Node syncs the contents, then the record.
  * 6. Say in `owner` that the journal has it. Apply: one rename per unit; each displaced file is
  *    looked at (I3).
@@ -81,22 +82,24 @@ export type Collect = (calls: TransactionCalls) => Promise<Collected | void>;
 export async function commit(
   options: CommitOptions,
   committing: Committing,
-  session: Session,
+  { session, turn }: { readonly session: Session; readonly turn: Turn },
   collect: Collect,
 ): Promise<Receipt> {
   requireMessage(options.message);
   const { files, root, stage } = committing.directory;
   const uuid = committing.newId();
   const pace = new Pace(options.signal);
-  using tree = new RootTree(files, root);
+  using tree = new RootTree(files, root, turn.coverFrom(stage));
   using history = new RootTree(files, stage);
   using objects = committing.openObjects();
-  const prefix = stagePrefix(session.head.id + 1, uuid);
+  const id = session.head.id + 1;
+  const prefix = stagePrefix(id, uuid, turn.firstFor(id));
   const contents = new StagedContents({ files, pace, directory: stage, prefix });
   const attempt = new Attempt({
     options,
     committing,
     session,
+    turn,
     contents,
     tree,
     history,
@@ -109,8 +112,10 @@ export async function commit(
   } catch (error) {
     pace.stop();
     await attempt.calls?.abandon();
-    // Once the journal may name them, the contents are no longer ours to remove.
-    if (!attempt.mayBeCommitted && !(await contents.removeAll())) {
+    // Once the journal may name them, the contents are no longer ours to remove. Unless recovery would
+    // find in the cache what the disk may not have.
+    const mayRemove = !attempt.mayBeCommitted || turn.isTakenBack || turn.mustNotBeFound;
+    if (mayRemove && !(await contents.removeAll())) {
       committing.writer.leaveForSweep();
     }
     // What the callback threw is the caller's and comes out as it is.
@@ -123,6 +128,7 @@ interface AttemptOptions {
   readonly options: CommitOptions;
   readonly committing: Committing;
   readonly session: Session;
+  readonly turn: Turn;
   readonly contents: StagedContents;
   readonly tree: RootTree;
   readonly history: RootTree;
@@ -150,7 +156,7 @@ class Attempt {
   }
 
   async run(collect: Collect): Promise<Receipt> {
-    const { committing, contents, options, pace, tree, history, objects } = this.#given;
+    const { committing, contents, options, pace, tree, history, objects, turn } = this.#given;
     const { directory, fileMode, directoryMode, now } = committing;
     const { files, foldsNames } = directory;
     const looking = { files, pace };
@@ -169,12 +175,18 @@ class Attempt {
       history,
       objects,
       enginePath: directory.storePath,
+      rootPath: directory.rootPath,
+      group: {
+        isAwaited: () => turn.isAwaited,
+        end: () => this.#endGroup(),
+      },
     });
     this.calls = calls;
     const collecting = collect(calls).catch((error: unknown) => {
       this.thrown = error;
       throw error;
     });
+    if (turn.isAwaited) void calls.endGroupWhenIdle(collecting);
     const collected =
       (await (options.signal === undefined ? collecting : pace.orStopped(collecting))) ?? {};
     this.#message = collected.message ?? options.message;
@@ -188,6 +200,8 @@ class Attempt {
     };
     pace.refuseStopped();
     this.#phase = 'plan';
+    // guard: group-below
+    if (this.#isBlind(view)) await this.#endGroup();
     const plan = await buildPlan(view, { looking, tree, now });
     refuseMounts(plan, files.mountsBelow(directory.root));
     const members = plan.units.flatMap((unit) => unit.members);
@@ -198,6 +212,25 @@ class Attempt {
     const units = await arrange(plan, { looking, tree, contents });
     if (options.isDryRun || units.length === 0) return this.#leave(plan, units);
     return this.#commit(plan, units);
+  }
+
+  /** Whether planning would look at all that is below a directory, and miss what was recorded. */
+  #isBlind(view: StagedView): boolean {
+    return [...view.nodes].some(([path, node]) => {
+      const changesOnlyItself = node.kind === 'directory' && !node.isOpaque;
+      return !changesOnlyItself && this.#given.turn.isBlindBelow(path);
+    });
+  }
+
+  /** What was recorded is applied now: places that were got before are not those of it any more. */
+  async #endGroup(): Promise<void> {
+    const { tree, turn } = this.#given;
+    if (!turn.isAwaited) return;
+    try {
+      await turn.endGroup();
+    } finally {
+      tree.close();
+    }
   }
 
   #progress(): { readonly phase: 'stage' | 'plan'; readonly done: number } {
@@ -227,15 +260,19 @@ class Attempt {
   }
 
   async #commit(plan: Plan, units: readonly ArrangedUnit[]): Promise<Receipt> {
-    const { committing, contents, session, pace, uuid } = this.#given;
+    const { committing, contents, session, pace, turn, uuid } = this.#given;
     const { journal, writer, bootId } = committing;
     const isOneFlush = committing.directory.files.capabilities.barrier === 'syncfs';
     // guard: commit-flush-before-record
-    if (!isOneFlush) await this.#flush();
+    if (!isOneFlush) await writer.flush(contents.bytes);
+    const rows = toRows(units);
+    // guard: group-excludes
+    if (turn.isExcluded(rows)) await this.#endGroup();
     pace.refuseStopped();
     // guard: commit-in-place
     session.requireInPlace();
-    const rows = toRows(units);
+    // guard: group-recordable
+    turn.requireRecordable();
     this.#publish('staged', undefined, plan);
     this.mayBeCommitted = true;
     const transaction = {
@@ -247,7 +284,7 @@ class Attempt {
       bootId,
       changeCount: plan.changeCount,
       displacedBytes: plan.displacedBytes,
-      flush: isOneFlush ? 'with' : 'before',
+      flush: !isOneFlush ? 'before' : turn.isAwaited ? 'shared' : 'with',
       annotations: formatAnnotations(this.#annotations),
     } as const;
     let head;
@@ -259,10 +296,14 @@ class Attempt {
       throw error;
     }
     writer.noteCommit(head, rows.length);
-    // guard: commit-flush-with-record
-    if (isOneFlush) await this.#flushRecord(head.id);
-    // guard: owner-names-flushed
-    writer.noteFlushed();
+    const recorded = { id: head.id, stage: contents.prefix, rows, bytes: contents.bytes };
+    if (isOneFlush) {
+      // guard: commit-flush-with-record
+      await turn.flushed(recorded);
+    } else {
+      // guard: owner-names-committed
+      writer.noteFlushed();
+    }
     this.#publish('committed', head.id, plan);
     await this.#apply(units, head.id, plan);
     this.#publish('applied', head.id, plan);
@@ -278,47 +319,6 @@ class Attempt {
     return { transaction: toRecord(row, rows) };
   }
 
-  /** Flushes contents and record; when that fails, neither may be believed, and both go. */
-  async #flushRecord(id: number): Promise<void> {
-    const { committing, contents } = this.#given;
-    const { directory, writer } = committing;
-    try {
-      // guard: commit-flush-both
-      await this.#flush();
-    } catch (error) {
-      const failure = fromSystemError(error, 'sync', directory.rootPath);
-      try {
-        writer.takeBack(id, failure.message);
-        this.mayBeCommitted = false;
-      } catch (cause) {
-        // Recovery must not find in the cache what the disk may not have.
-        await contents.removeAll();
-        throw new EngineError(
-          'COMMIT_UNKNOWN',
-          `the disk failed while transaction ${String(id)} was written (${failure.message}): it may or may not be committed`,
-          {
-            cause,
-            hint: 'Check the disk, then run: skillmeat txn recover — it tells which, and settles it.',
-          },
-        );
-      }
-      throw failure;
-    }
-  }
-
-  async #flush(): Promise<void> {
-    const { directory } = this.#given.committing;
-    try {
-      // guard: commit-barrier
-      await directory.files.barrier(directory.root, this.#given.contents.bytes);
-    } catch (error) {
-      // I10: a sync that failed says so once; what else it concerned, nobody knows.
-      const failure = fromSystemError(error, 'sync', directory.rootPath);
-      this.#given.committing.writer.poisonWith(failure);
-      throw failure;
-    }
-  }
-
   async #apply(units: readonly ArrangedUnit[], id: number, plan: Plan): Promise<void> {
     const { committing, contents, session } = this.#given;
     const { files, root, rootPath } = committing.directory;
@@ -326,6 +326,8 @@ class Attempt {
     const looking = { files, pace: new Pace() };
     using tree = new RootTree(files, root);
     try {
+      // guard: group-fence
+      if (this.#given.turn.isShared) session.requireFence();
       await apply(units, {
         looking,
         tree,
@@ -383,7 +385,7 @@ class Attempt {
     const { writer } = this.#given.committing;
     let left;
     try {
-      left = await writer.undo(id, cause.message);
+      left = await writer.undo(id, cause.message, this.#given.turn.dependents());
     } catch (error) {
       throw this.#halfDone(id, error);
     }
@@ -404,7 +406,8 @@ class Attempt {
 
   /** A path of a transaction that is not settled either way is nobody's to change. */
   #refuseTroubled(plan: Plan): void {
-    if (!this.#given.session.isTroubled) return;
+    const { session, turn } = this.#given;
+    if (!session.isTroubled && !turn.hasFailures) return;
     const { journal } = this.#given.committing;
     for (const { id, trouble, reason = 'the journal does not say why' } of journal.troubled()) {
       // guard: commit-damaged [if false]

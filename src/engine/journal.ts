@@ -20,6 +20,7 @@ import {
   type ChainHash,
   chainText,
   emptyChain,
+  firstStagedWith,
   type Head,
   type NewTransaction,
   parseTransaction,
@@ -568,7 +569,7 @@ export class Journal implements Disposable {
       const expectedPrevious = before === undefined ? this.#chainBefore(id) : toHex(before);
       const previous = toHex(row.previous_chain) as ChainHash;
       // guard: row-stage [if false]
-      if (row.stage !== stagePrefix(id, row.uuid)) {
+      if (row.stage !== stagePrefix(id, row.uuid, firstStagedWith(id, row.stage))) {
         throw damaged(this.#path, `transaction ${String(id)} names a stage that is not its own`);
       }
       // guard: chain-previous [if false]

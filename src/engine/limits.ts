@@ -27,6 +27,13 @@ export const sliceMsMax = 12;
 /** Directory descriptors that one operation keeps open. */
 export const openDirectoriesMax = 64;
 
+/** Transactions of one session of the lock; they may share one flush. */
+export const groupTransactionsMax = 32;
+/** Entries, and bytes, of a source that is copied while other transactions wait for the flush. */
+export const groupSourceEntriesMax = 64;
+/** Turns of the event loop that a callback may do nothing while others wait for it. */
+export const idleTurnsMax = 2;
+
 /** A checkpoint is due when this many transactions wait for it, … */
 export const unsettledTransactionsMax = 128;
 /** … or this many changes. */

@@ -19,7 +19,7 @@ import { comparePaths, isBelow, parentOf, quote, type RelativePath } from './pat
 import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, type RootTree } from './root-tree.js';
-import { isUntouched, type Trace, wasNeverFlushed } from './unflushed.js';
+import { firstUnflushed, isUntouched, type Trace } from './unflushed.js';
 import { type JournalUnit, slotName, slotPath, toUnits } from './units.js';
 
 /*
@@ -28,8 +28,8 @@ import { type JournalUnit, slotName, slotPath, toUnits } from './units.js';
  * 1. Load the units of each transaction and check them against the hash chain.
  * 2. Mend what a killed process left of an emulated exchange.
  * 3. Survey: what is at each path, and what in its slots.
- * 4. Decide per path (decide.ts). If the newest transaction was never flushed, leave it out
- *    (unflushed.ts). If an image that shall be there is nowhere, park: touch nothing.
+ * 4. Decide per path (decide.ts). If the newest transactions were never flushed, leave those out of
+ *    which something is missing, and what came after (unflushed.ts). If an image that shall be there is nowhere, park: touch nothing.
  * 5. Act: whole units where every path of one is as it was before, so that a directory is switched
  *    in one step; path by path where not.
  * 6. Set aside what was superseded; look at every path again.
@@ -121,7 +121,7 @@ class Recovery {
   readonly #states = new Map<RelativePath, PathState>();
   readonly #transactions: readonly TransactionRow[];
   readonly #superseded: (SupersededPath & { readonly sequence: number })[] = [];
-  /** Rows of the newest transaction whose paths are as they would be without it. */
+  /** Rows of the newest transactions whose paths are as they would be without them. */
   readonly #untouched = new Set<ChangeRow>();
   /** Directories that were made here since the last barrier. */
   readonly #fresh = new Set<RelativePath>();
@@ -162,10 +162,8 @@ class Recovery {
       });
     }
     await this.#survey();
-    const newest = this.#transactions.at(-1);
-    if (newest !== undefined && (await this.#wasNeverFlushed(newest))) {
-      return this.#leaveOut(newest);
-    }
+    const unflushed = await this.#findUnflushed();
+    if (unflushed.length > 0) return this.#leaveOut(unflushed);
     const parked = this.#parked();
     // guard: recovery-park
     if (parked.size > 0) return this.#park(parked);
@@ -368,32 +366,51 @@ class Recovery {
 
   // --- 4. leave out ----------------------------------------------------------------------------
 
-  async #wasNeverFlushed(transaction: TransactionRow): Promise<boolean> {
-    const { flush, id, state, trouble } = transaction;
+  /** Of those that shared the newest flush: from the first on whose contents it did not get to. */
+  async #findUnflushed(): Promise<readonly TransactionRow[]> {
     const { flushedThrough = Number.POSITIVE_INFINITY } = this.#context;
     // guard: unflushed-floor
-    if (flush === 'before' || id <= flushedThrough) return false;
+    const newest = this.#transactions.filter(
+      ({ flush, id }) => flush !== 'before' && id > flushedThrough,
+    );
+    const [first] = newest;
+    if (first === undefined) return [];
+    const isBegun = newest.some(
+      ({ state, trouble }) => state !== 'committed' || trouble !== undefined,
+    );
     // guard: unflushed-state
-    if (state !== 'committed' || trouble !== undefined) return false;
+    if (isBegun) return [];
     // guard: unflushed-acted-on
-    if (this.#wasActedOn(transaction)) return false;
-    const traces: Trace[] = [];
+    if (newest.some((transaction) => this.#wasActedOn(transaction))) return [];
+    const traces: Trace[][] = [];
     this.#untouched.clear();
+    for (const { id } of newest) {
+      const found = await this.#tracesOf(id, first.id);
+      // guard: unflushed-readable
+      if (found === undefined) return [];
+      traces.push([...found]);
+    }
+    const at = firstUnflushed(traces);
+    return at === undefined ? [] : newest.slice(at);
+  }
+
+  /** @returns nothing when a path cannot be looked at. */
+  async #tracesOf(id: number, first: number): Promise<readonly Trace[] | undefined> {
+    const traces: Trace[] = [];
     for (const { move, row } of this.#wishesOf(id)) {
       const { error, found: atPath, hops, wishes } = this.#state(row.path);
-      // guard: unflushed-readable
-      if (error !== undefined) return false;
+      if (error !== undefined) return undefined;
       this.#trim();
       const surveyed = hops.find((hop) => hop.row === row)?.holds;
       const hasSlot = move.unit.slot !== undefined;
       const inSlot = hasSlot ? (surveyed ?? (await this.#inSlot({ move, row }))) : undefined;
       const { before, after } = row;
-      const otherwise = await this.#withoutNewest(wishes);
-      const trace = { before, after, atPath, inSlot, otherwise };
+      const without = await this.#withoutNewest(wishes, first);
+      const trace = { before, after, atPath, inSlot, ...without };
       traces.push(trace);
       if (isUntouched(trace)) this.#untouched.add(row);
     }
-    return wasNeverFlushed(traces);
+    return traces;
   }
 
   /** An earlier recovery judged it, and has moved what it found in the slots. */
@@ -404,35 +421,43 @@ class Recovery {
     return hasSpare || quarantine.hasAnyOf(id);
   }
 
-  /** What a path may be when the last transaction that wants something of it did nothing. */
-  async #withoutNewest(wishes: readonly Wish[]): Promise<readonly Image[]> {
+  /** What a path may be when the transactions from number `newest` on did nothing. */
+  async #withoutNewest(
+    wishes: readonly Wish[],
+    newest: number,
+  ): Promise<Pick<Trace, 'otherwise' | 'isMoving'>> {
     const [first] = wishes;
     assert(first !== undefined, 'a path has a wish');
     let images: readonly Image[] = [first.move.isUndo ? first.row.after : first.row.before];
-    // guard: unflushed-otherwise [wishes.slice(0, -1) becomes wishes.slice(0, 0)]
-    for (const wish of wishes.slice(0, -1)) {
+    let isMoving = false;
+    const earlier = wishes.filter(({ move }) => move.transaction.id < newest);
+    // guard: unflushed-otherwise [of earlier becomes of []]
+    for (const wish of earlier) {
       this.#trim();
       for (const { evidence, to } of await this.#hopsFor(wish)) {
         if (evidence === 'done') images = [to];
         if (evidence === 'none') images = [...images, to];
+        isMoving ||= evidence === 'pending' || evidence === 'lost';
       }
     }
-    return images;
+    return { otherwise: images, isMoving };
   }
 
-  /** Recovers the others; of this one nothing remains but its entry in the log. */
-  async #leaveOut(newest: TransactionRow): Promise<Recovered> {
+  /** Recovers the others; of these nothing remains but their entries in the log. */
+  async #leaveOut(unflushed: readonly TransactionRow[]): Promise<Recovered> {
     const reason = 'the power failed before its contents were on disk';
-    const update: TransactionUpdate = { id: newest.id, state: 'rolled-back', reason };
+    const updates = unflushed.map(
+      ({ id }): TransactionUpdate => ({ id, state: 'rolled-back', reason }),
+    );
     // The verdict first: what it rests on is about to go (I7).
     // guard: unflushed-verdict-first
-    this.#context.journal.update([update]);
-    for (const move of this.#moves.filter(({ transaction }) => transaction === newest)) {
+    this.#context.journal.update(updates);
+    for (const move of this.#moves.filter(({ transaction }) => unflushed.includes(transaction))) {
       await this.#discard(move);
     }
-    const others = this.#transactions.filter(({ id }) => id !== newest.id);
+    const others = this.#transactions.filter((transaction) => !unflushed.includes(transaction));
     const recovered = await new Recovery(others, this.#context).run();
-    return { ...recovered, updates: [...recovered.updates, update] };
+    return { ...recovered, updates: [...recovered.updates, ...updates] };
   }
 
   /** Where a path is as it would be without the move, its slot never held what was displaced. */

@@ -499,20 +499,20 @@ export class StagedView {
     return isHidden;
   }
 
-  #namesOnDisk(path: RelativePath | undefined): string[] {
+  #namesOnDisk(path: RelativePath | undefined): readonly string[] {
     const { tree, looking } = this.#options;
     if (path === undefined) {
-      return looking.files
-        .list(tree.root)
-        .map((entry) => entry.name)
-        .filter((name) => name !== engineDirectoryName);
+      const names = looking.files.list(tree.root).map((entry) => entry.name);
+      return tree.coverNames(path, names).filter((name) => name !== engineDirectoryName);
     }
     const node = this.#nodes.get(path);
     if (node === undefined ? this.#isHidden(path) : node.kind !== 'directory' || node.isOpaque) {
       return [];
     }
     const directory = tree.directory(path);
-    return isObstacle(directory) ? [] : looking.files.list(directory).map((entry) => entry.name);
+    if (isObstacle(directory)) return [];
+    const names = looking.files.list(directory).map((entry) => entry.name);
+    return tree.coverNames(path, names);
   }
 
   /** Yields `path` and everything below it in the view, each directory before its content. */

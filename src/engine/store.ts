@@ -71,8 +71,8 @@ import type { Finding, Verified } from './verify/finding.js';
 import type { VerifyOptions } from './verify/verify.js';
 import type { Verifying } from './verify/verifying.js';
 import type { StoreUsage } from './usage.js';
-import { type OwnerRecord, readOwner, WriterLock } from './writer-lock.js';
-import { Writer } from './writer.js';
+import { type AcquireOptions, type OwnerRecord, readOwner, WriterLock } from './writer-lock.js';
+import { type Session, Writer } from './writer.js';
 
 /** How to open a store. */
 export interface OpenStoreOptions {
@@ -124,6 +124,12 @@ export interface TransactOptions {
   readonly signal?: AbortSignal;
   /** How long to wait for other writers, in milliseconds. */
   readonly lockWaitMs?: number;
+  /**
+   * The callback, and the rules, know of the directory only what they read through the transaction.
+   * Then calls of one store that wait together may share a flush: the callback may run before what
+   * was recorded ahead of it is in place, and sees it there all the same. Default: false.
+   */
+  readonly sharesFlush?: boolean;
 }
 
 export interface ApplyOptions extends TransactOptions {
@@ -1105,13 +1111,15 @@ export class Store implements AsyncDisposable {
     expectations: CommitOptions['expectations'],
     collect: Collect,
   ): Promise<Receipt> {
-    const { signal, lockWaitMs } = options;
+    const { signal, lockWaitMs, sharesFlush = false } = options;
     const rules = [...(this.#options.rules ?? []), ...(options.rules ?? [])];
     const { message = '', dryRun = false } = options;
     const given: CommitOptions = { message, isDryRun: dryRun, rules, expectations, signal };
-    return this.#exclusively({ signal, lockWaitMs }, (_report, session) =>
-      commit(given, this.#committing, session, (tx) =>
-        runningIn.run(new Set([...(runningIn.getStore() ?? []), this]), () => collect(tx)),
+    return this.#waiting({ signal, lockWaitMs }, (acquiring) =>
+      this.#writer.transact({ ...acquiring, joins: sharesFlush }, (session, turn) =>
+        commit(given, this.#committing, { session, turn }, (tx) =>
+          runningIn.run(new Set([...(runningIn.getStore() ?? []), this]), () => collect(tx)),
+        ),
       ),
     );
   }
@@ -1137,19 +1145,33 @@ export class Store implements AsyncDisposable {
       /** Part of work that {@link close} waits for. */
       readonly isBegun?: boolean;
     },
-    work: (report: RecoveryReport | undefined, session: Parameters<typeof commit>[2]) => Promise<T>,
+    work: (report: RecoveryReport | undefined, session: Session) => Promise<T>,
+  ): Promise<T> {
+    const { isRetry = false } = options;
+    return this.#waiting(options, (acquiring) =>
+      this.#writer.exclusively({ ...acquiring, isRetry }, (session, report) =>
+        work(report, session),
+      ),
+    );
+  }
+
+  /** Waits for the lock in a way that {@link close} waits for. */
+  async #waiting<T>(
+    options: {
+      readonly signal?: AbortSignal | undefined;
+      readonly lockWaitMs?: number | undefined;
+      readonly isBegun?: boolean;
+    },
+    work: (acquiring: AcquireOptions) => Promise<T>,
   ): Promise<T> {
     if (options.isBegun !== true) this.#refuseClosed();
     this.#refuseNested();
-    const { signal, isRetry = false } = options;
+    const { signal } = options;
     const waitMs = options.lockWaitMs ?? this.#options.lockWaitMs ?? lockWaitMsDefault;
     const onWait = (): void => {
       publish('skillmeat:waiting', { root: this.root, waitMs });
     };
-    const running = this.#writer.exclusively(
-      { waitMs, signal, isRetry, onWait },
-      (session, report) => work(report, session),
-    );
+    const running = work({ waitMs, signal, onWait });
     this.#work.add(running);
     try {
       return await running;

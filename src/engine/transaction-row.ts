@@ -19,8 +19,11 @@ export interface TransactionRow {
   readonly rowCount: number;
   /** Bytes of before-images that the stage directory keeps. */
   readonly displacedBytes: number;
-  /** Whether its contents were on disk before its record was written, or came with it. */
-  readonly flush: 'before' | 'with';
+  /**
+   * Whether its contents were on disk before its record was written, or came with it; `shared`: with
+   * it, and in the same flush as the transaction before.
+   */
+  readonly flush: 'before' | 'with' | 'shared';
   /** JSON, made and read by `annotations.ts`. */
   readonly annotations: string;
   readonly chain: ChainHash;
@@ -81,7 +84,7 @@ export interface StoredTransaction {
   change_count: bigint;
   row_count: bigint;
   displaced_bytes: bigint;
-  flush: 'before' | 'with';
+  flush: TransactionRow['flush'];
   annotations: string;
   previous_chain: Buffer;
   chain: Buffer;
@@ -91,9 +94,20 @@ export interface StoredTransaction {
   checksum: bigint;
 }
 
-/** What the names in `stage/` of a transaction's contents begin with. */
-export function stagePrefix(id: number, uuid: string): string {
-  return `${String(id)}-${uuid.replaceAll(/[^0-9a-f]/g, '').slice(0, 8)}`;
+/**
+ * What the names in `stage/` of a transaction's contents begin with.
+ *
+ * @param first the oldest transaction that was not known to be on disk when these were staged.
+ */
+export function stagePrefix(id: number, uuid: string, first: number = id): string {
+  const own = `${String(id)}-${uuid.replaceAll(/[^0-9a-f]/g, '').slice(0, 8)}`;
+  return first === id ? own : `${own}-${String(first)}`;
+}
+
+/** The `first` of a {@link stagePrefix}, if it is one of transaction `id`. */
+export function firstStagedWith(id: number, prefix: string): number {
+  const match = /^\d+-[^-]*-([1-9]\d*)$/.exec(prefix);
+  return Math.min(id, Number(match?.[1] ?? id));
 }
 
 /** Returns what a row says, or `undefined` when it does not match its checksum. */

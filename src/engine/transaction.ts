@@ -1,10 +1,12 @@
 import { isAbsolute, parse } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { boundedLabel, type Label } from './annotations.js';
 import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import type { FileSystem, Place } from './file-system.js';
-import type { Looking } from './inspect.js';
+import { type Looking, statTree } from './inspect.js';
+import { groupSourceEntriesMax, idleTurnsMax, smallContentBytesMax } from './limits.js';
 import type { Pace } from './pace.js';
-import { parsePath } from './path.js';
+import { parsePath, type RelativePath } from './path.js';
 import type { HistoryReading } from './history.js';
 import type { Seen } from './staged-node.js';
 import type { StagedView } from './staged-view.js';
@@ -67,6 +69,13 @@ export interface Transaction extends ReadableView {
   describe(label: Label): Promise<void>;
 }
 
+/** Transactions that are recorded, and wait for this one before they are flushed together. */
+export interface GroupAhead {
+  readonly isAwaited: () => boolean;
+  /** Waits until they are in place. @throws {EngineError} when this one was shown what was undone. */
+  readonly end: () => Promise<void>;
+}
+
 /**
  * Hands a caller's operations to the staged view, one after the other, whether or not the caller
  * waited for each.
@@ -78,6 +87,8 @@ export class TransactionCalls implements Transaction {
   readonly #enginePath: string;
   readonly #reads: ReadableView;
   readonly #pace: Pace;
+  readonly #rootPath: string;
+  readonly #group: GroupAhead;
   readonly #reading: HistoryReading;
   readonly #pending = new Set<Promise<unknown>>();
   #last: Promise<unknown> = Promise.resolve();
@@ -91,22 +102,35 @@ export class TransactionCalls implements Transaction {
       files,
       pace,
       enginePath,
+      rootPath,
+      group,
       history,
       objects,
-    }: Looking & Omit<HistoryReading, 'looking'> & { readonly enginePath: string },
+    }: Looking &
+      Omit<HistoryReading, 'looking'> & {
+        readonly enginePath: string;
+        /** Absolute path of the root. */
+        readonly rootPath: string;
+        readonly group: GroupAhead;
+      },
   ) {
     this.#view = view;
     this.#pace = pace;
     this.#files = files;
     this.#enginePath = enginePath;
+    this.#rootPath = rootPath;
+    this.#group = group;
     this.#reads = readableView(view);
     this.#reading = { looking: { files, pace }, history, objects };
   }
 
   write(path: string, content: Content, options: ModeOption = {}): Promise<void> {
-    return this.#enqueue(() =>
-      this.#view.write(parsePath(path), requireContent(content), options.mode),
-    );
+    return this.#enqueue(async () => {
+      const parsed = parsePath(path);
+      // A source may be slow, and others wait.
+      if (!isSmall(requireContent(content))) await this.#group.end();
+      await this.#view.write(parsed, content, options.mode);
+    });
   }
 
   copyIn(path: string, source: string): Promise<void> {
@@ -133,9 +157,12 @@ export class TransactionCalls implements Transaction {
   }
 
   rename(from: string, to: string, options: { readonly replace?: boolean } = {}): Promise<void> {
-    return this.#enqueue(() =>
-      this.#view.rename(parsePath(from), parsePath(to), { replace: options.replace ?? false }),
-    );
+    return this.#enqueue(async () => {
+      await this.#group.end();
+      await this.#view.rename(parsePath(from), parsePath(to), {
+        replace: options.replace ?? false,
+      });
+    });
   }
 
   mkdir(path: string, options: ModeOption = {}): Promise<void> {
@@ -168,7 +195,12 @@ export class TransactionCalls implements Transaction {
 
   /** Runs an operation of the engine's own in the place of one call. */
   act<T>(work: (view: StagedView, reading: HistoryReading) => Promise<T>): Promise<T> {
-    return this.#enqueue(() => work(this.#view, this.#reading));
+    return this.#enqueue(async () => {
+      // It may look at the journal, and at the slots of what the journal has.
+      // guard: group-act
+      await this.#group.end();
+      return work(this.#view, this.#reading);
+    });
   }
 
   read(path: string): Promise<Uint8Array | undefined> {
@@ -181,6 +213,49 @@ export class TransactionCalls implements Transaction {
 
   list(path?: string): Promise<readonly PathEntry[] | undefined> {
     return this.#enqueue(() => this.#reads.list(path));
+  }
+
+  /**
+   * While others wait for this transaction: once its callback waits for something else than its own
+   * calls, what they have recorded is flushed and applied without it.
+   */
+  async endGroupWhenIdle(collecting: Promise<unknown>): Promise<void> {
+    let isOver = false;
+    const over = (): void => {
+      isOver = true;
+    };
+    collecting.then(over, over);
+    for (;;) {
+      await this.#last;
+      const last = this.#last;
+      for (let turns = 0; turns < idleTurnsMax; turns += 1) {
+        await setImmediate();
+        if (isOver || !this.#isOpen) return;
+      }
+      if (last !== this.#last) continue;
+      // In the place of a call: nothing of the view is under way. Who calls next is told what failed.
+      await this.#enqueue(() => this.#group.end()).catch(() => undefined);
+      return;
+    }
+  }
+
+  /** Tells whether what lies at a source is not of the root, and quickly copied. */
+  async #isEasySource(resolved: string, place: Place): Promise<boolean> {
+    if (`${resolved}/`.startsWith(`${this.#rootPath}/`)) return false;
+    const looking = { files: this.#files, pace: this.#pace };
+    let entries = 0;
+    let bytes = 0;
+    try {
+      for await (const { stat } of statTree(looking, place, place.name as RelativePath)) {
+        entries += 1;
+        bytes += stat?.size ?? 0;
+        if (entries > groupSourceEntriesMax || bytes > smallContentBytesMax) return false;
+      }
+    } catch {
+      // Copying it meets the same, and says so.
+      return false;
+    }
+    return true;
   }
 
   /** Takes no more calls, starts none that wait, and waits for the one that runs. */
@@ -236,8 +311,9 @@ export class TransactionCalls implements Transaction {
       throw new TypeError(`source must be an absolute path, not ${JSON.stringify(source)}`);
     }
     let place: Place;
+    let resolved: string;
     try {
-      const resolved = this.#files.resolveLinks(source);
+      resolved = this.#files.resolveLinks(source);
       // Opening and closing the journal's files drops SQLite's locks on them.
       if (`${resolved}/`.startsWith(`${this.#enginePath}/`)) throw engineSource(source);
       const { dir, base } = parse(resolved);
@@ -247,11 +323,21 @@ export class TransactionCalls implements Transaction {
       throw isEngineError(error) ? error : sourceUnreadable(error, source);
     }
     try {
+      // What is below the root is to be found there; and others wait.
+      // guard: group-source
+      if (this.#group.isAwaited() && !(await this.#isEasySource(resolved, place))) {
+        await this.#group.end();
+      }
       await use(place);
     } finally {
       this.#files.closeDirectory(place.directory);
     }
   }
+}
+
+function isSmall(content: Content): boolean {
+  if (typeof content === 'string') return content.length <= smallContentBytesMax;
+  return content instanceof Uint8Array && content.length <= smallContentBytesMax;
 }
 
 /** Reads of a view, one caller at a time. */

@@ -2,10 +2,11 @@ import { type FoundImage, type Image, isSameImage } from './image.js';
 
 /*
  * The newest transaction's record may be on disk without its contents: one flush carries both, and
- * the power may fail in it. Such a transaction was acknowledged to nobody, and nothing of it was
- * applied, because renaming begins when the flush has returned. It never happened.
+ * the power may fail in it. So may those of several that shared a flush. Such transactions were
+ * acknowledged to nobody, and nothing of them was applied, because renaming begins when the flush has
+ * returned. They never happened.
  *
- * It must be told from one that was flushed and applied, and then lost bytes: that is damage, and
+ * They must be told from ones that were flushed and applied, and then lost bytes: that is damage, and
  * nobody may decide it by himself. Pure, and tested over its cases.
  */
 
@@ -16,16 +17,31 @@ export interface Trace {
   readonly atPath: FoundImage;
   /** `undefined` for a change without a slot: only a mode. */
   readonly inSlot: FoundImage | undefined;
-  /** What may be at the path without it: earlier unsettled transactions may have changed it too. */
+  /**
+   * What may be at the path without it and those that shared its flush: earlier unsettled
+   * transactions may have changed it too.
+   */
   readonly otherwise: readonly Image[];
+  /** Whether an earlier unsettled transaction has yet to move what is at the path. */
+  readonly isMoving?: boolean;
 }
 
-/** Tells whether something is missing although nothing was done. */
-export function wasNeverFlushed(traces: readonly Trace[]): boolean {
-  const isMissing = (trace: Trace): boolean =>
-    // Of what removes, nothing was to be flushed.
-    trace.after.kind !== 'absent' && !isPending(trace);
-  return !traces.some(isDone) && traces.some(isMissing);
+/**
+ * Returns which of the transactions that shared a flush, oldest first, is the first of which something
+ * is missing although nothing of any was done; `undefined`: there is none.
+ */
+export function firstUnflushed(traces: readonly (readonly Trace[])[]): number | undefined {
+  if (traces.flat().some(isDone)) return undefined;
+  const first = traces.findIndex((one) => one.some(isMissing));
+  return first < 0 ? undefined : first;
+}
+
+/** What is in place already is not missing, though another program may have put it there. */
+function isMissing(trace: Trace): boolean {
+  const { before, after, atPath, isMoving = false } = trace;
+  // Of what removes, nothing was to be flushed.
+  if (after.kind === 'absent' || isPending(trace)) return false;
+  return isMoving || isSameImage(before, after) || !isSameImage(atPath, after);
 }
 
 function isPending({ after, inSlot }: Trace): boolean {

@@ -2,6 +2,7 @@ import { assert } from './errors.js';
 import type { Image } from './image.js';
 import type { Act, ChangeRow } from './change-row.js';
 import { pathBelow, type RelativePath } from './path.js';
+import { firstStagedWith } from './transaction-row.js';
 
 /** A unit as the journal keeps it: what one rename switches. */
 export interface JournalUnit {
@@ -75,10 +76,17 @@ export function slotPath(
   return (member === unit ? name : `${name}/${pathBelow(member, unit)}`) as RelativePath;
 }
 
-/** Number of the transaction that a name in `stage/` belongs to; `undefined` for a stranger's. */
-export function transactionOf(
-  name: string,
-): { readonly id: number; readonly prefix: string } | undefined {
+/** The transaction that a name in `stage/` belongs to; `undefined` for a stranger's. */
+export function transactionOf(name: string):
+  | {
+      readonly id: number;
+      readonly prefix: string;
+      /** Everything before this one was on disk when it was staged. */
+      readonly first: number;
+    }
+  | undefined {
   const match = /^((\d+)-[^.]+)\./.exec(name);
-  return match?.[1] === undefined ? undefined : { id: Number(match[2]), prefix: match[1] };
+  if (match?.[1] === undefined) return undefined;
+  const [prefix, id] = [match[1], Number(match[2])];
+  return { id, prefix, first: firstStagedWith(id, prefix) };
 }

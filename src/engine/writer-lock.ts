@@ -64,6 +64,14 @@ export interface AcquireOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a caller got its turn. */
+export interface Admission {
+  /** Whether the holder of the lock lets it take part: see {@link WriterLock.letJoin}. */
+  readonly isJoined: boolean;
+  /** What the last holder left; `undefined` when there is no such record, or when joined. */
+  readonly owner: OwnerRecord | undefined;
+}
+
 /** One store's claim to be the only writer of its root. */
 export class WriterLock implements Disposable {
   readonly #options: WriterLockOptions;
@@ -92,18 +100,39 @@ export class WriterLock implements Disposable {
    * @throws {EngineError} `STORE_LOCKED` after `waitMs`, `ABORTED`.
    */
   async acquire(options: AcquireOptions): Promise<OwnerRecord | undefined> {
+    return (await this.#admit(options, undefined)).owner;
+  }
+
+  /** As {@link acquire}; or the holder, if it is this very lock, lets the caller take part. */
+  async acquireOrJoin(options: AcquireOptions): Promise<Admission> {
+    return this.#admit(options, this);
+  }
+
+  /** Lets the next caller in the queue take part in what the holder does, if it would. */
+  letJoin(): boolean {
+    const waiters = queues.get(this.#queueKey);
+    const next = waiters?.[0];
+    if (waiters === undefined || next?.joins !== this) return false;
+    waiters.shift();
+    next.enter(true);
+    return true;
+  }
+
+  async #admit(options: AcquireOptions, joins: WriterLock | undefined): Promise<Admission> {
     const { waitMs, signal, onWait } = options;
     const deadline = performance.now() + waitMs;
-    const leave = await enterQueue(this.#queueKey, {
+    const { isJoined, leave } = await enterQueue(this.#queueKey, {
       deadline,
       signal,
       onWait,
+      joins,
       giveUp: () => this.#lockedError(waitMs),
     });
+    if (isJoined) return { isJoined, owner: undefined };
     try {
       await this.#lockFileSystem(deadline, options);
       this.#leaveQueue = leave;
-      return this.#readOwner();
+      return { isJoined, owner: this.#readOwner() };
     } catch (error) {
       // Whatever was taken is given back, or everybody else would be locked out.
       this.#leaveQueue = undefined;
@@ -340,7 +369,9 @@ function checksumText(record: object): string {
 // --- the queue of this process -----------------------------------------------------------------
 
 interface Waiter {
-  readonly enter: () => void;
+  readonly enter: (isJoined: boolean) => void;
+  /** The lock whose holder it would join. */
+  readonly joins: WriterLock | undefined;
 }
 
 /** Store directories of this process that somebody holds, with those who wait. */
@@ -350,36 +381,47 @@ interface QueueOptions {
   readonly deadline: number;
   readonly signal: AbortSignal | undefined;
   readonly onWait: (() => void) | undefined;
+  readonly joins: WriterLock | undefined;
   readonly giveUp: () => EngineError;
 }
 
 /** Resolves with the function that lets the next one in. */
-async function enterQueue(key: string, options: QueueOptions): Promise<() => void> {
+async function enterQueue(
+  key: string,
+  options: QueueOptions,
+): Promise<{ readonly isJoined: boolean; readonly leave: () => void }> {
   refuseAborted(options.signal);
   const waiters = queues.get(key);
+  let isJoined = false;
   if (waiters === undefined) queues.set(key, []);
   else {
     options.onWait?.();
-    await waitInQueue(waiters, options);
+    isJoined = await waitInQueue(waiters, options);
   }
-  return () => {
+  const leave = (): void => {
     const next = queues.get(key)?.shift();
     if (next === undefined) queues.delete(key);
-    else next.enter();
+    else next.enter(false);
   };
+  return { isJoined, leave };
 }
 
-function waitInQueue(waiters: Waiter[], { deadline, signal, giveUp }: QueueOptions): Promise<void> {
+/** Resolves with whether the holder lets it join. */
+function waitInQueue(
+  waiters: Waiter[],
+  { deadline, signal, joins, giveUp }: QueueOptions,
+): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const stop = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
     };
     const waiter: Waiter = {
-      enter: () => {
+      enter: (isJoined) => {
         stop();
-        resolve();
+        resolve(isJoined);
       },
+      joins,
     };
     const leave = (error: EngineError): void => {
       stop();

@@ -18,6 +18,7 @@ import {
   systemCode,
 } from './errors.js';
 import { publish } from './events.js';
+import { Group, Turn } from './group.js';
 import type { Head, TransactionRow } from './transaction-row.js';
 import type { Journal, Position } from './journal.js';
 import { recoveryRoundsMax, unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
@@ -28,7 +29,7 @@ import type { RecoveryReport } from './receipt.js';
 import { recover, type Recovered, type SupersededPath } from './recover.js';
 import { RootTree } from './root-tree.js';
 import { type JournalFiles, requireInPlace, type StoreDirectory } from './store-directory.js';
-import type { AcquireOptions, OwnerRecord, WriterLock } from './writer-lock.js';
+import type { AcquireOptions, Admission, OwnerRecord, WriterLock } from './writer-lock.js';
 
 /*
  * What happens around every piece of writing:
@@ -74,6 +75,8 @@ interface LeftBehind {
   readonly isRetry: boolean;
   /** Up to this transaction its `owner` record says that all were flushed. */
   readonly flushedThrough: number;
+  /** Number of the newest transaction. */
+  readonly head: number;
 }
 
 interface RecoveryTerms {
@@ -92,10 +95,14 @@ export class Writer {
   #unsettledChanges = 0;
   #hasCounted = false;
   #epoch = 0;
-  /** The newest transaction that this writer knows to be applied. */
+  /** The newest transaction that this writer knows to be applied, or about to be. */
   #head: Head | undefined;
+  /** Whether a transaction was blocked or damaged when the session began. */
+  #isTroubled = false;
   /** Whether the next holder may trust that everything was applied. */
   #isInOrder = false;
+  /** The session that transactions share, while one holds the lock. */
+  #group: Group | undefined;
   /** Whether a barrier covers the names of SQLite's files, or will. */
   #isJournalNamed = false;
 
@@ -119,18 +126,10 @@ export class Writer {
     work: (session: Session, report: RecoveryReport | undefined) => Promise<T>,
   ): Promise<T> {
     this.#refusePoisoned();
-    const { journal } = this.#options;
     const owner = await this.#acquire(options);
     try {
-      this.#refusePoisoned();
-      this.#isInOrder = false;
-      const position = journal.position();
-      const isOrderly = this.#isOrderly(owner, position);
-      const { report, position: found } = await this.#begin(isOrderly ? position : undefined, {
-        isRetry: options.isRetry === true,
-        flushedThrough: owner?.mark.head.id ?? 0,
-      });
-      const result = await work(this.#session(found), report);
+      const { report, position } = await this.#enter(owner, options.isRetry === true);
+      const result = await work(this.#session(position), report);
       await this.#settleIfDue();
       return result;
     } catch (error) {
@@ -140,6 +139,112 @@ export class Writer {
     } finally {
       this.#letGo();
     }
+  }
+
+  /**
+   * As {@link exclusively}, for one transaction. It lets others in that wait; see `group.ts`.
+   *
+   * @param joins whether it may be let in itself.
+   */
+  async transact<T>(
+    options: AcquireOptions & { readonly joins: boolean },
+    work: (session: Session, turn: Turn) => Promise<T>,
+  ): Promise<T> {
+    this.#refusePoisoned();
+    const group = await this.#enterGroup(options);
+    const turn = new Turn(group);
+    let isDone = false;
+    let result: T;
+    try {
+      // A joined one may find that the store has stopped since.
+      this.#refusePoisoned();
+      result = await work(this.#sharedSession(), turn);
+      isDone = true;
+    } catch (error) {
+      const failure = this.#explain(error);
+      this.#noteFailure(failure);
+      throw failure;
+    } finally {
+      await turn.end(isDone);
+      await this.#leaveGroup(group, isDone);
+    }
+    // A plan, or that nothing is to be done, may rest on what was undone since.
+    // guard: group-result-sound
+    turn.requireSound();
+    return result;
+  }
+
+  async #enterGroup(options: AcquireOptions & { readonly joins: boolean }): Promise<Group> {
+    const { lock } = this.#options;
+    const acquire = (): Promise<Admission> =>
+      options.joins
+        ? lock.acquireOrJoin(options)
+        : lock.acquire(options).then((owner) => ({ isJoined: false, owner }));
+    const { isJoined, owner } = await this.#acquiring(acquire);
+    if (isJoined) {
+      assert(this.#group !== undefined, 'who lets others join has a group');
+      return this.#group;
+    }
+    try {
+      const { position } = await this.#enter(owner, false);
+      this.#isTroubled = position.isTroubled;
+      this.#group = this.#newGroup();
+      return this.#group;
+    } catch (error) {
+      const failure = this.#explain(error);
+      this.#noteFailure(failure);
+      this.#letGo();
+      throw failure;
+    }
+  }
+
+  #newGroup(): Group {
+    const { directory, lock } = this.#options;
+    // Elsewhere records are synced one by one, and a name may stand for another one.
+    const maySharing = directory.files.capabilities.barrier === 'syncfs' && !directory.foldsNames;
+    const poison = (): EngineError | undefined => this.#poison;
+    return new Group({
+      letJoin: () => maySharing && lock.letJoin(),
+      flush: (bytes) => this.flush(bytes),
+      takeBack: (ids, reason) => {
+        this.#takeBack(ids, reason);
+      },
+      noteFlushed: () => {
+        this.noteFlushed();
+      },
+      refusePoisoned: () => {
+        this.#refusePoisoned();
+      },
+      get poison() {
+        return poison();
+      },
+    });
+  }
+
+  /** The last one out lets go of the lock. */
+  async #leaveGroup(group: Group, isDone: boolean): Promise<void> {
+    group.isDone ||= isDone;
+    group.inside -= 1;
+    if (group.inside > 0) return;
+    this.#group = undefined;
+    try {
+      if (group.isDone && this.#poison === undefined) await this.#settleIfDue();
+    } finally {
+      this.#letGo();
+    }
+  }
+
+  async #enter(
+    owner: OwnerRecord | undefined,
+    isRetry: boolean,
+  ): Promise<{ readonly report: RecoveryReport | undefined; readonly position: Position }> {
+    this.#refusePoisoned();
+    this.#isInOrder = false;
+    const position = this.#options.journal.position();
+    const isOrderly = this.#isOrderly(owner, position);
+    const flushedThrough = owner?.mark.head.id ?? 0;
+    const leftBehind = { isRetry, flushedThrough, head: position.head.id };
+    return this.#begin(isOrderly ? position : undefined, leftBehind);
   }
 
   /**
@@ -163,10 +268,14 @@ export class Writer {
     }
   }
 
-  async #acquire(options: AcquireOptions): Promise<OwnerRecord | undefined> {
-    const { directory, lock } = this.#options;
+  #acquire(options: AcquireOptions): Promise<OwnerRecord | undefined> {
+    return this.#acquiring(() => this.#options.lock.acquire(options));
+  }
+
+  async #acquiring<T>(acquire: () => Promise<T>): Promise<T> {
+    const { directory } = this.#options;
     try {
-      return await lock.acquire(options);
+      return await acquire();
     } catch (error) {
       const failure = this.#explain(fromSystemErrorOnly(error, 'lock', directory.rootPath));
       this.#noteFailure(failure);
@@ -273,18 +382,45 @@ export class Writer {
     this.#poison ??= error;
   }
 
-  /** Records that a transaction of which nothing was applied did not happen. */
-  takeBack(id: number, reason: string): void {
-    this.#options.journal.update([{ id, state: 'rolled-back', reason }], this.#epoch);
+  /** Waits until contents and records are on disk; poisons the store when that fails. */
+  async flush(bytes: number): Promise<void> {
+    const { files, root, rootPath } = this.#options.directory;
+    try {
+      // guard: commit-barrier
+      await files.barrier(root, bytes);
+    } catch (error) {
+      // I10: a sync that failed says so once; what else it concerned, nobody knows.
+      const failure = fromSystemError(error, 'sync', rootPath);
+      this.poisonWith(failure);
+      throw failure;
+    }
+  }
+
+  #takeBack(ids: readonly number[], reason: string): void {
+    const updates = ids.map((id) => ({ id, state: 'rolled-back' as const, reason }));
+    this.#options.journal.update(updates, this.#epoch);
     this.#epoch += 1;
   }
 
-  /** Undoes a transaction whose applying failed. @returns why that has to wait, if it has to. */
-  async undo(id: number, reason: string): Promise<string | undefined> {
+  /**
+   * Undoes a transaction whose applying failed.
+   *
+   * @param dependents of which nothing was applied: in the same step they are taken back.
+   * @returns why that has to wait, if it has to.
+   */
+  async undo(id: number, reason: string, dependents: readonly Turn[]): Promise<string | undefined> {
     const { journal } = this.#options;
+    const because = `it was built upon transaction ${String(id)}, which was undone: ${reason}`;
+    const takenBack = dependents.flatMap(({ recorded }) =>
+      recorded === undefined
+        ? []
+        : [{ id: recorded.id, state: 'rolled-back' as const, reason: because }],
+    );
     // I4: a writer that lost its lock may find the work of the next one here, and must not undo it.
-    journal.update([{ id, state: 'undoing', reason }], this.#epoch);
+    // guard: group-taken-back [...takenBack becomes ...[]]
+    journal.update([{ id, state: 'undoing', reason }, ...takenBack], this.#epoch);
     this.#epoch += 1;
+    for (const dependent of dependents) dependent.isTakenBack = true;
     // guard: owner-names-undoing
     this.noteFlushed();
     const row = journal.transaction(id);
@@ -334,6 +470,21 @@ export class Writer {
 
   // --- inside --------------------------------------------------------------------------------
 
+  /** That of whoever has its turn: those before have moved head and epoch. */
+  #sharedSession(): Session {
+    const head = this.#head;
+    assert(head !== undefined, 'a writer at work knows the newest transaction');
+    const { isTroubled, journal } = { isTroubled: this.#isTroubled, ...this.#options };
+    const position = { head, epoch: this.#epoch, isTroubled, writes: journal.writes };
+    const epoch = (): number => this.#epoch;
+    return {
+      ...this.#session(position),
+      get epoch() {
+        return epoch();
+      },
+    };
+  }
+
   #session(position: Position): Session {
     return {
       ...position,
@@ -374,7 +525,7 @@ export class Writer {
 
   async #recoverIfNeeded(
     isOrderly: boolean,
-    { isRetry, flushedThrough }: LeftBehind,
+    { isRetry, head, flushedThrough: named }: LeftBehind,
   ): Promise<{ readonly isSwept: boolean; readonly report: RecoveryReport | undefined }> {
     const nothing = { isSwept: true, report: undefined };
     if (isOrderly && !isRetry) return nothing;
@@ -391,9 +542,12 @@ export class Writer {
     journal.bumpEpoch(journal.epoch());
     // guard: recovery-quick-check
     if (!isOrderly) journal.quickCheck();
-    const newest = unsettled.at(-1);
+    const flushedThrough = Math.max(named, this.#firstOfNewestFlush(head, unsettled) - 1);
+    const unflushed = unsettled.filter(
+      ({ flush, id }) => flush !== 'before' && id > flushedThrough,
+    );
     // guard: recovery-flush
-    if (newest?.flush === 'with' && newest.id > flushedThrough) await this.#flush(newest);
+    if (unflushed.length > 0) await this.#flush(unflushed);
     const report = await this.#finish(isOrderly ? troubled : unsettled, { flushedThrough });
     const isSwept = isOrderly || (await sweepStage(this.#checkpointing()));
     if (isOrderly) this.#countUnsettled();
@@ -401,13 +555,23 @@ export class Writer {
     return { isSwept, report: unsettled.length === 0 ? undefined : report };
   }
 
+  /** Those before had been flushed when it was recorded. */
+  #firstOfNewestFlush(head: number, unsettled: readonly TransactionRow[]): number {
+    const known = new Map(unsettled.map((row) => [row.id, row]));
+    let id = head;
+    while ((known.get(id) ?? this.#options.journal.transaction(id))?.flush === 'shared') id -= 1;
+    return id;
+  }
+
   /**
-   * Its writer may have been killed before the flush. The bump of the epoch has synced the record;
-   * its contents must be on disk before anything is renamed (I1).
+   * Their writer may have been killed before the flush. The bump of the epoch has synced the records;
+   * their contents must be on disk before anything is renamed (I1).
    */
-  async #flush(newest: TransactionRow): Promise<void> {
-    // guard: recovery-flush-cover
-    await coverStagedByBarrier(newest, this.#checkpointing());
+  async #flush(unflushed: readonly TransactionRow[]): Promise<void> {
+    for (const transaction of unflushed) {
+      // guard: recovery-flush-cover
+      await coverStagedByBarrier(transaction, this.#checkpointing());
+    }
     // guard: recovery-flush-barrier
     await this.#barrier();
   }

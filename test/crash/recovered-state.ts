@@ -1,7 +1,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
-import { type OpenStoreOptions, openStore, type Store } from '../../src/engine/index.js';
+import {
+  type OpenStoreOptions,
+  openStore,
+  type Store,
+  type Transaction,
+} from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
 import { NodeFileSystem } from '../../src/engine/node-file-system.js';
 import { describeTree, describeWrites, makeDirectory } from '../support/processes.js';
@@ -50,11 +55,13 @@ export async function makeStore(native: NativeMode): Promise<Place> {
 }
 
 /** What the tree is before the first, and after each of the transactions. */
-export async function expectedTrees(): Promise<readonly (readonly string[])[]> {
+export async function expectedTrees(
+  all: readonly ((tx: Transaction, source: string) => Promise<void>)[] = transactions,
+): Promise<readonly (readonly string[])[]> {
   const { root, source } = await makeStore('auto');
   const trees = [describeTree(root)];
   await using store = await openStore(root);
-  for (const transaction of transactions) {
+  for (const transaction of all) {
     await store.transact({}, (tx) => transaction(tx, source));
     trees.push(describeTree(root));
   }
@@ -109,7 +116,8 @@ function wasNeverFlushed(log: Awaited<ReturnType<Store['log']>>, id: number): bo
 function requireNoOrphans(root: string, log: Awaited<ReturnType<Store['log']>>): void {
   const history = new Set(log.map(({ id, uuid }) => `${String(id)}-${String(uuid).slice(0, 8)}`));
   const orphans = fs.readdirSync(path.join(root, '.skillmeat', 'stage')).filter((name) => {
-    const [, prefix = '', slot = ''] = /^([^.]+)\.(.+)$/.exec(name) ?? [];
+    // A third number names the first transaction of a group.
+    const [, prefix = '', slot = ''] = /^(\d+-[^.-]+)(?:-\d+)?\.(.+)$/.exec(name) ?? [];
     return !history.has(prefix) || !/^\d+$/.test(slot);
   });
   expect(orphans).toEqual([]);

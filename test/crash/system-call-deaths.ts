@@ -85,7 +85,7 @@ export function fileOf(call: string, line: string): string | undefined {
 }
 
 /** How often a call is made before START differs a little from run to run. */
-const earlyMax = 8;
+const earlyMax = 24;
 
 /**
  * Runs a victim that dies, or a process of `cp` or `tar` that it started, where it needs these: then
@@ -94,7 +94,12 @@ const earlyMax = 8;
 export async function dieAt(
   { call, at }: Death,
   { script, input }: Victim,
-): Promise<{ readonly isAcknowledged: boolean; readonly isDead: boolean }> {
+): Promise<{
+  readonly isAcknowledged: boolean;
+  /** How many were. */
+  readonly acknowledged: number;
+  readonly isDead: boolean;
+}> {
   for (let early = 0; early < earlyMax; early += 1) {
     // Not with --seccomp-bpf: strace 6.1 then injects errors, but no signal.
     const under = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`];
@@ -104,7 +109,8 @@ export async function dieAt(
     const isDead = signal === 'SIGKILL';
     if (isDead && child.said('START').length === 0) continue;
     expect({ hasEnded: isDead || code === 0, errors }).toEqual({ hasEnded: true, errors: '' });
-    return { isAcknowledged: child.said('ACK').length === 1, isDead };
+    const acknowledged = child.said('ACK').length;
+    return { isAcknowledged: acknowledged === 1, acknowledged, isDead };
   }
   throw new Error(`it died before it started, at ${call} up to ${String(at + earlyMax - 1)}`);
 }

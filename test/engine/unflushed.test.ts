@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { hashContent } from '../../src/engine/hash.js';
 import { absent, type Image } from '../../src/engine/image.js';
 import type { Store, Transaction } from '../../src/engine/index.js';
-import { type Trace, wasNeverFlushed } from '../../src/engine/unflushed.js';
+import { firstUnflushed, type Trace } from '../../src/engine/unflushed.js';
 import { recordCrashes } from '../support/crash.js';
 import {
   bumpEpoch,
@@ -84,7 +84,17 @@ test.each<[string, boolean, readonly Trace[]]>([
   [
     'a new file is missing, and the one that was to be removed before is there',
     true,
+    [{ ...created, otherwise: [after], isMoving: true }],
+  ],
+  [
+    'a file that another program removed is made again as it was',
+    false,
     [{ ...created, otherwise: [after] }],
+  ],
+  [
+    'a file that another program removed is there again, and another content is torn',
+    true,
+    [{ ...created, otherwise: [after] }, isTorn],
   ],
   [
     'a path that came along in a directory stayed equal',
@@ -92,7 +102,17 @@ test.each<[string, boolean, readonly Trace[]]>([
     [isTorn, { ...pending, after: before, inSlot: before }],
   ],
 ])('when %s: never flushed is %s', (_case, expected, traces) => {
-  expect(wasNeverFlushed(traces)).toBe(expected);
+  expect(firstUnflushed([traces])).toBe(expected ? 0 : undefined);
+});
+
+test.each<[string, number | undefined, readonly (readonly Trace[])[]]>([
+  ['nothing is missing', undefined, [[pending], [pending]]],
+  ['the second is torn', 1, [[pending], [isTorn], [pending]]],
+  ['the first is torn', 0, [[isTorn], [pending]]],
+  ['the second is torn, and the first was done', undefined, [[done], [isTorn]]],
+  ['the first is torn, and the last was done', undefined, [[isTorn], [pending], [done]]],
+])('of a group, when %s: left out from %s on', (_case, expected, traces) => {
+  expect(firstUnflushed(traces)).toBe(expected);
 });
 
 /** What a power failure may leave of a content that was not synced. */

@@ -26,6 +26,8 @@ export interface Expectation {
   readonly onLimit: () => void;
 }
 
+const neverFlushed = 'the power failed before its contents were on disk';
+
 /** Rows by UUID; they never change. */
 const changesByUuid = new Map<string, readonly (readonly [path: string, after: string])[]>();
 
@@ -50,7 +52,10 @@ export async function requirePromises(
   if (log.some((transaction) => isBlockedByOthers(transaction, moment))) return undefined;
   const takenForTorn = new Set<string | null>();
   for (const transaction of log) {
-    if (!(await isTakenForTorn(store, transaction, expectation))) continue;
+    const isTaken =
+      (await isTakenForTorn(store, transaction, expectation)) ||
+      isTakenAlong(transaction, takenForTorn);
+    if (!isTaken) continue;
     takenForTorn.add(transaction.message);
     expectation.onLimit();
   }
@@ -95,10 +100,20 @@ async function isTakenForTorn(
 ): Promise<boolean> {
   const { message, reason, state } = transaction;
   if (!reorders || state !== 'rolled-back') return false;
-  if (reason !== 'the power failed before its contents were on disk') return false;
+  if (reason !== neverFlushed) return false;
   if (moment.outcomes.get(message ?? '') !== 'acknowledged') return false;
   const changes = await changesOf(store, transaction);
   return changes.some(([path]) => moment.edited.has(path));
+}
+
+/** Of a group it takes those along that came after: they were planned upon it. */
+function isTakenAlong(
+  { message, reason, state }: TransactionSummary,
+  takenForTorn: ReadonlySet<string | null>,
+): boolean {
+  if (state !== 'rolled-back' || reason !== neverFlushed || message === null) return false;
+  const [group = ''] = message.split('.');
+  return [...takenForTorn].some((taken) => taken?.startsWith(`${group}.`));
 }
 
 async function changesOf(

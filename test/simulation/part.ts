@@ -42,6 +42,11 @@ type Arrangement = (operations: readonly Operation[]) => readonly Action[];
 const arrangements: readonly Arrangement[] = [
   (operations) => [transaction(operations)],
   (operations) => operations.map((one) => transaction([one])),
+  // One for each, all at once; two by themselves are followed by one of both.
+  (operations) => [
+    together(operations),
+    ...(operations.length > 2 ? [] : [together([...operations, ...operations.toReversed()])]),
+  ],
   // The second switch fails, so the first is undone in the living process; then all is done again.
   (operations) => [transaction(operations, { failingSwitch: 2 }), transaction(operations)],
   // The last one is undone, on top of what is not settled yet.
@@ -212,6 +217,17 @@ function transaction(
     failingSync: 0,
     held: undefined,
     ...fails,
+  };
+}
+
+function together(operations: readonly Operation[]): Action {
+  return {
+    do: 'together',
+    transactions: operations.map((one) => [one]),
+    edits: [],
+    failingSwitch: 0,
+    failingSync: 0,
+    held: undefined,
   };
 }
 

@@ -16,7 +16,14 @@ import { Machine } from './machine.js';
 import type { Profile } from './profiles.js';
 import { SimulatedFileSystem } from './simulated-file-system.js';
 import { Violation } from './violation.js';
-import { type Action, type ForeignEdit, run, type Transact, type Workload } from './workload.js';
+import {
+  type Action,
+  type ForeignEdit,
+  run,
+  type Together,
+  type Transact,
+  type Workload,
+} from './workload.js';
 
 /** What happens while a transaction runs. */
 type Trouble = Partial<Omit<Transact, 'do' | 'operations'>>;
@@ -121,6 +128,9 @@ class Recording {
               }),
             );
             break;
+          case 'together':
+            await this.#commitTogether(action, n, store);
+            break;
           case 'undo':
           case 'redo': {
             const { do: kind, edits } = action;
@@ -151,28 +161,67 @@ class Recording {
     message: string,
     act: (message: string) => Promise<Receipt>,
   ): Promise<void> {
+    await this.#amid(trouble, async () => {
+      const acknowledged = await this.#outcomeOf(message, act);
+      if (acknowledged !== undefined) this.#requireKnownDisplaced(acknowledged.changes);
+    });
+  }
+
+  /** All at once: those behind the first wait for the lock together. */
+  async #commitTogether(
+    { transactions, ...trouble }: Together,
+    number: number,
+    store: Store,
+  ): Promise<void> {
+    await this.#amid(trouble, async () => {
+      const records = await Promise.all(
+        transactions.map((operations, n) =>
+          this.#outcomeOf(`group ${String(number)}.${String(n)}`, (message) =>
+            store.transact({ message, sharesFlush: true }, async (tx) => {
+              for (const operation of operations) await run(tx, operation);
+            }),
+          ),
+        ),
+      );
+      this.#requireKnownDisplaced(records.flatMap((one) => one?.changes ?? []));
+    });
+  }
+
+  async #amid(trouble: Trouble, act: () => Promise<void>): Promise<void> {
     const { machine, fileSystem } = this.#simulation;
     this.#begin(trouble);
-    let outcome: Outcome = 'acknowledged';
     try {
-      const receipt = await act(message);
-      if (receipt.transaction === null) return;
-      this.#requireKnownDisplaced(receipt.transaction);
-    } catch (error) {
-      if (!isEngineError(error)) throw error;
-      outcome = isEngineError(error, 'BLOCKED', 'COMMIT_UNKNOWN') ? 'unknown' : 'refused';
+      await act();
     } finally {
       this.#editsToCome = [];
       fileSystem.beforeSwitch = () => undefined;
       machine.beforeSync = () => undefined;
       machine.held.clear();
     }
+  }
+
+  /** @returns the transaction, when it is acknowledged. */
+  async #outcomeOf(
+    message: string,
+    act: (message: string) => Promise<Receipt>,
+  ): Promise<TransactionRecord | undefined> {
+    let outcome: Outcome = 'acknowledged';
+    let acknowledged: TransactionRecord | undefined;
+    try {
+      const receipt = await act(message);
+      if (receipt.transaction === null) return undefined;
+      acknowledged = receipt.transaction;
+    } catch (error) {
+      if (!isEngineError(error)) throw error;
+      outcome = isEngineError(error, 'BLOCKED', 'COMMIT_UNKNOWN') ? 'unknown' : 'refused';
+    }
     this.#outcomes = new Map([...this.#outcomes, [message, outcome]]);
     this.#step('return');
+    return acknowledged;
   }
 
   /** I3: what a transaction displaced is what it had seen; else it is refused. */
-  #requireKnownDisplaced({ changes }: TransactionRecord): void {
+  #requireKnownDisplaced(changes: TransactionRecord['changes']): void {
     const { visible } = this.#simulation.machine;
     const contents = contentsOf(visible);
     for (const text of this.#editsOfTransaction) {
@@ -327,9 +376,10 @@ async function recoverIfHealthy(store: Store): Promise<void> {
 export function knownContents(disk: Disk, { actions }: Workload): ReadonlySet<string> {
   const known = new Set(contentsOf(disk).map(({ text }) => text));
   known.add('new');
-  for (const action of actions) {
-    if (action.do !== 'transact') continue;
-    for (const operation of action.operations) if ('text' in operation) known.add(operation.text);
-  }
+  const operations = actions.flatMap((action) => {
+    if (action.do === 'together') return action.transactions.flat();
+    return action.do === 'transact' ? action.operations : [];
+  });
+  for (const operation of operations) if ('text' in operation) known.add(operation.text);
   return known;
 }

@@ -38,8 +38,15 @@ export interface Transact {
   readonly held: string | undefined;
 }
 
+/** Transactions that are begun at once, and so share a flush where that is possible. */
+export interface Together extends Omit<Transact, 'do' | 'operations'> {
+  readonly do: 'together';
+  readonly transactions: readonly (readonly Operation[])[];
+}
+
 export type Action =
   | Transact
+  | Together
   | {
       /** Of whatever is next, by force; with nothing to undo it is refused. */
       readonly do: 'undo' | 'redo';
@@ -151,9 +158,7 @@ const edits = fc.oneof(
   { weight: 1, arbitrary: fc.array(edit, { minLength: 1, maxLength: 2 }) },
 );
 
-const transact = fc.record({
-  do: fc.constant('transact' as const),
-  operations: fc.array(operation, { minLength: 1, maxLength: 4 }),
+const trouble = {
   edits,
   failingSwitch: fc.oneof(
     { weight: 4, arbitrary: fc.constant(0) },
@@ -164,10 +169,26 @@ const transact = fc.record({
     { weight: 1, arbitrary: fc.integer({ min: 1, max: 6 }) },
   ),
   held: fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: file }),
+};
+
+const transact = fc.record({
+  do: fc.constant('transact' as const),
+  operations: fc.array(operation, { minLength: 1, maxLength: 4 }),
+  ...trouble,
+});
+
+const together = fc.record({
+  do: fc.constant('together' as const),
+  transactions: fc.array(fc.array(operation, { minLength: 1, maxLength: 2 }), {
+    minLength: 2,
+    maxLength: 4,
+  }),
+  ...trouble,
 });
 
 const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 7, arbitrary: transact },
+  { weight: 4, arbitrary: together },
   {
     weight: 2,
     arbitrary: fc.record({ do: fc.constantFrom('undo' as const, 'redo' as const), edits }),

@@ -165,7 +165,7 @@ function metaOf(
 
 function newestTrace({ files, store, stage }: StoreDirectory): number {
   const owner: OwnerRecord | undefined = readOwner(files, store);
-  const staged = files.list(stage).map(({ name }) => (transactionOf(name)?.id ?? 1) - 1);
+  const staged = files.list(stage).map(({ name }) => (transactionOf(name)?.first ?? 1) - 1);
   return Math.max(0, owner?.mark.head.id ?? 0, ...staged);
 }
 

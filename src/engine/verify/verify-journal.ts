@@ -67,9 +67,9 @@ function* verifyHead({ journal, directory }: Parameters<Part>[0]): Generator<Sus
   const { files, store, stage } = directory;
   const mark = readOwner(files, store)?.mark;
   const { head, writes } = journal.position();
-  const staged = files.list(stage).map(({ name }) => transactionOf(name)?.id ?? 0);
+  const staged = files.list(stage).map(({ name }) => transactionOf(name)?.first ?? 0);
   const rows = journal.lastChangedTransaction();
-  const evidence = Math.max(mark?.head.id ?? 0, rows, ...staged.map((id) => id - 1));
+  const evidence = Math.max(mark?.head.id ?? 0, rows, ...staged.map((first) => first - 1));
   const details = { transaction: evidence, place: 'journal.db' };
   if (evidence > head.id) {
     const message = `the journal ends at transaction ${String(head.id)}, but there are traces of transaction ${String(evidence)}`;

@@ -154,7 +154,7 @@ export const verifyStageNames: Part = async function* (verifying, wants) {
     const owner = transactionOf(name);
     // Of lost transactions: `verifyRecords` names them. Of one that is being made, or its maker died:
     // recovery sweeps it.
-    if (owner !== undefined && (owner.id > head + 1 || (owner.id === head + 1 && !rests))) continue;
+    if (owner !== undefined && (owner.first > head + 1 || (owner.id > head && !rests))) continue;
     if (owner !== undefined && isNeeded(owner, journal, keeping)) continue;
     const place = `stage/${name}`;
     const message = `${place} belongs to no transaction that needs it`;

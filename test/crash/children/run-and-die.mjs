@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { openStore } from '../../../dist/engine/index.js';
 import { NodeFileSystem } from '../../../dist/engine/node-file-system.js';
 import { sqliteDriver } from '../../../dist/engine/sqlite.js';
-import { transactions } from './transactions.mjs';
+import { sharing, transactions } from './transactions.mjs';
 import { watchFileSystem } from './watched-file-system.mjs';
 
 /**
@@ -14,6 +14,7 @@ import { watchFileSystem } from './watched-file-system.mjs';
  * @property {'auto' | 'off'} native
  * @property {boolean} [create] Make the store.
  * @property {readonly number[]} [run] Which transactions to run; none: only open and close.
+ * @property {boolean} [isTogether] Run all that share a flush, at once.
  * @property {{ readonly at: number, readonly of?: string, readonly when: 'before' | 'after', readonly signal?: NodeJS.Signals }} [die]
  * At which counted call, from 1, to end or stop; `of`: counting only those of this name.
  * @property {number} [refuseExchange] Which exchange of two names fails with EACCES, from 1.
@@ -36,6 +37,7 @@ const {
   refuse,
   refuseExchange,
   isTraced = false,
+  isTogether = false,
 } = input;
 
 /** @type {string[]} */
@@ -139,16 +141,22 @@ const store = await openStore(root, {
   fileSystem: isTraced ? real : watchFileSystem(real, counted),
 });
 say('OPEN');
-for (const index of run) {
+for (const index of run) await transact(index, (tx) => transactions[index]?.(tx, source));
+if (isTogether) await Promise.all(sharing.map((act, index) => transact(index, act)));
+await store.close();
+say(`REPORT ${JSON.stringify({ calls, phases })}`);
+
+/**
+ * @param {number} index
+ * @param {(tx: import('../../../src/engine/index.js').Transaction) => unknown} act
+ */
+async function transact(index, act) {
   try {
-    await store.transact({ message: `transaction ${String(index)}` }, (tx) =>
-      transactions[index]?.(tx, source),
-    );
+    const message = `transaction ${String(index)}`;
+    await store.transact({ message, sharesFlush: isTogether }, act);
     say(`ACK ${String(index)}`);
   } catch (error) {
     const { code, message } = /** @type {Error & { code?: string }} */ (error);
     say(`FAILED ${code ?? ''} ${message}`);
   }
 }
-await store.close();
-say(`REPORT ${JSON.stringify({ calls, phases })}`);

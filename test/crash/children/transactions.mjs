@@ -82,3 +82,18 @@ export const transactions = [
     await tx.remove('c.txt');
   },
 ];
+
+/**
+ * Four that all write two files and share a flush when they are run at once; they hardly end the group.
+ *
+ * @type {readonly ((tx: Transaction) => Promise<void>)[]}
+ */
+export const sharing = [0, 1, 2, 3].map((n) => async (tx) => {
+  const manifest = String(await tx.read('a.txt'));
+  await tx.write('a.txt', `${manifest}, ${String(n)}`);
+  await tx.write('b.txt', `lock ${String(n)}`, { mode: n === 1 ? 0o600 : undefined });
+  if (n === 0) await tx.write('new/skill.md', 'a new skill');
+  if (n === 1) await tx.remove('old');
+  if (n === 2) await tx.write('docs/guide.md', 'second guide');
+  if (n === 3) await tx.remove('c.txt');
+});
