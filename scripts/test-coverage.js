@@ -19,6 +19,8 @@ const names = tests.trim().split(/\s+/);
 ensureInstalled();
 // The same tests say what they look at when all of them run.
 delete process.env['SKILLMEAT_EVIDENCE'];
+// What a sample leaves out may be what takes a branch.
+process.env['SKILLMEAT_THOROUGH'] = '1';
 const totals = runCovered([
   ...names.map((name) => `test/engine/${name}.test.ts`),
   'test/property/found-states.test.ts',
