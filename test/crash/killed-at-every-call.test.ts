@@ -20,7 +20,7 @@ import { isExhaustive, sampled } from '../support/extent.js';
  * SIGKILL at every call that changes something: a run that is left alone counts the calls, then one
  * process for each of them dies right before and one right after it. What opens the store next
  * must find every transaction wholly done or not at all, and every acknowledged one done. A run
- * that is not thorough kills at every twenty-fourth, or sixth.
+ * that is not thorough kills at every fortieth, or sixth.
  */
 
 type Input = Omit<RunInput, 'root' | 'source'>;

@@ -52,6 +52,9 @@ export const lookingCalls = /** @type {const} */ ([
   'pathOf',
   'mountsBelow',
   'mustReachDisk',
+  'readAt',
+  'dropCached',
+  'attributeNames',
 ]);
 
 /** @type {ReadonlySet<PropertyKey>} */
