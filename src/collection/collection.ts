@@ -469,7 +469,9 @@ export class Collection implements AsyncDisposable {
         mayDiffer: draft?.mayDiffer ?? new Set(),
       })),
     ];
-    const receipt = await this.store.transact({ ...options, rules }, async (tx) => {
+    // The rule compares with what is on disk, so everything before has to be in place.
+    const terms = { ...options, rules, sharesFlush: false };
+    const receipt = await this.store.transact(terms, async (tx) => {
       const isThere = (await tx.stat(manifestName)) !== undefined;
       if (isNew && isThere) throw collectionExists(this.root);
       const makes = name !== undefined && !isThere;
