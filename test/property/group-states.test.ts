@@ -2,14 +2,14 @@ import { expect, test } from 'vitest';
 import { Explorer } from '../simulation/explorer.js';
 import { type Profile, profiles } from '../simulation/profiles.js';
 import { testify } from '../support/evidence.js';
-import { amount } from '../support/extent.js';
+import { amount, isExhaustive } from '../support/extent.js';
 import type { Action, ForeignEdit, Operation, Together } from '../simulation/workload.js';
 
 /*
  * Crash states of transactions that shared a flush. See test/simulation/README.md.
  */
 
-const statesEach = amount({ thorough: 1_500, otherwise: 120 });
+const statesEach = isExhaustive ? 1_500 : amount({ thorough: 300, otherwise: 60 });
 
 function together(
   transactions: readonly (readonly Operation[])[],
