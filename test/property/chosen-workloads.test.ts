@@ -11,7 +11,7 @@ import type { Action, ForeignEdit, Operation, Transact } from '../simulation/wor
  * come and go, members that stay equal, edits in between.
  */
 
-const statesEach = amount({ thorough: 500, otherwise: 80 });
+const statesEach = amount({ thorough: 300, otherwise: 80 });
 
 function transaction(operations: readonly Operation[], given: Partial<Transact> = {}): Action {
   return {
