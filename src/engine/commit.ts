@@ -34,7 +34,8 @@ import type { Session, Writer } from './writer.js';
  *    want of room or rights has failed by now, and nothing of the root was touched.
  * 4. Record: one journal transaction names every change, not synced yet.
  * 5. Flush: one barrier puts contents and record on disk, those of others that wait and may share
- *    it, too (group.ts). From here on recovery finishes it (I1, I2). A record that got there without its contents was flushed by nobody: see `unflushed.ts`.
+ *    it, too (group.ts). From here on recovery finishes it (I1, I2). A record that got there without
+ *    its contents was flushed by nobody: see `unflushed.ts`.
  *    Plain Node syncs the contents, then the record.
  * 6. Say in `owner` that the journal has it. Apply: one rename per unit; each displaced file is
  *    looked at (I3).

@@ -29,7 +29,8 @@ import { type JournalUnit, slotName, slotPath, toUnits } from './units.js';
  * 2. Mend what a killed process left of an emulated exchange.
  * 3. Survey: what is at each path, and what in its slots.
  * 4. Decide per path (decide.ts). If the newest transactions were never flushed, leave those out of
- *    which something is missing, and what came after (unflushed.ts). If an image that shall be there is nowhere, park: touch nothing.
+ *    which something is missing, and what came after (unflushed.ts). If an image that shall be there
+ *    is nowhere, park: touch nothing.
  * 5. Act: whole units where every path of one is as it was before, so that a directory is switched
  *    in one step; path by path where not.
  * 6. Set aside what was superseded; look at every path again.

@@ -65,6 +65,17 @@ function usePackable(mode: Mode) {
 
   const pack = async (store: Store): Promise<unknown> => store.prune({}, { pack: true });
 
+  /** Packs, and brings the objects back that are packed now: as a packing leaves it that was killed. */
+  async function packBesideObjects(): Promise<void> {
+    const objects = sandbox.at('.skillmeat/objects');
+    const kept = join(sandbox.directory, 'objects');
+    cpSync(objects, kept, { recursive: true });
+    const store = await open();
+    await pack(store);
+    await store.close();
+    cpSync(kept, objects, { recursive: true });
+  }
+
   /** Opens a store that does `act` before the first call that `isHit`. */
   function openActing(isHit: (call: FileSystemCall) => boolean, act: () => void): Promise<Store> {
     let isArmed = true;
@@ -106,6 +117,7 @@ function usePackable(mode: Mode) {
     packAt,
     open,
     pack,
+    packBesideObjects,
     isOf,
     slotAt,
     objectAt,
@@ -167,6 +179,7 @@ describe('packing', () => {
     packAt,
     open,
     pack,
+    packBesideObjects,
     isOf,
     slotAt,
     objectAt,
@@ -231,15 +244,7 @@ describe('packing', () => {
 
   test('a writer that was overtaken while it packed removes nothing', async () => {
     await makeHistory();
-    cpSync(sandbox.at('.skillmeat/objects'), join(sandbox.directory, 'objects'), {
-      recursive: true,
-    });
-    const first = await open();
-    await pack(first);
-    await first.close();
-    cpSync(join(sandbox.directory, 'objects'), sandbox.at('.skillmeat/objects'), {
-      recursive: true,
-    });
+    await packBesideObjects();
     let isArmed = true;
     const { files, calls } = logCalls(mode, sandbox.root, (call) => {
       if (!isArmed || call.method !== 'readAt') return;
@@ -257,15 +262,7 @@ describe('packing', () => {
 
   test('an older pack is read before what it holds goes', async () => {
     await makeHistory();
-    cpSync(sandbox.at('.skillmeat/objects'), join(sandbox.directory, 'objects'), {
-      recursive: true,
-    });
-    const first = await open();
-    await pack(first);
-    await first.close();
-    cpSync(join(sandbox.directory, 'objects'), sandbox.at('.skillmeat/objects'), {
-      recursive: true,
-    });
+    await packBesideObjects();
     const bytes = readFileSync(packAt());
     bytes.fill(0xff, bytes.length - 100);
     writeFileSync(packAt(), bytes);

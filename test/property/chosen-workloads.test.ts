@@ -3,7 +3,13 @@ import { Explorer } from '../simulation/explorer.js';
 import { type Profile, profiles } from '../simulation/profiles.js';
 import { testify } from '../support/evidence.js';
 import { amount } from '../support/extent.js';
-import type { Action, ForeignEdit, Operation, Transact } from '../simulation/workload.js';
+import {
+  type Action,
+  editing,
+  type Operation,
+  transaction,
+  write,
+} from '../simulation/workload.js';
 
 /*
  * Workloads whose crash states take recovery where those chosen at random seldom go: several
@@ -12,26 +18,6 @@ import type { Action, ForeignEdit, Operation, Transact } from '../simulation/wor
  */
 
 const statesEach = amount({ thorough: 300, otherwise: 80 });
-
-function transaction(operations: readonly Operation[], given: Partial<Transact> = {}): Action {
-  return {
-    do: 'transact',
-    operations,
-    edits: [],
-    failingSwitch: 0,
-    failingSync: 0,
-    held: undefined,
-    ...given,
-  };
-}
-
-function write(path: string, text: string): Operation {
-  return { op: 'write', path, text };
-}
-
-function editing(how: ForeignEdit['how'], path: string, afterSteps: number): Partial<Transact> {
-  return { edits: [{ how, path, afterSteps }] };
-}
 
 const replaced: Operation = { op: 'replace tree', path: 'd', text: 'one' };
 const sameTree: Operation = { op: 'rename', from: 'd/a', to: 'd/a' };

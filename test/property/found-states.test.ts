@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Explorer, type SecondCrashes } from '../simulation/explorer.js';
 import { profiles } from '../simulation/profiles.js';
 import { testify } from '../support/evidence.js';
-import type { Action, Operation, Workload } from '../simulation/workload.js';
+import { type Action, transaction, type Workload } from '../simulation/workload.js';
 import { amount } from '../support/extent.js';
 
 /*
@@ -18,21 +18,6 @@ interface Found {
   readonly actions: readonly Action[];
   readonly seed: number;
   readonly secondCrashes?: SecondCrashes;
-}
-
-function transaction(
-  operations: readonly Operation[],
-  given: Partial<Extract<Action, { do: 'transact' }>> = {},
-): Action {
-  return {
-    do: 'transact',
-    operations,
-    edits: [],
-    failingSwitch: 0,
-    failingSync: 0,
-    held: undefined,
-    ...given,
-  };
 }
 
 const found: readonly Found[] = [

@@ -3,36 +3,13 @@ import { Explorer } from '../simulation/explorer.js';
 import { type Profile, profiles } from '../simulation/profiles.js';
 import { testify } from '../support/evidence.js';
 import { amount, isExhaustive } from '../support/extent.js';
-import type { Action, ForeignEdit, Operation, Together } from '../simulation/workload.js';
+import { type Action, editing, together, write } from '../simulation/workload.js';
 
 /*
  * Crash states of transactions that shared a flush. See test/simulation/README.md.
  */
 
 const statesEach = isExhaustive ? 1_500 : amount({ thorough: 300, otherwise: 60 });
-
-function together(
-  transactions: readonly (readonly Operation[])[],
-  given: Partial<Together> = {},
-): Action {
-  return {
-    do: 'together',
-    transactions,
-    edits: [],
-    failingSwitch: 0,
-    failingSync: 0,
-    held: undefined,
-    ...given,
-  };
-}
-
-function write(path: string, text: string): Operation {
-  return { op: 'write', path, text };
-}
-
-function editing(how: ForeignEdit['how'], path: string, afterSteps: number): Partial<Together> {
-  return { edits: [{ how, path, afterSteps }] };
-}
 
 /** As those of a collection: each writes the manifest and the lock. */
 const members = ['one', 'two', 'three'].map((text) => [

@@ -7,7 +7,8 @@ import {
   type Action,
   everyOperation,
   type Operation,
-  type Transact,
+  together,
+  transaction,
   workload,
 } from './workload.js';
 
@@ -44,8 +45,10 @@ const arrangements: readonly Arrangement[] = [
   (operations) => operations.map((one) => transaction([one])),
   // One for each, all at once; two by themselves are followed by one of both.
   (operations) => [
-    together(operations),
-    ...(operations.length > 2 ? [] : [together([...operations, ...operations.toReversed()])]),
+    together(operations.map((one) => [one])),
+    ...(operations.length > 2
+      ? []
+      : [together([...operations, ...operations.toReversed()].map((one) => [one]))]),
   ],
   // The second switch fails, so the first is undone in the living process; then all is done again.
   (operations) => [transaction(operations, { failingSwitch: 2 }), transaction(operations)],
@@ -203,32 +206,6 @@ function arrange(operations: readonly Operation[], number: number): readonly Act
 /** As fast-check shall print it. */
 function named(profile: Profile): Profile {
   return Object.assign(profile, { [fc.toStringMethod]: () => profile.name });
-}
-
-function transaction(
-  operations: readonly Operation[],
-  fails: Partial<Pick<Transact, 'failingSwitch' | 'failingSync'>> = {},
-): Action {
-  return {
-    do: 'transact',
-    operations,
-    edits: [],
-    failingSwitch: 0,
-    failingSync: 0,
-    held: undefined,
-    ...fails,
-  };
-}
-
-function together(operations: readonly Operation[]): Action {
-  return {
-    do: 'together',
-    transactions: operations.map((one) => [one]),
-    edits: [],
-    failingSwitch: 0,
-    failingSync: 0,
-    held: undefined,
-  };
 }
 
 function causes(error: Error): string {

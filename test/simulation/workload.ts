@@ -62,6 +62,37 @@ export interface Workload {
   readonly seed: number;
 }
 
+const untroubled = { edits: [], failingSwitch: 0, failingSync: 0, held: undefined } as const;
+
+/** One transaction, that nothing happens to but what is `given`. */
+export function transaction(
+  operations: readonly Operation[],
+  given: Partial<Transact> = {},
+): Transact {
+  return { do: 'transact', operations, ...untroubled, ...given };
+}
+
+/** As {@link transaction}, for several that are begun at once. */
+export function together(
+  transactions: readonly (readonly Operation[])[],
+  given: Partial<Together> = {},
+): Together {
+  return { do: 'together', transactions, ...untroubled, ...given };
+}
+
+export function write(path: string, text: string): Operation {
+  return { op: 'write', path, text };
+}
+
+/** What {@link transaction} and {@link together} are given for one edit. */
+export function editing(
+  how: ForeignEdit['how'],
+  path: string,
+  afterSteps: number,
+): Pick<Transact, 'edits'> {
+  return { edits: [{ how, path, afterSteps }] };
+}
+
 const directories = ['d', 'e'] as const;
 const files = ['d/a', 'd/b', 'e/a', 'e/b'] as const;
 
@@ -177,7 +208,7 @@ const transact = fc.record({
   ...trouble,
 });
 
-const together = fc.record({
+const anyTogether = fc.record({
   do: fc.constant('together' as const),
   transactions: fc.array(fc.array(operation, { minLength: 1, maxLength: 2 }), {
     minLength: 2,
@@ -188,7 +219,7 @@ const together = fc.record({
 
 const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 7, arbitrary: transact },
-  { weight: 4, arbitrary: together },
+  { weight: 4, arbitrary: anyTogether },
   {
     weight: 2,
     arbitrary: fc.record({ do: fc.constantFrom('undo' as const, 'redo' as const), edits }),
