@@ -100,7 +100,7 @@ function useStore(mode: Mode) {
 }
 
 const isPacking = ({ method, values }: FileSystemCall): boolean =>
-  method === 'createFile' && String((values[0] as { name: string }).name).startsWith('.new-');
+  method === 'createFile' && (values[0] as { name: string }).name.startsWith('.new-');
 
 describe.each(modes)('native %s', (mode) => {
   const { sandbox, open, replaceEightTimes, kinds, requirePast } = useStore(mode);
@@ -362,14 +362,11 @@ describe('a piece', () => {
     const created: string[] = [];
     let isArmed = false;
     const files = watchedFileSystem('auto', (call) => {
+      const { method, values } = call;
       if (isPacking(call)) created.push('pack');
-      // The one of the checkpoint.
-      if (
-        !isArmed ||
-        call.method !== 'barrier' ||
-        (call.values[1] as number) < Number.POSITIVE_INFINITY
-      )
-        return;
+      // A checkpoint's asks for no number of bytes.
+      const isCheckpoint = method === 'barrier' && values[1] === Number.POSITIVE_INFINITY;
+      if (!isArmed || !isCheckpoint) return;
       isArmed = false;
       bumpEpoch(sandbox.root);
     });
