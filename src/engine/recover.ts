@@ -525,6 +525,7 @@ class Recovery {
     return [...this.#states.values()].every(({ decision, error, hops, wishes }) => {
       if (!wishes.some(isOurs)) return true;
       const isDone = hops.some((hop) => isOurs(hop) && hop.evidence === 'done');
+      // guard: rest-unread [error === undefined && becomes true &&]
       return error === undefined && (decision.do === 'nothing' || isDone);
     });
   }

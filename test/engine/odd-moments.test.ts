@@ -704,7 +704,7 @@ describe.each(modes)('native %s', (mode) => {
       sandbox.breaksStore();
     });
 
-    test('what waits for a damaged transaction is blocked, and nothing is touched', async () => {
+    async function killBesideDone(): Promise<string> {
       sandbox.seed({ a: 'old a', b: 'old b' });
       const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
       const dead = await sandbox.open({ fileSystem: recorder.files });
@@ -715,16 +715,33 @@ describe.each(modes)('native %s', (mode) => {
       await dead.close();
       const isSwitch = /exchange\([^:]*$/;
       const root = recorder.points.find(({ label }) => isSwitch.test(label))?.root ?? '';
-      // The power took the rename of the first, and the content of the second.
+      // The power took the content of the second.
+      for (const slot of slotsOf(root, 2)) truncateSync(slot, 0);
+      return root;
+    }
+
+    test('what waits for a damaged transaction is blocked, and nothing is touched', async () => {
+      const root = await killBesideDone();
+      // It took the rename of the first, too.
       const [first = ''] = slotsOf(root, 1);
       renameSync(join(root, 'a'), join(root, 'new'));
       renameSync(first, join(root, 'a'));
       renameSync(join(root, 'new'), first);
-      for (const slot of slotsOf(root, 2)) truncateSync(slot, 0);
       const store = await sandbox.openAt(root, { adopt: true });
       const states = (await store.log()).map(({ state }) => state);
       expect(states).toEqual(['damaged', 'blocked']);
       expect(readTree(root)).toEqual({ a: file('old a'), b: file('old b') });
+      await store.close();
+      sandbox.breaksStore();
+    });
+
+    test('what cannot be looked at beside a damaged transaction is not taken for done', async () => {
+      const root = await killBesideDone();
+      const faulty = faultyFileSystem(mode);
+      faulty.fail('EACCES', (call) => call.method === 'openForReading' && names(call, 'a'));
+      const store = await sandbox.openAt(root, { adopt: true, fileSystem: faulty.files });
+      const states = (await store.log()).map(({ state }) => state);
+      expect(states).toEqual(['damaged', 'blocked']);
       await store.close();
       sandbox.breaksStore();
     });
