@@ -59,7 +59,7 @@ describe.each(modes)('native %s', (mode) => {
     });
     await expectError(
       store.transact({}, async (tx) => {
-        await tx.remove('d', { recursive: true });
+        await tx.remove('d');
         await tx.write('d', 'new d');
         await tx.write('z', 'new z');
       }),
@@ -84,7 +84,7 @@ describe.each(modes)('native %s', (mode) => {
     const newest = mode === 'auto' ? 3 : 2;
     await Promise.all([
       dead.transact({ sharesFlush }, (tx) => tx.write('first', 'first')),
-      dead.transact({ sharesFlush }, (tx) => tx.remove('d', { recursive: true })),
+      dead.transact({ sharesFlush }, (tx) => tx.remove('d')),
       dead.transact({ sharesFlush }, (tx) => tx.write('d', 'new d')),
     ]);
     recorder.stop();

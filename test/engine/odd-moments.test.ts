@@ -20,6 +20,7 @@ import type { Store, Transaction } from '../../src/engine/index.js';
 import { openDirectoriesMax } from '../../src/engine/limits.js';
 import { Unsynced } from '../../src/engine/unsynced.js';
 import { recordCrashes } from '../support/crash.js';
+import { failSqlite } from '../support/failing-sqlite.js';
 import {
   faultyFileSystem,
   type FileSystemCall,
@@ -526,6 +527,21 @@ describe.each(modes)('native %s', (mode) => {
   );
 
   describe('while a dead writer’s transaction is recovered', () => {
+    test('a log that there is no room to write anew stays, and another failure is told', async () => {
+      sandbox.seed({ a: 'old' });
+      const root = await unapplied((tx) => tx.write('a', 'new'));
+      const heal = failSqlite('SQLITE_IOERR_WRITE', 'wal_checkpoint(TRUNCATE)');
+      await expectError(sandbox.openAt(root, { adopt: true }), 'IO_FAILED').finally(heal);
+      const free = failSqlite('SQLITE_FULL', 'wal_checkpoint(TRUNCATE)');
+      try {
+        const store = await sandbox.openAt(root, { adopt: true });
+        expect((await store.show(1)).state).toBe('settled');
+      } finally {
+        free();
+      }
+      expect(readTree(root)).toEqual({ a: file('new') });
+    });
+
     test('a new file whose directory went away is set aside', async () => {
       sandbox.seed({ 'd/old': 'old' });
       const root = await unapplied((tx) => tx.write('d/new', 'new'));
@@ -740,8 +756,9 @@ describe.each(modes)('native %s', (mode) => {
       const faulty = faultyFileSystem(mode);
       faulty.fail('EACCES', (call) => call.method === 'openForReading' && names(call, 'a'));
       const store = await sandbox.openAt(root, { adopt: true, fileSystem: faulty.files });
-      const states = (await store.log()).map(({ state }) => state);
-      expect(states).toEqual(['damaged', 'blocked']);
+      const log = await store.log();
+      expect(log.map(({ state }) => state)).toEqual(['damaged', 'blocked']);
+      expect(log[1]?.reason).toContain('EACCES');
       await store.close();
       sandbox.breaksStore();
     });
