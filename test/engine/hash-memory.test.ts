@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { OpenStoreOptions, Store } from '../../src/engine/index.js';
 import { hashContent } from '../../src/engine/hash.js';
