@@ -16,7 +16,7 @@ interface Remembered {
 }
 
 /** What must be the same for the hashes to be true. */
-export interface HashKey {
+interface HashKey {
   /** What is computed. Another name for another way to compute it. */
   readonly of: string;
   /** After a power failure a file may have the times that it had, and other bytes. */
