@@ -33,6 +33,7 @@ import { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { comparePaths, parsePath, type RelativePath } from './path.js';
 import type { OpenPlan, PlanFormat, PlanSource } from './plan-document.js';
+import type { PackingHistory } from './pack-candidate.js';
 import type { PrunedHistory } from './prune-history.js';
 import { Quarantine } from './quarantine.js';
 import {
@@ -489,6 +490,7 @@ export class Store implements AsyncDisposable {
       lock: this.#lock,
       bootId,
       now,
+      packLazily: (session) => this.#packLazily(session),
     });
     this.#committing = {
       directory,
@@ -853,22 +855,32 @@ export class Store implements AsyncDisposable {
     const terms = { isDryRun: options.dryRun === true, packs: options.pack === true };
     return this.#explaining('prune the history of', () =>
       this.#exclusively(options, async (_report, session) => {
-        const [journal, writer, now] = [this.#journal, this.#writer, this.#committing.now()];
-        const directory = this.#directory;
         using objects = this.#committing.openObjects();
-        const looking = { files: directory.files, pace: new Pace(options.signal) };
-        return await pruneHistory(policy ?? journal.keeping.policy(), terms, {
-          directory,
-          journal,
-          objects,
-          looking,
-          writer,
-          session,
-          barrier: () => writer.barrier(),
-          now,
+        return await pruneHistory(policy ?? this.#journal.keeping.policy(), terms, {
+          ...this.#packing(objects, session, new Pace(options.signal)),
+          writer: this.#writer,
         });
       }),
     );
+  }
+
+  async #packLazily(session: PackingHistory['session']): Promise<boolean> {
+    const { packLazily } = await import('./pack-lazily.js');
+    using objects = this.#committing.openObjects();
+    return await packLazily(this.#packing(objects, session, new Pace()));
+  }
+
+  #packing(objects: ObjectStore, session: PackingHistory['session'], pace: Pace): PackingHistory {
+    const [directory, writer] = [this.#directory, this.#writer];
+    return {
+      directory,
+      journal: this.#journal,
+      objects,
+      looking: { files: directory.files, pace },
+      session,
+      barrier: () => writer.barrier(),
+      now: this.#committing.now(),
+    };
   }
 
   /**
