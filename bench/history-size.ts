@@ -21,7 +21,8 @@ import {
 } from './trace.js';
 
 /*
- * Sizes are bytes of files, and with what blocks they take. A trace has no contents. Random bytes are
+ * Ours is what is there after the replay, of which the store packs most by itself; unpacked, what it would
+ * be if that were switched off. Sizes are bytes of files, and with what blocks they take. A trace has no contents. Random bytes are
  * the same for all: nothing gets smaller. The text is made up, each version of a file the one before
  * with some of its lines changed, which says more of a packing that looks for differences.
  */
@@ -41,28 +42,20 @@ async function measure(
 ): Promise<readonly string[]> {
   mkdirSync(at);
   const root = join(at, 'ours');
-  const stream: Buffer[] = [];
-  const store = await openStore(root, { create: true });
-  await store.setHistoryPolicy({});
-  let before: TraceTree = emptyTree;
-  for (const commit of trace) {
-    const after = treeAfter(before, commit);
-    const plan = planBetween(before, after, commit.commit);
-    await store.apply(withContents(plan, after, contents));
-    stream.push(...toFastImport(commit, contents));
-    before = after;
-  }
-  await store.adopt();
-  const displaced = sizeOf(join(root, '.skillmeat/stage'));
-  await store.close();
+  const longestMs = await replay(trace, contents, root, 'packing');
   const [all, log] = [
     sizeOf(join(root, '.skillmeat')),
     sizeOf(join(root, '.skillmeat/journal.db')),
   ];
+  const packs = readdirSync(join(root, '.skillmeat/objects'), { recursive: true }).length;
+  const elsewhere = join(at, 'unpacked');
+  const longestUnpackedMs = await replay(trace, contents, elsewhere, 'no packing');
+  const unpacked = sizeOf(join(elsewhere, '.skillmeat'));
   const startedAt = performance.now();
   await pack(root);
   const seconds = (performance.now() - startedAt) / 1_000;
   const packed = sizeOf(join(root, '.skillmeat'));
+  const stream: Buffer[] = trace.flatMap((commit) => [...toFastImport(commit, contents)]);
   const repository = join(at, 'git');
   git(at, ['init', '-q', repository]);
   const loose = ['-c', 'fastimport.unpackLimit=100000000'];
@@ -73,15 +66,41 @@ async function measure(
   rmSync(at, { recursive: true });
   const times = (part: Size, whole: Size): string => (part.bytes / whole.bytes).toFixed(2);
   return [
-    ...[displaced, log, all, packed, beforeGc, afterGc].map(
+    ...[unpacked, log, all, packed, beforeGc, afterGc].map(
       ({ bytes, blocks }) => `${mib(bytes)} (${mib(blocks)})`,
     ),
+    times(unpacked, beforeGc),
     times(all, beforeGc),
     times(all, afterGc),
     times(packed, beforeGc),
     times(packed, afterGc),
     seconds.toFixed(1),
+    String(packs),
+    longestMs.toFixed(0),
+    longestUnpackedMs.toFixed(0),
   ];
+}
+
+/** @returns the longest that a commit took, in milliseconds. */
+async function replay(
+  trace: readonly TraceCommit[],
+  contents: Contents,
+  root: string,
+  how: 'packing' | 'no packing',
+): Promise<number> {
+  await using store = await openStore(root, { create: true });
+  await store.setHistoryPolicy(how === 'packing' ? {} : { packFromBytes: 0 });
+  let before: TraceTree = emptyTree;
+  let longestMs = 0;
+  for (const commit of trace) {
+    const after = treeAfter(before, commit);
+    const plan = withContents(planBetween(before, after, commit.commit), after, contents);
+    const startedAt = performance.now();
+    await store.apply(plan);
+    longestMs = Math.max(longestMs, performance.now() - startedAt);
+    before = after;
+  }
+  return longestMs;
 }
 
 const dayMs = 86_400_000;
@@ -158,17 +177,21 @@ const scratch = makeScratch(options.dir);
 const rows = [
   [
     'MiB (in blocks)',
-    'displaced',
+    'ours, unpacked',
     'journal.db',
-    'all of ours',
-    'ours, packed',
+    'ours',
+    'ours, prune --pack',
     'git',
     'git after gc',
+    'unpacked ÷ git',
     '÷ git',
     '÷ git after gc',
     'packed ÷ git',
     'packed ÷ git after gc',
-    'packing, s',
+    'prune --pack, s',
+    'packs',
+    'longest commit, ms',
+    'the same unpacked',
   ],
 ];
 for (const path of traces.toSorted()) {

@@ -47,7 +47,13 @@ function addPolicy(parent: Command, runCommand: RunCommand): Command {
     .description('print what prune keeps without a rule, and by itself; with a rule, set it')
     .option(
       '--reset',
-      'go back to the default: --keep-last 1000 --max-size 2G --keep-records 10000',
+      'go back to the default: --keep-last 1000 --max-size 2G --keep-records 10000 --pack-from 1M',
+    )
+    .addOption(
+      new Option(
+        '--pack-from <size>',
+        'pack what was displaced when it is so much: 500k, 10M; 0: never (default: 1M)',
+      ).argParser(parseSize),
     );
   return addRules(command).action(async (flags: PolicyFlags, self: Command) =>
     runCommand(self, async (context) => (await import('./txn/policy.js')).policy(context, flags)),

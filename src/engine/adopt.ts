@@ -67,7 +67,7 @@ export async function adopt(
     state: 'settled',
   };
   const head = journal.commit(transaction, rows, session);
-  writer.noteCommit(head, 0);
+  writer.noteCommit(head, 0, 0);
   const row = journal.transaction(head.id);
   assert(row !== undefined, 'what was just written is in the journal');
   return { transaction: toRecord(row, rows) };

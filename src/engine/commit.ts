@@ -296,7 +296,7 @@ class Attempt {
       this.mayBeCommitted = isEngineError(error, 'COMMIT_UNKNOWN');
       throw error;
     }
-    writer.noteCommit(head, rows.length);
+    writer.noteCommit(head, rows.length, plan.displacedBytes);
     const recorded = { id: head.id, stage: contents.prefix, rows, bytes: contents.bytes };
     if (isOneFlush) {
       // guard: commit-flush-with-record

@@ -96,6 +96,11 @@ export function compressChunk(bytes: Uint8Array): Promise<Uint8Array> {
   });
 }
 
+/** Tells whether what begins so takes no more than half when it is compressed. */
+export function isCompressible(sample: Uint8Array): boolean {
+  return zlib.brotliCompressSync(sample, brotliOptions(1)).length * 2 <= sample.length;
+}
+
 /** @throws when the bytes are damaged, or would not become `size` bytes. */
 export function decompressChunk(bytes: Uint8Array, size: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {

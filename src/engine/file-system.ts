@@ -136,6 +136,11 @@ export interface FileSystem {
   readAt(file: OpenFile, buffer: Uint8Array, position: number): number;
   /** Makes the next read come from the disk, as far as this machine can be asked for that. */
   dropCached(file: OpenFile): void;
+  /**
+   * Tells whether any program has an open file open for writing, or mapped, so that it may still write
+   * to it under whatever name; `undefined` where nobody can know.
+   */
+  hasWriter(file: OpenFile): boolean | undefined;
   /** Closes a file that was read, or a record. Never fails. */
   closeFile(file: OpenFile): void;
 

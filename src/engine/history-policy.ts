@@ -1,5 +1,10 @@
 import { isNumberFrom, parseObject } from './json-value.js';
-import { historyBytesMax, historyRecordsMax, historyTransactionsMax } from './limits.js';
+import {
+  historyBytesMax,
+  historyRecordsMax,
+  historyTransactionsMax,
+  packFromBytesDefault,
+} from './limits.js';
 
 /** Which transactions keep what they displaced. One that any of the first two rules keeps is kept. */
 export interface HistoryPolicy {
@@ -11,13 +16,19 @@ export interface HistoryPolicy {
   readonly sizeBytesMax?: number | undefined;
   /** How many of the newest the log keeps the records of, at least. Default: 10 000. */
   readonly keepRecords?: number | undefined;
+  /** What was displaced is packed by itself when it is so many bytes; 0: never. Default: 1 MiB. */
+  readonly packFromBytes?: number | undefined;
 }
 
 /** What every store keeps to without being asked. */
-export const defaultHistoryPolicy: HistoryPolicy & { readonly keepRecords: number } = {
+export const defaultHistoryPolicy: HistoryPolicy & {
+  readonly keepRecords: number;
+  readonly packFromBytes: number;
+} = {
   keepLast: historyTransactionsMax,
   sizeBytesMax: historyBytesMax,
   keepRecords: historyRecordsMax,
+  packFromBytes: packFromBytesDefault,
 };
 
 /** A transaction, as far as a policy looks at it. */
@@ -101,4 +112,5 @@ const knownRules: Readonly<Record<keyof HistoryPolicy, true>> = {
   keepWithinMs: true,
   sizeBytesMax: true,
   keepRecords: true,
+  packFromBytes: true,
 };

@@ -28,7 +28,10 @@ export interface Statements {
   readonly change: Statement<[number, number], StoredChange>;
   readonly unsettled: Statement<[number], StoredTransaction>;
   readonly troubled: Statement<[], StoredTransaction>;
-  readonly countUnsettled: Statement<[number], { transactions: number; rows: number }>;
+  readonly countUnsettled: Statement<
+    [number],
+    { transactions: number; rows: number; bytes: number }
+  >;
   readonly firstUnsettled: Statement<[number]>;
   readonly history: Statement<[number], StoredTransaction>;
   readonly transaction: Statement<[number], StoredTransaction>;
@@ -42,6 +45,8 @@ export interface Statements {
     [{ content: Buffer; path: string; pruned: number }],
     { id: number; sequence: number }
   >;
+  readonly displacedBytes: Statement<[number, number], number>;
+  readonly displacedAgain: Statement<[{ from: number; to: number; sizeMin: number }], Buffer>;
   readonly transactionIds: Statement<[number, number], number>;
   readonly changes: Statement<[number], StoredChange>;
   readonly lastChanged: Statement<[]>;
@@ -76,7 +81,8 @@ export function prepareStatements(database: SqliteDatabase): Statements {
       ),
     countUnsettled: () =>
       database.prepare(
-        `SELECT count(*) AS transactions, coalesce(sum(row_count), 0) AS rows
+        `SELECT count(*) AS transactions, coalesce(sum(row_count), 0) AS rows,
+         coalesce(sum(displaced_bytes), 0) AS bytes
        FROM journal_transaction
        WHERE id > ? AND state = 'committed' AND trouble IS NULL`,
       ),
@@ -121,6 +127,22 @@ export function prepareStatements(database: SqliteDatabase): Statements {
        WHERE changed.before_sha256 = :content
        ORDER BY changed.path = :path DESC, id DESC LIMIT ${String(keptPlacesMax)}`,
       ),
+    displacedBytes: () =>
+      database
+        .prepare<[number, number], number>(
+          `SELECT coalesce(sum(displaced_bytes), 0) FROM journal_transaction
+         WHERE id BETWEEN ? AND ? AND state = 'settled'`,
+        )
+        .pluck(),
+    displacedAgain: () =>
+      database
+        .prepare<[{ from: number; to: number; sizeMin: number }], Buffer>(
+          `SELECT before_sha256 FROM journal_change
+         WHERE transaction_id BETWEEN :from AND :to AND before_kind = 'file'
+           AND before_size >= :sizeMin
+         GROUP BY before_sha256 HAVING count(*) > 1`,
+        )
+        .pluck(),
     transactionIds: () =>
       database
         .prepare<[number, number], number>(

@@ -408,11 +408,29 @@ export class Journal implements Disposable {
   }
 
   /** How many transactions and rows wait for a checkpoint. */
-  countUnsettled(): { readonly transactions: number; readonly rows: number } {
+  countUnsettled(): {
+    readonly transactions: number;
+    readonly rows: number;
+    /** That were displaced. */
+    readonly bytes: number;
+  } {
     return this.#reading(() => {
       const found = this.#statements.countUnsettled.get(this.#meta.number('settled_through'));
       assert(found !== undefined, 'a count is a row');
       return found;
+    });
+  }
+
+  /** Bytes that the settled ones of some transactions displaced, as nobody has checked them. */
+  displacedBytes(from: number, to: number): number {
+    return this.#reading(() => this.#statements.displacedBytes.get(from, to) ?? 0);
+  }
+
+  /** Contents of a size at least that some transactions changed more than once. */
+  displacedAgain(from: number, to: number, sizeMin: number): ReadonlySet<ContentHash> {
+    return this.#reading(() => {
+      const contents = this.#statements.displacedAgain.all({ from, to, sizeMin });
+      return new Set(contents.map((content) => toHex(content) as ContentHash));
     });
   }
 

@@ -38,6 +38,10 @@ export const idleTurnsMax = 2;
 export const unsettledTransactionsMax = 128;
 /** … or this many changes. */
 export const unsettledChangesMax = 4_096;
+/** … or when what they displaced is so many bytes, … */
+export const unsettledBytesMax = 1_048_576;
+/** … but not more often than once in so many transactions. */
+export const bytesCheckpointTransactionsMin = 4;
 
 /** Settled transactions whose before-images are kept. */
 export const historyTransactionsMax = 1_000;
@@ -92,5 +96,15 @@ export const packChunkBytes = 4_194_304;
 export const packContentBytesMax = 16_777_216;
 /** Bytes of contents that one pack holds, before compression. */
 export const packBytesMax = 16_777_216;
+/** What was displaced is packed by itself when it is so many bytes. */
+export const packFromBytesDefault = 1_048_576;
+/** The newest transactions, which are not packed by themselves. */
+export const unpackedTransactionsMin = 4;
+/** Bytes of contents that are packed at a time after a transaction, so that nobody waits for long; … */
+export const packedAtOnceBytesMax = 1_572_864;
+/** … and files that are looked at for it. */
+export const packedAtOnceFilesMax = 1_024;
+/** Contents up to this size are packed whatever that saves; so much of larger ones is compressed to see. */
+export const packSampleBytes = 65_536;
 /** Chunks of packs that one reader remembers. */
 export const packChunksRemembered = 4;

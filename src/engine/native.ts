@@ -18,6 +18,11 @@ export interface Native {
   /** `fcntl(F_OFD_SETLK, F_WRLCK)` on the bytes that SQLite locks. Returns 0 or the error number. */
   lock(descriptor: number): number;
   unlock(descriptor: number): number;
+  /**
+   * `fcntl(F_SETLEASE, F_RDLCK)`, given back at once: the kernel grants it only where nobody has the
+   * file open for writing, or mapped. Returns `undefined` where it has no leases.
+   */
+  hasWriter(descriptor: number): boolean | undefined;
   /** `posix_fadvise(POSIX_FADV_DONTNEED)` for all of a file: what is on disk need not stay cached. */
   dropCached(descriptor: number): void;
   /** Names of the extended attributes, links not followed; an error number when it failed. */
@@ -29,6 +34,12 @@ export interface Native {
 const renameNoReplace = 1;
 const renameExchange = 2;
 const openFileLockSet = 37;
+const setSignal = 10;
+const setLease = 1_024;
+const readLease = 0;
+/** SIGURG: ignored unless somebody asks for it. That of leases, SIGIO, ends the process. */
+const ignoredSignal = 23;
+const tryAgainError = 11;
 const dontNeed = 4;
 const writeLock = 1;
 const noLock = 2;
@@ -84,6 +95,7 @@ export function loadNative(): Native | string {
         'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
       ),
       fcntl: library.func('int fcntl(int fd, int command, void *lock)'),
+      fcntlNumber: library.func('int fcntl(int fd, int command, int number)'),
       llistxattr: library.func('int64_t llistxattr(const char *path, void *list, size_t size)'),
       lgetxattr: library.func(
         'int64_t lgetxattr(const char *path, const char *name, void *value, size_t size)',
@@ -106,6 +118,7 @@ function bind(
     | 'syncfs'
     | 'posix_fadvise'
     | 'fcntl'
+    | 'fcntlNumber'
     | 'llistxattr'
     | 'lgetxattr'
     | 'lsetxattr',
@@ -139,6 +152,15 @@ function bind(
       }),
     lock: (descriptor) => setLock(descriptor, writeLock),
     unlock: (descriptor) => setLock(descriptor, noLock),
+    hasWriter: (descriptor) => {
+      const set = (command: number, number: number): number =>
+        failed(calls.fcntlNumber(descriptor, command, number));
+      if (set(setSignal, ignoredSignal) !== 0) return undefined;
+      const failure = set(setLease, readLease);
+      if (failure !== 0) return failure === tryAgainError ? true : undefined;
+      set(setLease, noLock);
+      return false;
+    },
     dropCached: (descriptor) => {
       calls.posix_fadvise(descriptor, 0n, 0n, dontNeed);
     },

@@ -267,6 +267,10 @@ export class NodeFileSystem implements FileSystem {
     this.#native?.dropCached(file.descriptor);
   }
 
+  hasWriter(file: OpenFile): boolean | undefined {
+    return this.#native?.hasWriter(file.descriptor);
+  }
+
   closeFile(file: OpenFile): void {
     letGo(file.descriptor);
   }

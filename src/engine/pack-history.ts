@@ -2,10 +2,7 @@ import { collecting } from './collect-objects.js';
 import { isEngineError } from './errors.js';
 import { publish } from './events.js';
 import type { ContentHash } from './hash.js';
-import { readFileAt } from './history.js';
-import type { Journal } from './journal.js';
 import { packContentBytesMax, unnamedObjectAgeMs } from './limits.js';
-import type { Looking } from './inspect.js';
 import type { ObjectStore, StoredObject } from './object-store.js';
 import {
   decidePacks,
@@ -14,13 +11,17 @@ import {
   neededBySnapshots,
   type PackFates,
 } from './pack-contents.js';
+import {
+  type Candidate,
+  isPacked,
+  isReadable,
+  type PackingHistory,
+  readCandidate,
+} from './pack-candidate.js';
 import { isStillDisplaced, type Slot, slotsOf, whyNotPacked } from './packable-slots.js';
-import type { Pack, PackedContent, PackName } from './packs.js';
+import type { Pack, PackName } from './packs.js';
 import { removeTreeIfPossible } from './remove-tree.js';
-import { isObstacle, RootTree } from './root-tree.js';
-import type { StoreDirectory } from './store-directory.js';
 import { recordFoundPack, writePack, type WritingPacks } from './write-pack.js';
-import type { Session } from './writer.js';
 
 /*
  * Puts what transactions displaced and what snapshots hold into packs (pack-format.ts), under the lock:
@@ -54,24 +55,6 @@ export interface LeftUnpacked {
   /** Files and directories that were displaced, each with all that is in it. */
   readonly slots: number;
   readonly bytes: number;
-}
-
-export interface PackingHistory {
-  readonly directory: StoreDirectory;
-  readonly journal: Journal;
-  readonly objects: ObjectStore;
-  readonly looking: Looking;
-  readonly session: Pick<Session, 'requireFence' | 'epoch'>;
-  /** Waits until everything is on disk; when that fails, the store is poisoned (I10). */
-  readonly barrier: () => Promise<void>;
-  /** Milliseconds since 1970. */
-  readonly now: number;
-}
-
-/** A content that is packed now, and where it is to be had. */
-interface Candidate extends NeededContent {
-  /** Below `stage/`. */
-  readonly slots: Slot['files'][number][];
 }
 
 /** Runs under the lock. */
@@ -129,9 +112,12 @@ class Packing {
     const loose = await this.#lookAtObjects();
     const recorded = journal.packs.list();
     const packs = readable(objects).filter(({ name }) => isDryRun || recorded.has(name));
+    const names = new Set(packs.map(({ name }) => name));
     const fresh: Candidate[] = [];
     for (const candidate of this.#candidates.values()) {
-      if (!(await this.#isPacked(candidate.sha256, packs))) fresh.push(candidate);
+      const { sha256 } = candidate;
+      if (await isPacked(sha256, names, this.#packing)) this.#covered.add(sha256);
+      else fresh.push(candidate);
     }
     const fates = decidePacks(packs, this.#needed, fresh.length > 0);
     const known = this.#blocked === null ? fates : noFates;
@@ -140,20 +126,6 @@ class Packing {
     const contents = fresh.filter(({ sha256 }) => this.#covered.has(sha256)).length;
     const bytesBefore = await this.#remove(loose, known);
     return { ...this.#answer(contents, bytesBefore), ...sizes };
-  }
-
-  /** Tells whether a content is in older packs, having read it there. */
-  async #isPacked(sha256: ContentHash, packs: readonly Pack[]): Promise<boolean> {
-    const { objects, looking } = this.#packing;
-    const names = new Set(packs.map(({ name }) => name));
-    const copies = objects.packs.copies(sha256).filter(({ pack }) => names.has(pack.name));
-    for (const copy of copies) {
-      if (looking.pace.isDue()) await looking.pace.turn();
-      // guard: packed-before [if false]
-      if (!(await isReadable(copy, objects))) return false;
-    }
-    if (copies.length > 0) this.#covered.add(sha256);
-    return copies.length > 0;
   }
 
   /** Of a packing that was killed, or of a journal that was built anew. */
@@ -234,7 +206,7 @@ class Packing {
   ): Promise<{ readonly packs: number; readonly bytesAfter: number }> {
     const { objects } = this.#packing;
     const contents = [
-      ...fresh.map((one) => ({ ...one, read: () => this.#read(one) })),
+      ...fresh.map((one) => ({ ...one, read: () => readCandidate(one, this.#packing) })),
       ...moved.map((content) => ({
         ...content,
         path: this.#needed.get(content.sha256)?.path ?? '',
@@ -253,34 +225,16 @@ class Packing {
     return { packs, bytesAfter };
   }
 
-  /** The first source whose bytes are right. */
-  async #read({ sha256, size, slots }: Candidate): Promise<Uint8Array | undefined> {
-    const { looking, directory, objects } = this.#packing;
-    using history = new RootTree(looking.files, directory.stage);
-    for (const { image, keptAt } of slots) {
-      history.trim();
-      const place = history.locate(keptAt);
-      const bytes = isObstacle(place) ? undefined : await readFileAt(place, image, looking);
-      if (bytes !== undefined) return bytes;
-    }
-    if (objects.placeOf(sha256) === undefined) return undefined;
-    try {
-      return await objects.read(sha256, size);
-    } catch (error) {
-      if (isEngineError(error, 'HISTORY_DAMAGED', 'STORE_FORMAT_NEWER')) return undefined;
-      throw error;
-    }
-  }
-
   /** @returns the bytes of the files that went. */
   async #remove(loose: readonly StoredObject[], fates: PackFates): Promise<number> {
-    const { journal, objects, looking, session } = this.#packing;
+    const { journal, objects, looking, session, now } = this.#packing;
     // guard: packed-removal-fence
     session.requireFence();
     const old = [...fates.unneeded, ...fates.rewritten];
     const removed = await removePacks(old, this.#needed, this.#packing);
     let bytes = removed.reduce((sum, pack) => sum + pack.bytes, 0);
     for (const slot of this.#slots) {
+      const { place, unit } = slot;
       if (looking.pace.isDue()) await looking.pace.turn();
       // guard: pack-covers-slot [if false]
       if (!slot.files.every(({ image }) => this.#covered.has(image.sha256))) {
@@ -288,11 +242,11 @@ class Packing {
         continue;
       }
       // guard: pack-late-writes [if false]
-      if (!(await isStillDisplaced(slot, looking))) {
+      if (!(await isStillDisplaced({ slot, place, path: unit.path }, { looking, now }))) {
         this.#leave(slot, 'not as it was displaced');
         continue;
       }
-      await removeTreeIfPossible(looking, slot.place);
+      await removeTreeIfPossible(looking, place);
       bytes += bytesIn(slot.files);
     }
     // guard: pack-covers-object [this.#covered.has(sha256) becomes true]
@@ -332,15 +286,6 @@ function readable(objects: ObjectStore): readonly Pack[] {
 
 function bytesIn(files: Slot['files']): number {
   return files.reduce((sum, { image }) => sum + image.size, 0);
-}
-
-async function isReadable(content: PackedContent, objects: ObjectStore): Promise<boolean> {
-  try {
-    await objects.packs.readFrom(content);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /**

@@ -1,9 +1,19 @@
 import { parseContentHash } from './hash.js';
 import type { PackName } from './packs.js';
+import { isNumberFrom, parseObject } from './json-value.js';
+import { damaged } from './journal-failure.js';
 import type { TableAccess } from './snapshot-table.js';
 
 /** Before the name of a pack. */
 const packKeyPrefix = 'pack/';
+const progressKey = 'packing';
+
+/** Where packing goes on that nobody asked for. */
+export interface PackingProgress {
+  readonly transaction: number;
+  /** How many of the files that it displaced were looked at. */
+  readonly files: number;
+}
 
 /**
  * What a journal says of packs: which ones must be there, because something was removed that they
@@ -36,6 +46,27 @@ export class PackTable {
       // guard: pack-fence
       requireEpoch(epoch);
       meta.set(packKeyPrefix + name, contents);
+    });
+  }
+
+  /** @throws {EngineError} `JOURNAL_DAMAGED`. */
+  progress(): PackingProgress {
+    const { meta, path, reading } = this.#access;
+    const text = reading(() => meta.get(progressKey));
+    if (text === undefined) return { transaction: 1, files: 0 };
+    const { transaction, files } = parseObject(text) ?? {};
+    // guard: packing-progress-readable [if true]
+    if (isNumberFrom(transaction, 1) && isNumberFrom(files, 0)) return { transaction, files };
+    throw damaged(path, `what it says of ${progressKey} is none that is known`);
+  }
+
+  /** Notes, synced, where packing goes on. */
+  setProgress({ transaction, files }: PackingProgress, epoch: number): void {
+    const { meta, requireEpoch, writing } = this.#access;
+    writing(() => {
+      // guard: packing-progress-fence
+      requireEpoch(epoch);
+      meta.set(progressKey, JSON.stringify({ transaction, files }));
     });
   }
 

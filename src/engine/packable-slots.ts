@@ -17,7 +17,7 @@ import { type JournalUnit, slotName, slotPath, toUnits } from './units.js';
  */
 
 /** A file in a slot. */
-interface SlotFile {
+export interface SlotFile {
   readonly image: FileImage;
   /** In the root. */
   readonly path: RelativePath;
@@ -35,18 +35,25 @@ export interface Slot {
 
 /** Yields every slot that holds files of a transaction which keeps them, newest transactions first. */
 export function* slotsOf(journal: Journal, stage: Directory): Generator<Slot, void> {
-  for (const transaction of journal.keepers()) {
-    for (const unit of toUnits(journal.changes(transaction.id))) {
-      const { slot, path, rows } = unit;
-      if (slot === undefined) continue;
-      const files = rows.flatMap(({ before, path: member }) => {
-        const keptAt = slotPath(transaction.stage, slot, { member, unit: path });
-        return before.kind === 'file' ? [{ image: before, path: member, keptAt }] : [];
-      });
-      if (files.length === 0) continue;
-      const place = { directory: stage, name: slotName(transaction.stage, slot) };
-      yield { transaction, unit, place, files };
-    }
+  for (const transaction of journal.keepers()) yield* slotsWithin(transaction, journal, stage);
+}
+
+/** Yields the slots that hold files of one transaction, in the order of its rows. */
+export function* slotsWithin(
+  transaction: TransactionRow,
+  journal: Journal,
+  stage: Directory,
+): Generator<Slot, void> {
+  for (const unit of toUnits(journal.changes(transaction.id))) {
+    const { slot, path, rows } = unit;
+    if (slot === undefined) continue;
+    const files = rows.flatMap(({ before, path: member }) => {
+      const keptAt = slotPath(transaction.stage, slot, { member, unit: path });
+      return before.kind === 'file' ? [{ image: before, path: member, keptAt }] : [];
+    });
+    if (files.length === 0) continue;
+    const place = { directory: stage, name: slotName(transaction.stage, slot) };
+    yield { transaction, unit, place, files };
   }
 }
 
@@ -59,7 +66,12 @@ export interface Judging {
   readonly isDryRun: boolean;
   /** Milliseconds since 1970. */
   readonly now: number;
+  /** Whether a younger slot may go as well, where it can be seen that nobody has its files open. */
+  readonly takesYoung?: boolean;
 }
+
+/** Why a slot has to wait; all other reasons stay. */
+export const notOldEnough = 'not a day old';
 
 /** Returns why a slot is not packed, without reading a file; `undefined`: it is, as far as can be seen. */
 export async function whyNotPacked(
@@ -73,8 +85,9 @@ export async function whyNotPacked(
   if (mark !== undefined) return mark.replace(/^tagged .*/, 'tagged');
   // It is evidence that the journal has not lost its end.
   if (id === judging.head) return 'the newest transaction';
+  const isYoung = judging.now - committedAt < unnamedObjectAgeMs;
   // guard: pack-age
-  if (judging.now - committedAt < unnamedObjectAgeMs) return 'not a day old';
+  if (isYoung && judging.takesYoung !== true) return notOldEnough;
   const isSuperseded = unit.rows.some(({ superseded }) => superseded !== undefined);
   if (isSuperseded) return 'not as it was displaced';
   const { store, looking } = judging;
@@ -90,17 +103,47 @@ export async function whyNotPacked(
     }
     // guard: pack-attributes [if false]
     if (!isOrdinary(at)) return 'with an owner or attributes of its own';
+    if (isYoung && before.kind === 'file' && hasWriter(at.place, looking.files) !== false) {
+      return notOldEnough;
+    }
     return undefined;
   });
 }
 
-/** I3: the last look before a slot goes. Reads all of it. */
-export async function isStillDisplaced({ place, unit }: Slot, looking: Looking): Promise<boolean> {
-  const reason = await judge(inspectTree(looking, place, unit.path), unit, ({ image }, before) => {
+/** What may go: a slot, or one of its files. */
+interface Leaving {
+  readonly slot: Slot;
+  readonly place: Place;
+  readonly path: RelativePath;
+}
+
+/** I3: the last look before something goes. Reads all of it. */
+export async function isStillDisplaced(
+  { slot: { transaction, unit }, place, path }: Leaving,
+  { looking, now }: Pick<Judging, 'looking' | 'now'>,
+): Promise<boolean> {
+  const isYoung = now - transaction.committedAt < unnamedObjectAgeMs;
+  // First: what is written before it is read is seen then, and nobody opens it any more.
+  for await (const { place: at, stat } of statTree(looking, place, path)) {
+    if (stat?.kind !== 'file') continue;
+    const isWritten = hasWriter(at, looking.files);
+    // guard: pack-open-writers [if false]
+    if (isWritten === true || (isYoung && isWritten === undefined)) return false;
+  }
+  const reason = await judge(inspectTree(looking, place, path), unit, ({ image }, before) => {
     if (image.kind === 'directory' && before.kind === 'directory') return undefined;
     return isSameImage(image, before) ? undefined : 'not as it was displaced';
   });
   return reason === undefined;
+}
+
+function hasWriter(place: Place, files: FileSystem): boolean | undefined {
+  const file = files.openForReading(place);
+  try {
+    return files.hasWriter(file);
+  } finally {
+    files.closeFile(file);
+  }
 }
 
 async function judge(

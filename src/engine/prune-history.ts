@@ -5,12 +5,8 @@ import { type Mark, reasonOfMark } from './keeping.js';
 import { unnamedObjectAgeMs } from './limits.js';
 import { removableThrough, removeRecords } from './remove-records.js';
 import { toSummary, type TransactionSummary } from './receipt.js';
-import {
-  type PackedHistory,
-  packHistory,
-  type PackingHistory,
-  removeUnneededPacks,
-} from './pack-history.js';
+import type { PackingHistory } from './pack-candidate.js';
+import { type PackedHistory, packHistory, removeUnneededPacks } from './pack-history.js';
 import type { Writer } from './writer.js';
 
 /*

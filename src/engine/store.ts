@@ -33,6 +33,7 @@ import { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { comparePaths, parsePath, type RelativePath } from './path.js';
 import type { OpenPlan, PlanFormat, PlanSource } from './plan-document.js';
+import type { PackingHistory } from './pack-candidate.js';
 import type { PrunedHistory } from './prune-history.js';
 import { Quarantine } from './quarantine.js';
 import {
@@ -438,6 +439,16 @@ function isOpenPlan(plan: PlanSource | OpenPlan): plan is OpenPlan {
 
 const runningIn = new AsyncLocalStorage<ReadonlySet<Store>>();
 
+/**
+ * Returns the hash of what is at `path`, relative to the root, as `compute` gives it: that of an
+ * earlier time when nothing at or below it changed since.
+ */
+export type HashOf = (
+  path: string,
+  /** Reads nothing but what is at `path` and below it. */
+  compute: () => Promise<string | undefined>,
+) => Promise<string | undefined>;
+
 /** An open store. Made by {@link openStore}. Callers in one process queue up. */
 export class Store implements AsyncDisposable {
   readonly #directory: StoreDirectory;
@@ -479,6 +490,7 @@ export class Store implements AsyncDisposable {
       lock: this.#lock,
       bootId,
       now,
+      packLazily: (session) => this.#packLazily(session),
     });
     this.#committing = {
       directory,
@@ -843,22 +855,32 @@ export class Store implements AsyncDisposable {
     const terms = { isDryRun: options.dryRun === true, packs: options.pack === true };
     return this.#explaining('prune the history of', () =>
       this.#exclusively(options, async (_report, session) => {
-        const [journal, writer, now] = [this.#journal, this.#writer, this.#committing.now()];
-        const directory = this.#directory;
         using objects = this.#committing.openObjects();
-        const looking = { files: directory.files, pace: new Pace(options.signal) };
-        return await pruneHistory(policy ?? journal.keeping.policy(), terms, {
-          directory,
-          journal,
-          objects,
-          looking,
-          writer,
-          session,
-          barrier: () => writer.barrier(),
-          now,
+        return await pruneHistory(policy ?? this.#journal.keeping.policy(), terms, {
+          ...this.#packing(objects, session, new Pace(options.signal)),
+          writer: this.#writer,
         });
       }),
     );
+  }
+
+  async #packLazily(session: PackingHistory['session']): Promise<boolean> {
+    const { packLazily } = await import('./pack-lazily.js');
+    using objects = this.#committing.openObjects();
+    return await packLazily(this.#packing(objects, session, new Pace()));
+  }
+
+  #packing(objects: ObjectStore, session: PackingHistory['session'], pace: Pace): PackingHistory {
+    const [directory, writer] = [this.#directory, this.#writer];
+    return {
+      directory,
+      journal: this.#journal,
+      objects,
+      looking: { files: directory.files, pace },
+      session,
+      barrier: () => writer.barrier(),
+      now: this.#committing.now(),
+    };
   }
 
   /**
@@ -907,6 +929,25 @@ export class Store implements AsyncDisposable {
       }),
     );
     return this.historyPolicy();
+  }
+
+  /**
+   * Runs `work`, which computes hashes of files or directories, and keeps them for the next time, in
+   * this process or another: while nothing changed there, they are not computed again. Needs no lock;
+   * where nothing can be kept, because the store may not be written to, each is computed.
+   *
+   * @param of names what is computed; only what was kept by that name is believed.
+   */
+  async rememberHashes<T>(of: string, work: (hashOf: HashOf) => Promise<T>): Promise<T> {
+    return this.#during(async () => {
+      const { HashMemory } = await import('./hash-memory.js');
+      const { files, root, store } = this.#directory;
+      const { bootId: boot, now, newId } = this.#committing;
+      const memory = new HashMemory({ files, root, store, now, newId, key: { of, boot } });
+      const result = await work((path, compute) => memory.hashOf(path, compute));
+      memory.save();
+      return result;
+    });
   }
 
   /** Returns what the store keeps besides the directory itself, in bytes. Reads no content. */

@@ -21,7 +21,13 @@ import { publish } from './events.js';
 import { Group, Turn } from './group.js';
 import type { Head, TransactionRow } from './transaction-row.js';
 import type { Journal, Position } from './journal.js';
-import { recoveryRoundsMax, unsettledChangesMax, unsettledTransactionsMax } from './limits.js';
+import {
+  bytesCheckpointTransactionsMin,
+  recoveryRoundsMax,
+  unsettledBytesMax,
+  unsettledChangesMax,
+  unsettledTransactionsMax,
+} from './limits.js';
 import { Pace } from './pace.js';
 import { engineDirectoryName } from './path.js';
 import type { Quarantine } from './quarantine.js';
@@ -55,6 +61,8 @@ export interface WriterOptions {
   readonly bootId: string;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Packs a piece of history. Returns whether there is more to pack soon. */
+  readonly packLazily: (session: Pick<Session, 'requireFence' | 'epoch'>) => Promise<boolean>;
 }
 
 /** What a holder of the lock works with. */
@@ -90,9 +98,12 @@ interface RecoveryTerms {
 export class Writer {
   readonly #options: WriterOptions;
   #poison: EngineError | undefined;
-  /** Unsettled transactions and changes that this process knows of, to decide on a checkpoint. */
+  /** What this process knows to be unsettled, to decide on a checkpoint. */
   #unsettledTransactions = 0;
   #unsettledChanges = 0;
+  /** That were displaced. */
+  #unsettledBytes = 0;
+  #hasMoreToPack = false;
   #hasCounted = false;
   #epoch = 0;
   /** The newest transaction that this writer knows to be applied, or about to be. */
@@ -349,10 +360,11 @@ export class Writer {
   }
 
   /** Counts a commit of this process towards the next checkpoint. */
-  noteCommit(head: Head, changes: number): void {
+  noteCommit(head: Head, changes: number, displacedBytes: number): void {
     this.#head = head;
     this.#unsettledTransactions += 1;
     this.#unsettledChanges += changes;
+    this.#unsettledBytes += displacedBytes;
     this.#epoch += 1;
   }
 
@@ -580,13 +592,15 @@ export class Writer {
   #noteAllSettled(): void {
     this.#unsettledTransactions = 0;
     this.#unsettledChanges = 0;
+    this.#unsettledBytes = 0;
     this.#hasCounted = true;
   }
 
   #countUnsettled(): void {
-    const { transactions, rows } = this.#options.journal.countUnsettled();
+    const { transactions, rows, bytes } = this.#options.journal.countUnsettled();
     this.#unsettledTransactions = transactions;
     this.#unsettledChanges = rows;
+    this.#unsettledBytes = bytes;
     this.#hasCounted = true;
   }
 
@@ -676,16 +690,25 @@ export class Writer {
   }
 
   async #settleIfDue(): Promise<void> {
+    const count = this.#unsettledTransactions;
     const isDue =
-      this.#unsettledTransactions >= unsettledTransactionsMax ||
-      this.#unsettledChanges >= unsettledChangesMax;
-    if (!isDue) return;
+      count >= unsettledTransactionsMax ||
+      this.#unsettledChanges >= unsettledChangesMax ||
+      (this.#unsettledBytes >= unsettledBytesMax && count >= bytesCheckpointTransactionsMin);
+    if (!isDue && !this.#hasMoreToPack) return;
+    // The transaction that made it due is durable and has been applied: it did not fail, whatever
+    // fails here. The next one is told.
     try {
-      await this.settle();
-    } catch {
-      // The transaction that made it due is durable and has been applied: it did not fail. The next
-      // one is told.
+      if (isDue) await this.settle();
+      await this.#packLazily();
+    } catch (error) {
+      this.#noteFailure(error);
     }
+  }
+
+  async #packLazily(): Promise<void> {
+    this.#hasMoreToPack = false;
+    this.#hasMoreToPack = await this.#options.packLazily(this.#sharedSession());
   }
 
   #checkpointing(): Checkpointing {

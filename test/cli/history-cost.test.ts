@@ -125,10 +125,10 @@ test('pin, tag and their opposites say what is kept then, and log and show tell 
 
 test('policy prints what prune keeps to, sets it and takes it back', async () => {
   const byDefault =
-    'Kept is what was displaced of the last 1000 transactions, up to 2147483648 bytes, by default. The log keeps the records of the last 10000 transactions at least.\n';
+    'Kept is what was displaced of the last 1000 transactions, up to 2147483648 bytes, by default. It is packed when it is 1048576 bytes. The log keeps the records of the last 10000 transactions at least.\n';
   expect((await cli.run(['txn', 'policy'])).stdout).toBe(byDefault);
   expect((await cli.run(['txn', 'policy', '--keep-within', '30d'])).stdout).toBe(
-    "Kept is what was displaced of those that are younger than 30 days, by this store's own policy. The log keeps the records of the last 10000 transactions at least.\n",
+    "Kept is what was displaced of those that are younger than 30 days, by this store's own policy. It is packed when it is 1048576 bytes. The log keeps the records of the last 10000 transactions at least.\n",
   );
   const set = await cli.run([
     'txn',
@@ -146,6 +146,7 @@ test('policy prints what prune keeps to, sets it and takes it back', async () =>
       keepWithinMs: 129_600_000,
       sizeBytesMax: null,
       keepRecords: null,
+      packFromBytes: null,
     },
   });
   expect((await cli.run(['txn', 'policy'])).stdout).toContain(
@@ -153,6 +154,12 @@ test('policy prints what prune keeps to, sets it and takes it back', async () =>
   );
   const some = await cli.run(['txn', 'policy', '--keep-records', '7']);
   expect(some.stdout).toMatch(/ The log keeps the records of the last 7 transactions at least.\n$/);
+  const later = await cli.run(['txn', 'policy', '--pack-from', '2M']);
+  expect(later.stdout).toContain(
+    " of all transactions, by this store's own policy. It is packed when it is 2097152 bytes. ",
+  );
+  const never = await cli.run(['txn', 'policy', '--pack-from', '0']);
+  expect(never.stdout).toContain(' It is packed only when asked for. ');
   const both = await cli.run(['txn', 'policy', '--reset', '--keep-last', '5']);
   expect(both.exitCode).toBe(2);
   expect((await cli.run(['txn', 'policy', '--reset'])).stdout).toBe(byDefault);

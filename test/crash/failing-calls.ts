@@ -53,6 +53,7 @@ const unfailing: ReadonlySet<FileSystemMethod> = new Set([
   'close',
   'closeDirectory',
   'closeFile',
+  'hasWriter',
 ]);
 
 /** @param refuseExchange which exchange of two names fails with EACCES besides, from 1. */

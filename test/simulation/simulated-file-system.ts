@@ -192,6 +192,10 @@ export class SimulatedFileSystem implements FileSystem {
     // Its cache and its disk are told apart by the machine.
   }
 
+  hasWriter(): undefined {
+    return undefined;
+  }
+
   closeFile(file: OpenFile): void {
     if (!this.#open.delete(file.descriptor)) throw systemError('EBADF');
   }

@@ -1,4 +1,4 @@
-import { defaultHistoryPolicy, type StoreHistoryPolicy } from '../../engine/index.js';
+import { defaultHistoryPolicy as byDefault, type StoreHistoryPolicy } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { type ExitCode, success } from '../exit-codes.js';
 import { UsageError } from '../failure.js';
@@ -8,6 +8,8 @@ import { type HistoryRules, policyOf } from './prune-history.js';
 
 export interface PolicyFlags extends HistoryRules {
   readonly reset?: boolean;
+  /** Bytes. */
+  readonly packFrom?: number;
 }
 
 /** Shows or sets what a store's history keeps to by itself. */
@@ -20,9 +22,10 @@ export async function policy(context: Context, flags: PolicyFlags): Promise<Exit
 
 async function setOrRead(
   context: Context,
-  { reset = false, ...rules }: PolicyFlags,
+  { reset = false, packFrom, ...rules }: PolicyFlags,
 ): Promise<StoreHistoryPolicy> {
-  const given = policyOf(rules);
+  const kept = policyOf(rules);
+  const given = packFrom === undefined ? kept : { ...kept, packFromBytes: packFrom };
   if (reset && given !== undefined) {
     throw new UsageError('--reset goes with no rule', 'Give either --reset or the new rules.');
   }
@@ -37,13 +40,13 @@ async function setOrRead(
 
 function toJsonPolicy({ policy: rules, isDefault }: StoreHistoryPolicy): object {
   const { keepLast = null, keepWithinMs = null, sizeBytesMax = null } = rules;
-  const { keepRecords = null } = rules;
-  return { isDefault, keepLast, keepWithinMs, sizeBytesMax, keepRecords };
+  const { keepRecords = null, packFromBytes = null } = rules;
+  return { isDefault, keepLast, keepWithinMs, sizeBytesMax, keepRecords, packFromBytes };
 }
 
 function describe({ policy: rules, isDefault }: StoreHistoryPolicy): string {
   const { keepLast, keepWithinMs, sizeBytesMax } = rules;
-  const keepRecords = rules.keepRecords ?? defaultHistoryPolicy.keepRecords;
+  const { keepRecords = byDefault.keepRecords, packFromBytes = byDefault.packFromBytes } = rules;
   const hours = (keepWithinMs ?? 0) / 3_600_000;
   const age = hours % 24 === 0 ? counted(hours / 24, 'day') : counted(hours, 'hour');
   const parts = [
@@ -54,5 +57,9 @@ function describe({ policy: rules, isDefault }: StoreHistoryPolicy): string {
   const size = sizeBytesMax === undefined ? '' : `, up to ${counted(sizeBytesMax, 'byte')}`;
   const whose = isDefault ? 'by default' : "by this store's own policy";
   const records = `The log keeps the records of the last ${counted(keepRecords, 'transaction')} at least.`;
-  return `Kept is what was displaced ${what}${size}, ${whose}. ${records}`;
+  const packing =
+    packFromBytes === 0
+      ? 'It is packed only when asked for.'
+      : `It is packed when it is ${counted(packFromBytes, 'byte')}.`;
+  return `Kept is what was displaced ${what}${size}, ${whose}. ${packing} ${records}`;
 }
