@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { CollectionReader } from '../../src/collection/index.js';
+import { CollectionReader, openCollection } from '../../src/collection/index.js';
 import { spreadOf, timed } from '../measure.js';
 import { filesPerArtifact, plantCollection } from '../planted-collection.js';
 import {
@@ -93,10 +93,14 @@ async function lookAt(root: string, isQuick: boolean): Promise<readonly [Point, 
   const listing: number[] = [];
   const nothing: number[] = [];
   const status: number[] = [];
+  const again: number[] = [];
+  await using collection = await openCollection(root, { create: true });
+  await collection.status();
   for (let round = 0; round < (isQuick ? 3 : 15); round += 1) {
     nothing.push(await timed(() => runNode(['-e', '0'])));
     listing.push(await timed(() => runNode([command, 'list', '--json', '-C', root])));
     status.push(await timed(() => reader.status()));
+    again.push(await timed(() => collection.status()));
   }
   const x = listedArtifacts * filesPerArtifact;
   return [
@@ -107,6 +111,7 @@ async function lookAt(root: string, isQuick: boolean): Promise<readonly [Point, 
     },
     { series: 'process: node -e 0', x, spread: spreadOf(nothing) },
     { series: 'status: every file is read and hashed', x, spread: spreadOf(status) },
+    { series: 'status: nothing changed since the last one', x, spread: spreadOf(again) },
   ];
 }
 

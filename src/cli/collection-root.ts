@@ -1,7 +1,12 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { Collection, CollectionError, CollectionReader } from '../collection/index.js';
-import { isEngineError } from '../engine/index.js';
+import {
+  Collection,
+  CollectionError,
+  CollectionReader,
+  type CollectionStatus,
+} from '../collection/index.js';
+import { isEngineError, type Store } from '../engine/index.js';
 import type { Context } from './context.js';
 import type { GlobalOptions } from './global-options.js';
 import { activeName, collectionDirectory, isCollection, namedCollection } from './home.js';
@@ -80,14 +85,30 @@ export async function openCollectionAt(context: Context, root: string): Promise<
  */
 export async function readCollection(context: Context): Promise<CollectionReader> {
   const root = findCollection(context.options);
-  if (existsSync(join(root, '.skillmeat'))) {
-    try {
-      const { store } = await openForReading({ ...context, options: { ...context.options, root } });
-      await store.close();
-    } catch (error) {
-      if (!isEngineError(error, 'PERMISSION_DENIED', 'READ_ONLY')) throw error;
-      context.output.warn(`${error.message}; the collection is shown as it is on the disk`);
-    }
-  }
+  const store = await openStoreOf(context, root);
+  await store?.close();
   return new CollectionReader(root);
+}
+
+/** As {@link readCollection}; the store's memory of what did not change spares reading it. */
+export async function readCollectionStatus(
+  context: Context,
+): Promise<{ readonly root: string; readonly status: CollectionStatus }> {
+  const root = findCollection(context.options);
+  await using store = await openStoreOf(context, root);
+  if (store === undefined) return { root, status: await new CollectionReader(root).status() };
+  return { root, status: await new Collection(store).status() };
+}
+
+/** Opens the store of a collection, recovering it; `undefined` where there is none, or it cannot be. */
+async function openStoreOf(context: Context, root: string): Promise<Store | undefined> {
+  if (!existsSync(join(root, '.skillmeat'))) return undefined;
+  try {
+    const options = { ...context.options, root };
+    return (await openForReading({ ...context, options })).store;
+  } catch (error) {
+    if (!isEngineError(error, 'PERMISSION_DENIED', 'READ_ONLY')) throw error;
+    context.output.warn(`${error.message}; the collection is shown as it is on the disk`);
+    return undefined;
+  }
 }

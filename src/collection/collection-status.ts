@@ -1,7 +1,7 @@
 import type { ReadableView } from '../engine/index.js';
 import { type Artifact, type ArtifactKey, artifactTypes, keyOf } from './artifact.js';
 import type { CollectionFiles } from './collection-files.js';
-import { type CollectionFinding, findingsOf } from './findings.js';
+import { type CollectionFinding, type ContentHashOf, findingsOf } from './findings.js';
 
 /**
  * `unchanged`: as the lock has it. `modified`: edited by hand. `missing`: its files are gone.
@@ -22,12 +22,13 @@ export interface CollectionStatus {
   readonly untracked: readonly string[];
 }
 
-/** Compares each artifact with the lock. Reads every file of every artifact. */
+/** Compares each artifact with the lock. @param hashOf as that of {@link findingsOf}. */
 export async function statusOf(
   files: CollectionFiles,
   view: ReadableView,
+  hashOf?: ContentHashOf,
 ): Promise<CollectionStatus> {
-  const all = await findingsOf(files, view);
+  const all = await findingsOf(files, view, { hashOf });
   const byKey = new Map<ArtifactKey | null, CollectionFinding[]>();
   for (const finding of all) {
     const same = byKey.get(finding.artifact);

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import {
   type DiffChange,
+  type HashOf,
   openStore,
   type OpenStoreOptions,
   type Receipt,
@@ -38,6 +39,7 @@ import {
   statusOf,
 } from './collection-status.js';
 import { commitRule } from './commit-rule.js';
+import { contentHash } from './content-hash.js';
 import { artifactNotFound, Draft, type NewArtifact } from './draft.js';
 import { CollectionError } from './errors.js';
 import { findArtifacts, type FoundArtifacts, type SkippedPath } from './find-artifacts.js';
@@ -122,9 +124,15 @@ export class CollectionReader {
     return readArtifacts(this.#view, this.root);
   }
 
-  /** Compares everything with the lock. */
-  async status(): Promise<CollectionStatus> {
-    return statusOf(await this.files(), this.#view);
+  /**
+   * Compares everything with the lock. Reads every file of every artifact, unless `hashOf` knows better;
+   * {@link Collection.status} does.
+   */
+  async status(hashOf?: HashOf): Promise<CollectionStatus> {
+    const files = await this.files();
+    if (hashOf === undefined) return statusOf(files, this.#view);
+    const compute = (path: string) => contentHash(this.#view, path);
+    return statusOf(files, this.#view, (path) => hashOf(path, () => compute(path)));
   }
 
   /** Compares one artifact with the lock. @throws {CollectionError} `ARTIFACT_NOT_FOUND`. */
@@ -132,7 +140,7 @@ export class CollectionReader {
     const files = await this.files();
     const artifact = files.manifest.get(key);
     if (artifact === undefined) throw artifactNotFound(key);
-    const findings = await findingsOf(files, this.#view, new Set([key]));
+    const findings = await findingsOf(files, this.#view, { keys: new Set([key]) });
     return { artifact, state: stateOf(findings) };
   }
 
@@ -180,7 +188,7 @@ export class CollectionReader {
     return compareTrees(artifact.path, trees, { hasText });
   }
 
-  /** What {@link Collection.adoptArtifacts} would take for artifacts. @throws `NOTHING_TO_IMPORT`. */
+  /** What {@link Collection.importArtifacts} would take for artifacts. @throws `NOTHING_TO_IMPORT`. */
   async lookForArtifacts(markdown?: ArtifactType): Promise<FoundArtifacts> {
     const search = await findArtifacts(this.#view, { markdown });
     if (search.found.length === 0) throw nothingToImport(this.root);
@@ -212,6 +220,14 @@ export class Collection implements AsyncDisposable {
 
   get root(): string {
     return this.store.root;
+  }
+
+  /**
+   * Compares everything with the lock. Of an artifact that did not change since the last time no file
+   * is read: the store remembers its hash.
+   */
+  async status(): Promise<CollectionStatus> {
+    return this.store.rememberHashes('content_hash', (hashOf) => this.reader.status(hashOf));
   }
 
   /**
@@ -248,12 +264,13 @@ export class Collection implements AsyncDisposable {
   }
 
   /**
-   * Names artifacts that lie in the collection's directory already.
+   * Makes artifacts of what lies in the collection's directory already: the command `import`.
    *
+   * @param name what to call the collection, where there is none yet; also for the log.
    * @param markdown the type of Markdown files that lie in no directory named for a type.
    * @throws {CollectionError} `NOTHING_TO_IMPORT`.
    */
-  async adoptArtifacts({
+  async importArtifacts({
     name,
     markdown,
     ...options
@@ -263,7 +280,7 @@ export class Collection implements AsyncDisposable {
   }): Promise<ImportedArtifacts> {
     let skipped: readonly SkippedPath[] = [];
     const change = await this.#change(
-      { message: 'import', ...options },
+      { message: `import ${name}`, ...options },
       { verb: 'import', name },
       async (draft) => {
         const search = await findArtifacts(draft.tx, { markdown });

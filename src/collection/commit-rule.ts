@@ -38,11 +38,12 @@ export function commitRule(committing: () => Committing): Rule {
       return [{ rule: 'C1', message: error.message, path: manifestName }];
     }
     const touched = keys === undefined ? undefined : touchedKeys(keys, changes, filesBefore, files);
-    const found = (await findingsOf(files, view, touched)).filter(
+    const found = (await findingsOf(files, view, { keys: touched })).filter(
       ({ rule, artifact }) => rule !== 'C5' || artifact === null || !mayDiffer.has(artifact),
     );
     if (found.length === 0) return [];
-    const known = filesBefore === undefined ? [] : await findingsOf(filesBefore, before, touched);
+    const known =
+      filesBefore === undefined ? [] : await findingsOf(filesBefore, before, { keys: touched });
     return found
       .filter((finding) => !known.some((old) => isSameFinding(old, finding)))
       .map(toViolation);

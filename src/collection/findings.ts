@@ -21,18 +21,29 @@ export interface CollectionFinding {
   readonly isMissing: boolean;
 }
 
+/** Returns the `content_hash` of what is at a path. */
+export type ContentHashOf = (path: string) => Promise<string | undefined>;
+
 /**
  * Returns what breaks the rules C1–C5, of these artifacts or of all. An edit by hand is allowed, so
  * C5 only tells that there is one.
+ *
+ * @param hashOf default: reads every file of the artifact.
  */
 export async function findingsOf(
   files: CollectionFiles,
   view: ReadableView,
-  keys?: ReadonlySet<ArtifactKey>,
+  {
+    keys = allKeys(files),
+    hashOf = (path) => contentHash(view, path),
+  }: {
+    readonly keys?: ReadonlySet<ArtifactKey> | undefined;
+    readonly hashOf?: ContentHashOf | undefined;
+  } = {},
 ): Promise<readonly CollectionFinding[]> {
   const findings: CollectionFinding[] = [...shapeFindings(files)];
-  for (const key of keys ?? allKeys(files)) {
-    findings.push(...(await artifactFindings(files, view, key)));
+  for (const key of keys) {
+    findings.push(...(await artifactFindings(files, { view, hashOf }, key)));
   }
   return findings;
 }
@@ -57,7 +68,7 @@ function shapeFindings({ manifest, lock }: CollectionFiles): readonly Collection
 
 async function artifactFindings(
   { manifest, lock }: CollectionFiles,
-  view: ReadableView,
+  { view, hashOf }: { readonly view: ReadableView; readonly hashOf: ContentHashOf },
   key: ArtifactKey,
 ): Promise<readonly CollectionFinding[]> {
   const finding = (rule: CollectionRule, path: string, message: string): CollectionFinding => ({
@@ -92,7 +103,7 @@ async function artifactFindings(
   found.push(...disagreements(artifact, entry).map((message) => finding('C3', lockName, message)));
   // What is not there has been told.
   if (place !== undefined) return found;
-  const hash = await contentHash(view, artifact.path);
+  const hash = await hashOf(artifact.path);
   if (hash !== entry.contentHash) {
     found.push(finding('C5', artifact.path, `${key} is not as the lock has it: locally modified`));
   }

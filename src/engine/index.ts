@@ -67,6 +67,7 @@ export {
   type AdoptOptions,
   type ApplyOptions,
   type DiffRequest,
+  type HashOf,
   type HistoricFile,
   type HistoryEntry,
   type LastChange,

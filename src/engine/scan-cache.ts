@@ -1,32 +1,21 @@
-import { systemCode } from './errors.js';
-import type { Directory, FileSystem, Place, Stat } from './file-system.js';
-import { type ContentHash, hashContent } from './hash.js';
+import { readCacheFile, replaceCacheFile } from './cache-file.js';
+import type { Directory, FileSystem, Stat } from './file-system.js';
+import type { ContentHash } from './hash.js';
 import { type LeftOutReason, leftOutReasons } from './listing.js';
+import { isRacy } from './racy.js';
 
 /*
  * `.skillmeat/scan-cache`: what the last snapshot saw, so that the next one reads only what has
- * changed. Per directory the hash of its listing, and per name in it what `lstat` said. It may be
- * deleted at any time, and is believed only whole (a SHA-256 covers it) and only as long as no
- * object was collected: what it names is in the object store.
- *
- * A plain file and no database: reading all of it at once is faster, and SQLite would follow
- * whatever a stranger put beside it.
+ * changed. Per directory the hash of its listing, and per name in it what `lstat` said. It is
+ * believed only whole (cache-file.ts) and only as long as no object was collected: what it names is
+ * in the object store.
  */
 
 const cacheName = 'scan-cache';
 const version = 1;
-const hashBytes = 32;
 const lengthBytes = 8;
 /** Inode, size and two times of one name. */
 const fieldsPerName = 4;
-
-/**
- * Within how long of a change a file may change again and keep its time: the clock of the kernel
- * ticks every 10 ms at the slowest, that of FAT every two seconds.
- */
-const tickNs = 50_000_000n;
-const coarseTickNs = 2_000_000_000n;
-const secondNs = 1_000_000_000n;
 
 /** What the last scan saw in one directory. */
 export interface SeenDirectory {
@@ -117,16 +106,10 @@ function leftOutMark(why: LeftOutReason): bigint {
   return -1n - BigInt(leftOutReasons.indexOf(why));
 }
 
-function isRacy({ modifiedNs, changedNs }: Stat, lookedAtNs: bigint): boolean {
-  const isCoarse = changedNs % secondNs === 0n || modifiedNs % secondNs === 0n;
-  const limit = lookedAtNs - (isCoarse ? coarseTickNs : tickNs);
-  return changedNs >= limit || (isCoarse && modifiedNs >= limit);
-}
-
 /** Returns what the last scan saw; nothing when there is no cache that can be believed. */
 export function loadSeen(files: FileSystem, store: Directory, key: CacheKey): SeenTree {
-  const bytes = readCache(files, { directory: store, name: cacheName });
-  return (bytes === undefined ? undefined : decode(bytes, key)) ?? new Map();
+  const rest = readCacheFile(files, { directory: store, name: cacheName });
+  return (rest === undefined ? undefined : decode(rest, key)) ?? new Map();
 }
 
 /** Replaces the cache. A failure is nobody's concern: the next scan reads more. */
@@ -139,45 +122,8 @@ export function saveSeen(
     draftName,
   }: { readonly key: CacheKey; readonly seen: SeenTree; readonly draftName: string },
 ): void {
-  const draft: Place = { directory: store, name: `${cacheName}.${draftName}` };
-  try {
-    const file = files.createFile(draft, 0o600);
-    try {
-      for (const piece of encode(seen, key)) files.writeSync(file, piece);
-    } finally {
-      files.closeWritten(file);
-    }
-    files.moveOwn(draft, { directory: store, name: cacheName });
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    dropIfThere(files, draft);
-  }
-}
-
-function dropIfThere(files: FileSystem, place: Place): void {
-  try {
-    files.removeFile(place);
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-  }
-}
-
-function readCache(files: FileSystem, place: Place): Buffer | undefined {
-  const stat = files.stat(place);
-  if (stat?.kind !== 'file') return undefined;
-  try {
-    const file = files.openForReading(place);
-    try {
-      const buffer = Buffer.allocUnsafeSlow(stat.size);
-      const count = files.readSync(file, buffer);
-      return count === stat.size ? buffer : undefined;
-    } finally {
-      files.closeFile(file);
-    }
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    return undefined;
-  }
+  const rest = encode(seen, key);
+  replaceCacheFile(files, store, { name: cacheName, rest, id: draftName });
 }
 
 type CachedDirectory = readonly [path: string, sha256: string, names: readonly string[]];
@@ -188,8 +134,8 @@ interface CacheText {
   readonly directories: readonly CachedDirectory[];
 }
 
-/** Hash of the rest · length of the text · stats · text. */
-function encode(seen: SeenTree, key: CacheKey): readonly Buffer[] {
+/** Length of the text · stats · text. */
+function encode(seen: SeenTree, key: CacheKey): Buffer {
   const directories = Array.from(
     seen,
     ([path, { sha256, names }]): CachedDirectory => [path, sha256, names],
@@ -201,16 +147,10 @@ function encode(seen: SeenTree, key: CacheKey): readonly Buffer[] {
   const stats = Array.from(seen.values(), ({ stats: { buffer, byteOffset, byteLength } }) =>
     Buffer.from(buffer, byteOffset, byteLength),
   );
-  const rest = Buffer.concat([length, ...stats, text]);
-  return [Buffer.from(hashContent(rest), 'hex'), rest];
+  return Buffer.concat([length, ...stats, text]);
 }
 
-function decode(bytes: Buffer, key: CacheKey): SeenTree | undefined {
-  if (bytes.length < hashBytes + lengthBytes) return undefined;
-  const rest = bytes.subarray(hashBytes);
-  // I5: a wrong hash in here would be a wrong file in a snapshot.
-  // guard: scan-cache-hash
-  if (hashContent(rest) !== bytes.toString('hex', 0, hashBytes)) return undefined;
+function decode(rest: Buffer, key: CacheKey): SeenTree | undefined {
   const textLength = rest.readDoubleLE();
   const text = rest.toString('utf8', rest.length - textLength);
   const content = JSON.parse(text) as CacheText;
@@ -222,7 +162,7 @@ function decode(bytes: Buffer, key: CacheKey): SeenTree | undefined {
   let offset = rest.byteOffset + lengthBytes;
   for (const [path, sha256, names] of content.directories) {
     const count = names.length * fieldsPerName;
-    const stats = new BigInt64Array(bytes.buffer as ArrayBuffer, offset, count);
+    const stats = new BigInt64Array(rest.buffer as ArrayBuffer, offset, count);
     offset += stats.byteLength;
     // As encode() made it, and the hash says that it is that.
     seen.set(path, { sha256: sha256 as ContentHash, names, stats });

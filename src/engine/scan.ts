@@ -7,6 +7,7 @@ import type { Looking } from './inspect.js';
 import { pathBytesMax, pathSegmentsMax, scanTriesMax } from './limits.js';
 import { encodeListing, type LeftOutReason, type ListingEntry } from './listing.js';
 import { childOf, namesEngineDirectory, quote, type RelativePath } from './path.js';
+import { toNanoseconds } from './racy.js';
 import {
   isSeenLeftOut,
   isSeenStat,
@@ -117,7 +118,7 @@ class Scanner {
     const { pace } = this.#scanning.looking;
     this.current = path === '' ? 'the root' : path;
     // Taken before anything is looked at: a later time would hide a write in the same tick.
-    const lookedAtNs = BigInt(Math.floor(this.#scanning.now())) * 1_000_000n;
+    const lookedAtNs = toNanoseconds(this.#scanning.now());
     const names = this.#namesIn(directory, path);
     const present: string[] = [];
     const stats = newStats(names.length);

@@ -439,6 +439,16 @@ function isOpenPlan(plan: PlanSource | OpenPlan): plan is OpenPlan {
 
 const runningIn = new AsyncLocalStorage<ReadonlySet<Store>>();
 
+/**
+ * Returns the hash of what is at `path`, relative to the root, as `compute` gives it: that of an
+ * earlier time when nothing at or below it changed since.
+ */
+export type HashOf = (
+  path: string,
+  /** Reads nothing but what is at `path` and below it. */
+  compute: () => Promise<string | undefined>,
+) => Promise<string | undefined>;
+
 /** An open store. Made by {@link openStore}. Callers in one process queue up. */
 export class Store implements AsyncDisposable {
   readonly #directory: StoreDirectory;
@@ -919,6 +929,25 @@ export class Store implements AsyncDisposable {
       }),
     );
     return this.historyPolicy();
+  }
+
+  /**
+   * Runs `work`, which computes hashes of files or directories, and keeps them for the next time, in
+   * this process or another: while nothing changed there, they are not computed again. Needs no lock;
+   * where nothing can be kept, because the store may not be written to, each is computed.
+   *
+   * @param of names what is computed; only what was kept by that name is believed.
+   */
+  async rememberHashes<T>(of: string, work: (hashOf: HashOf) => Promise<T>): Promise<T> {
+    return this.#during(async () => {
+      const { HashMemory } = await import('./hash-memory.js');
+      const { files, root, store } = this.#directory;
+      const { bootId: boot, now, newId } = this.#committing;
+      const memory = new HashMemory({ files, root, store, now, newId, key: { of, boot } });
+      const result = await work((path, compute) => memory.hashOf(path, compute));
+      memory.save();
+      return result;
+    });
   }
 
   /** Returns what the store keeps besides the directory itself, in bytes. Reads no content. */

@@ -190,7 +190,7 @@ test('history calls what was done by its name, with artifacts and versions', asy
     '   tag canvas',
     '1  TIME  import          2 changes',
     '   agent/review, command/review, skill/canvas',
-    '   import',
+    '   import work',
     '',
   ]);
   expect(json(await run(['history', '-n', '1', '--json'], 'work'))).toMatchObject({

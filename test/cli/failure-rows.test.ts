@@ -105,6 +105,76 @@ test('a store that is read-only is named; what only reads the collection goes on
   expect(cli.read('work/skills/canvas/SKILL.md')).toBe('# newer\n');
 });
 
+/** What `status` remembers, once nothing is too young for that. */
+async function remembered(): Promise<string> {
+  const cache = cli.at('work/.skillmeat/hash-cache');
+  for (;;) {
+    await ok('status');
+    // Not there while everything is too young.
+    if (fs.existsSync(cache) && fs.readFileSync(cache).includes('skills/canvas')) return cache;
+  }
+}
+
+test('status tells an edit whatever became of its cache', async () => {
+  await collection();
+  const cache = await remembered();
+  cli.write('work/skills/canvas/SKILL.md', '# NEW\n');
+  const whole = fs.readFileSync(cache);
+  const damage: readonly (() => void)[] = [
+    () => undefined,
+    () => {
+      fs.writeFileSync(cache, whole.fill(0, 40, 60));
+    },
+    () => {
+      fs.truncateSync(cache, 50);
+    },
+    () => {
+      fs.rmSync(cache);
+    },
+    () => {
+      fs.rmSync(cache, { force: true });
+      fs.mkdirSync(cache);
+    },
+  ];
+  for (const act of damage) {
+    act();
+    const outcome = await run('status');
+    expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(outcome.stdout).toContain('M skill/canvas  edited by hand');
+  }
+});
+
+test('status goes on where nothing can be written, and believes nothing that it cannot check', async () => {
+  await collection();
+  await remembered();
+  cli.write('work/skills/canvas/SKILL.md', '# NEW\n');
+  giveAway(cli.directory);
+  fs.chmodSync(cli.directory, 0o755);
+  const before = tree();
+  for (const directory of ['work/.skillmeat', 'work']) {
+    fs.chmodSync(cli.at(directory), 0o500);
+    const { exitCode, stdout } = asNobody('status');
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('M skill/canvas  edited by hand');
+  }
+  fs.chmodSync(cli.at('work'), 0o755);
+  fs.chmodSync(cli.at('work/.skillmeat'), 0o700);
+  expect(tree()).toEqual(before);
+});
+
+test('status goes on while another process holds the lock', async () => {
+  await collection();
+  await remembered();
+  cli.write('work/skills/canvas/SKILL.md', '# NEW\n');
+  const holder = await cli.holdLock('work');
+  const outcome = await run('status');
+  expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
+  expect(outcome.stdout).toContain('M skill/canvas  edited by hand');
+  holder.child.kill('SIGKILL');
+  await holder.outcome;
+  expect((await run('status')).stdout).toContain('M skill/canvas  edited by hand');
+});
+
 /** Root is told of no permission error. */
 function asNobody(...args: readonly string[]): Pick<Outcome, 'exitCode' | 'stdout' | 'stderr'> {
   const main = join(import.meta.dirname, '../../dist/bin/skillmeat.js');

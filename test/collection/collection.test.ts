@@ -61,7 +61,7 @@ test('a directory of artifacts becomes a collection, and no file of it is touche
   const at = join(place.root, 'skills/canvas/SKILL.md');
   const before = statSync(at).mtimeMs;
   const collection = await place.open();
-  const imported = await collection.adoptArtifacts({ name: 'found' });
+  const imported = await collection.importArtifacts({ name: 'found' });
   expect(imported.artifacts.toSorted()).toEqual([
     'canvas::skill',
     'er::agent',
@@ -70,9 +70,9 @@ test('a directory of artifacts becomes a collection, and no file of it is touche
   ]);
   expect(statSync(at).mtimeMs).toBe(before);
   await requireConsistent(place.root);
-  const again = await collection.adoptArtifacts({ name: 'found' });
+  const again = await collection.importArtifacts({ name: 'found' });
   expect(again.receipt.transaction).toBeNull();
-  const more = await collection.adoptArtifacts({ name: 'found', markdown: 'agent' });
+  const more = await collection.importArtifacts({ name: 'found', markdown: 'agent' });
   expect(more.artifacts).toEqual(['other::agent']);
   expect(more.skipped).toEqual([{ path: 'tools/CON .md', why: '"CON " cannot be a name' }]);
 });
@@ -80,7 +80,7 @@ test('a directory of artifacts becomes a collection, and no file of it is touche
 test('two artifacts of one name in an import: the second is named, not taken', async () => {
   place.plant({ 'agents/a/same.md': '1', 'agents/b/same.md': '2' });
   const collection = await place.open();
-  const { artifacts, skipped } = await collection.adoptArtifacts({ name: 'x' });
+  const { artifacts, skipped } = await collection.importArtifacts({ name: 'x' });
   expect(artifacts).toEqual(['same::agent']);
   expect(skipped).toEqual([
     { path: 'agents/b/same.md', why: 'agents/a/same.md is the agent of that name' },
@@ -89,7 +89,7 @@ test('two artifacts of one name in an import: the second is named, not taken', a
 
 test('an empty directory has nothing to import, and gets no files', async () => {
   const collection = await place.open();
-  await expectCode(collection.adoptArtifacts({ name: 'x' }), 'NOTHING_TO_IMPORT');
+  await expectCode(collection.importArtifacts({ name: 'x' }), 'NOTHING_TO_IMPORT');
   await expectCode(collection.reader.artifacts(), 'COLLECTION_NOT_FOUND');
 });
 
@@ -141,7 +141,7 @@ test('tags that are there already write nothing', async () => {
 test('an artifact is found by its name, by type and name, or not', async () => {
   place.plant({ 'commands/same.md': '1', 'agents/same.md': '2' });
   const collection = await place.open();
-  await collection.adoptArtifacts({ name: 'x' });
+  await collection.importArtifacts({ name: 'x' });
   const ambiguous = await expectCode(
     collection.tag(['same'], { add: ['t'] }),
     'ARTIFACT_AMBIGUOUS',

@@ -95,7 +95,7 @@ test('a new artifact has the metadata and tags of its front matter, as the prede
   ]);
   expect(artifacts[1]).not.toHaveProperty('metadata');
   place.plant({ 'commands/review.md': words('version: 2.0\n'), 'hooks/h.sh': words('') });
-  await collection.adoptArtifacts({ name: 'mine' });
+  await collection.importArtifacts({ name: 'mine' });
   const found = await collection.reader.artifacts();
   const command = found.find(({ name }) => name === 'review');
   expect(command?.metadata).toEqual({ ...noMetadata, title: 'Canvas', version: '2.0' });

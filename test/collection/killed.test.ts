@@ -40,7 +40,7 @@ describe.each(modes)('native %s', (mode) => {
       const source = join(sandbox.directory, 'source');
       const store = await sandbox.open({ fileSystem: recorder.files });
       const collection = new Collection(store);
-      await collection.adoptArtifacts({ name: 'c' });
+      await collection.importArtifacts({ name: 'c' });
       await store.transact({}, async (tx) => {
         await tx.write('outside', 'x');
       });

@@ -181,7 +181,7 @@ test('what --only names is an artifact, a path, or nothing that is known', async
   await expectCode(collection.rollback({ to, only: ['skills/canvas/SKILL.md'] }), 'RULE_VIOLATED');
   await expectCode(collection.rollback({ to, only: ['nothing'] }), 'PATH_NOT_FOUND');
   place.plant({ 'commands/canvas.md': 'c' });
-  await collection.adoptArtifacts({ name: 'mine' });
+  await collection.importArtifacts({ name: 'mine' });
   await expectCode(collection.rollback({ to, only: ['canvas'] }), 'ARTIFACT_AMBIGUOUS');
 });
 

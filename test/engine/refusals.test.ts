@@ -663,12 +663,21 @@ describe.each(modes)('native %s', (mode) => {
         () => store.historyPolicy(),
         () => store.setHistoryPolicy(undefined),
         () => store.usage(),
+        () => store.rememberHashes('x', () => Promise.resolve()),
       ];
       for (const method of methods) await expectError(method, 'STORE_CLOSED');
       const own = Object.getOwnPropertyNames(Object.getPrototypeOf(store));
       const tested = ['transact', 'apply', 'recover', 'status', 'log', 'show', 'diagnose'];
       const ofHistory = ['undo', 'redo', 'diff', 'read', 'lastChanges', 'drift', 'adopt'];
-      const ofPromises = ['rollback', 'history', 'verify', 'repair', 'prune', 'usage'];
+      const ofPromises = [
+        'rollback',
+        'history',
+        'verify',
+        'repair',
+        'prune',
+        'usage',
+        'rememberHashes',
+      ];
       const ofKeeping = ['mark', 'historyPolicy', 'setHistoryPolicy'];
       const rest = ['constructor', 'root', 'recoveryOnOpen', 'close', 'recoverOnOpen'];
       expect(own.toSorted(), 'a new method needs a line here').toEqual(

@@ -17,15 +17,15 @@ import {
   readObject,
   storedObjects,
 } from '../support/objects.js';
-import type { FileSystem, Place, Stat } from '../../src/engine/file-system.js';
+import type { Place } from '../../src/engine/file-system.js';
 import { faultyFileSystem, watchedFileSystem } from '../support/faults.js';
+import { frozenTimes } from '../support/frozen-times.js';
 import {
   changeJournal,
   expectError,
   expectReceipt,
   expectRefused,
   listOwn,
-  type Mode,
   modes,
   useSandbox,
 } from '../support/store.js';
@@ -650,20 +650,4 @@ function noise(size: number): Buffer {
     bytes[i] = state >>> 24;
   }
   return bytes;
-}
-
-/** The real file system, in whose eyes everything happens at one instant, which is now. */
-function frozenTimes(mode: Mode, now: number): FileSystem {
-  const instantNs = BigInt(now) * 1_000_000n + 1n;
-  const frozen = (stat: Stat): Stat => ({ ...stat, modifiedNs: instantNs, changedNs: instantNs });
-  return watchedFileSystem(mode, ({ method, values }, real) => {
-    if (method === 'stat') {
-      return () => {
-        const stat = real.stat(...(values as Parameters<FileSystem['stat']>));
-        return stat === undefined ? undefined : frozen(stat);
-      };
-    }
-    if (method !== 'statFile') return undefined;
-    return () => frozen(real.statFile(...(values as Parameters<FileSystem['statFile']>)));
-  });
 }

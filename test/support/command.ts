@@ -38,8 +38,8 @@ export interface CommandLine {
   run(args: readonly string[], options?: CommandOptions): Promise<Outcome>;
   /** In a process of its own, with the input left open. */
   start(args: readonly string[], options?: CommandOptions): RunningCommand;
-  /** Starts an `apply` that holds the lock of the working directory's store until it is ended. */
-  holdLock(): Promise<RunningCommand>;
+  /** Starts an `apply` that holds the lock of the store of `cwd` (default: `.`) until it is ended. */
+  holdLock(cwd?: string): Promise<RunningCommand>;
 }
 
 /**
@@ -94,12 +94,15 @@ export function useCommandLine(each: 'within' | 'process' = 'within'): CommandLi
       child.stdin?.end();
       return outcome;
     },
-    holdLock: async () => {
+    holdLock: async (cwd = '.') => {
       const header = '{"version":1}\n';
       const operation = '{"op":"write","path":"held","content":"never committed"}\n';
-      const holder = start(['txn', 'apply'], { input: header + operation });
+      const holder = start(['txn', 'apply'], { input: header + operation, cwd });
       const isHeld = (): boolean => {
-        const owner = JSON.parse(read('.skillmeat/owner')) as { pid: number; isReleased: boolean };
+        const owner = JSON.parse(read(`${cwd}/.skillmeat/owner`)) as {
+          pid: number;
+          isReleased: boolean;
+        };
         return owner.pid === holder.child.pid && !owner.isReleased;
       };
       await until(isHeld);

@@ -95,7 +95,7 @@ export async function importDirectory(
     return answerPlanned(context, found, skipped);
   }
   await using collection: Collection = await openCollectionAt(context, root);
-  const imported = await collection.adoptArtifacts({
+  const imported = await collection.importArtifacts({
     ...changeOptions(context, flags),
     name: name ?? root.split(/[/\\]/).at(-1) ?? 'default',
     markdown,

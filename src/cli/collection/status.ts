@@ -1,5 +1,5 @@
 import { toJsonFinding } from '../artifact-json.js';
-import { readCollection } from '../collection-root.js';
+import { readCollectionStatus } from '../collection-root.js';
 import type { Context } from '../context.js';
 import { describeCollectionStatus } from '../describe-collection.js';
 import { type ExitCode, hasFindings, success } from '../exit-codes.js';
@@ -7,8 +7,7 @@ import { type ExitCode, hasFindings, success } from '../exit-codes.js';
 /** Exits with 3 when a rule is broken; an edit by hand breaks none. */
 export async function collectionStatus(context: Context): Promise<ExitCode> {
   const { output } = context;
-  const reader = await readCollection(context);
-  const status = await reader.status();
+  const { root, status } = await readCollectionStatus(context);
   const artifacts = status.artifacts.map(({ artifact: { name, type, path }, state }) => ({
     name,
     type,
@@ -17,8 +16,8 @@ export async function collectionStatus(context: Context): Promise<ExitCode> {
   }));
   const { findings, untracked } = status;
   output.answer(
-    { root: reader.root, artifacts, untracked, findings: findings.map(toJsonFinding) },
-    describeCollectionStatus(reader.root, status, output.style),
+    { root, artifacts, untracked, findings: findings.map(toJsonFinding) },
+    describeCollectionStatus(root, status, output.style),
   );
   return findings.length === 0 ? success : hasFindings;
 }
