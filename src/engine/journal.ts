@@ -425,7 +425,7 @@ export class Journal implements Disposable {
 
   /** Bytes that the settled ones of some transactions displaced, as nobody has checked them. */
   displacedBytes(from: number, to: number): number {
-    return this.#reading(() => this.#statements.displacedBytes.get(from, to) ?? 0);
+    return this.#reading(() => Number(this.#statements.displacedBytes.get(from, to)));
   }
 
   /** Contents of a size at least that some transactions changed more than once. */

@@ -54,6 +54,7 @@ export const lookingCalls = /** @type {const} */ ([
   'mustReachDisk',
   'readAt',
   'dropCached',
+  'hasWriter',
   'attributeNames',
 ]);
 
