@@ -85,6 +85,7 @@ export async function setAsideForeign(
 ): Promise<readonly string[]> {
   const { looking, directory, journal, quarantine } = checkpointing;
   const late: string[] = [];
+  // guard: late-before-image [transaction.state === 'undoing' becomes false]
   const isUndone = transaction.state === 'undoing' || transaction.state === 'rolled-back';
   for (const { slot, path, rows } of toUnits(journal.changes(transaction.id))) {
     if (slot === undefined) continue;

@@ -519,13 +519,13 @@ class Recovery {
     return { changed: 0, superseded: [], isRaced: false, updates };
   }
 
-  /** Tells whether everything that a transaction does has been done. */
+  /** Tells whether everything that a transaction does has been done, as far as could be looked at. */
   #isAtRest(id: number): boolean {
     const isOurs = ({ move }: { readonly move: Move }): boolean => move.transaction.id === id;
-    return [...this.#states.values()].every(({ decision, error, hops, wishes }) => {
+    return [...this.#states.values()].every(({ decision, hops, wishes }) => {
       if (!wishes.some(isOurs)) return true;
       const isDone = hops.some((hop) => isOurs(hop) && hop.evidence === 'done');
-      return error === undefined && (decision.do === 'nothing' || isDone);
+      return decision.do === 'nothing' || isDone;
     });
   }
 
@@ -693,6 +693,7 @@ class Recovery {
   async #bring(state: PathState, hop: PathHop, source: number | undefined): Promise<boolean> {
     const theirs = this.#context.tree.locate(state.path);
     if (isObstacle(theirs)) {
+      // guard: unsure-obstacle
       this.#refuseUnsure(state.path);
       // Somebody removed or replaced a directory on the way: what they did stays (I3).
       const why = theirs.obstacle === 'absent' ? 'deleted' : 'type changed';
@@ -809,6 +810,7 @@ class Recovery {
     } catch (error) {
       const code = systemCode(error);
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+      // guard: unsure-directory
       this.#refuseUnsure(state.path);
       const kept = state.hops.findLastIndex(({ evidence }) => evidence === 'pending');
       state.decision = { do: 'supersede', why: 'edited', kept: kept < 0 ? undefined : kept };

@@ -552,6 +552,8 @@ export class Writer {
     journal.bumpEpoch(journal.epoch());
     // guard: recovery-quick-check
     if (!isOrderly) journal.quickCheck();
+    // guard: recovery-log
+    if (!isOrderly) journal.rewriteLog();
     const flushedThrough = Math.max(named, this.#firstOfNewestFlush(head, unsettled) - 1);
     const unflushed = unsettled.filter(
       ({ flush, id }) => flush !== 'before' && id > flushedThrough,

@@ -1,15 +1,24 @@
-import { closeSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { EngineEvents, Store } from '../../src/engine/index.js';
+import { displacedSuffix } from '../../src/engine/file-system.js';
 import { Journal } from '../../src/engine/journal.js';
 import {
   historyTransactionsMax,
   unsettledChangesMax,
   unsettledTransactionsMax,
 } from '../../src/engine/limits.js';
-import { systemError, watchedFileSystem } from '../support/faults.js';
+import { names, systemError, watchedFileSystem } from '../support/faults.js';
 import { expectError, listOwn, modes, readQuarantine, useSandbox } from '../support/store.js';
 import { file } from '../support/tree.js';
 
@@ -87,6 +96,31 @@ describe.each(modes)('native %s', (mode) => {
     }
     const store = await sandbox.open();
     expect((await store.status()).unsettled).toBeLessThan(unsettledTransactionsMax);
+  });
+
+  test('keeps a before-image that an undone transaction holds instead of its place', async () => {
+    sandbox.seed({ a: 'old', z: 'old z' });
+    let exchanges = 0;
+    const fileSystem = watchedFileSystem(mode, (call) => {
+      if (call.method === 'exchange' && names(call, 'z')) throw systemError('EACCES');
+      if (call.method === 'exchange' && names(call, 'a')) exchanges += 1;
+      if (exchanges < 2) return;
+      // It is in its place again, and its slot is about to be looked at.
+      const [slot = ''] = listOwn(sandbox.root, 'stage').filter((name) => name.endsWith('.1'));
+      if (!names(call, `${slot}${displacedSuffix}`)) return;
+      exchanges = 0;
+      renameSync(sandbox.at('a'), sandbox.at(`.skillmeat/stage/${slot}`));
+      writeFileSync(sandbox.at('a'), 'theirs');
+    });
+    const store = await sandbox.open({ fileSystem });
+    await expectError(
+      store.transact({}, async (tx) => {
+        await tx.write('a', 'new');
+        await tx.write('z', 'new z');
+      }),
+      'PERMISSION_DENIED',
+    );
+    expect(readQuarantine(sandbox.root)).toMatchObject([{ path: 'a', bytes: 'old' }]);
   });
 
   test('finds what a late writer wrote into a displaced file', async () => {

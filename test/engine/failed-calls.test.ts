@@ -46,6 +46,63 @@ describe.each(modes)('native %s', (mode) => {
     expect(await again.show(1)).toMatchObject({ state: 'rolled-back', superseded: [] });
   });
 
+  test('what lay below a file that cannot be read while it is undone waits for its turn', async () => {
+    sandbox.seed({ 'd/x': 'old x', z: 'old z' });
+    const before = sandbox.tree();
+    const [store, faulty] = await openFaulty();
+    let isFlushed = false;
+    faulty.fail('EACCES', (call) => {
+      isFlushed ||= call.method === 'barrier';
+      const isApplied = call.method === 'exchange' && names(call, 'z');
+      const isLookedAt = call.method === 'openForReading' && names(call, 'd');
+      return isFlushed && (isApplied || isLookedAt);
+    });
+    await expectError(
+      store.transact({}, async (tx) => {
+        await tx.remove('d');
+        await tx.write('d', 'new d');
+        await tx.write('z', 'new z');
+      }),
+      'BLOCKED',
+    );
+    expect(await store.show(1)).toMatchObject({ state: 'blocked', superseded: [] });
+    faulty.heal();
+    await store.close();
+    const again = await sandbox.open();
+    expect(sandbox.tree()).toEqual(before);
+    expect(await again.show(1)).toMatchObject({ state: 'rolled-back', superseded: [] });
+  });
+
+  test('a directory that cannot be emptied keeps no later transaction from its place for good', async () => {
+    sandbox.seed({ 'd/x': 'old x' });
+    const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
+    const dead = await sandbox.open({ fileSystem: recorder.files });
+    recorder.start(/moveNew\(d/);
+    // The first one goes alone; those that wait for it share a flush (never with plain Node's calls),
+    // so a recovery may have to redo both.
+    const sharesFlush = true;
+    const newest = mode === 'auto' ? 3 : 2;
+    await Promise.all([
+      dead.transact({ sharesFlush }, (tx) => tx.write('first', 'first')),
+      dead.transact({ sharesFlush }, (tx) => tx.remove('d')),
+      dead.transact({ sharesFlush }, (tx) => tx.write('d', 'new d')),
+    ]);
+    recorder.stop();
+    const root = recorder.points[0]?.root ?? '';
+    const faulty = faultyFileSystem(mode);
+    faulty.fail('EACCES', (call) => call.method === 'openForReading' && names(call, 'x'));
+    const blocked = await sandbox.openAt(root, { adopt: true, fileSystem: faulty.files });
+    expect(await blocked.show(newest)).toMatchObject({ state: 'blocked', superseded: [] });
+    faulty.heal();
+    await blocked.close();
+    const again = await sandbox.openAt(root);
+    expect(readTree(root)).toEqual({
+      first: file('first'),
+      ...(mode === 'auto' ? { d: file('new d') } : {}),
+    });
+    expect(await again.show(newest)).toMatchObject({ superseded: [] });
+  });
+
   test('a checkpoint that failed stops the store, whoever asked for it', async () => {
     sandbox.seed({ a: 'old' });
     const [store, faulty] = await openFaulty();

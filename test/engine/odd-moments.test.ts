@@ -20,6 +20,7 @@ import type { Store, Transaction } from '../../src/engine/index.js';
 import { openDirectoriesMax } from '../../src/engine/limits.js';
 import { Unsynced } from '../../src/engine/unsynced.js';
 import { recordCrashes } from '../support/crash.js';
+import { failSqlite } from '../support/failing-sqlite.js';
 import {
   faultyFileSystem,
   type FileSystemCall,
@@ -526,6 +527,21 @@ describe.each(modes)('native %s', (mode) => {
   );
 
   describe('while a dead writer’s transaction is recovered', () => {
+    test('a log that there is no room to write anew stays, and another failure is told', async () => {
+      sandbox.seed({ a: 'old' });
+      const root = await unapplied((tx) => tx.write('a', 'new'));
+      const heal = failSqlite('SQLITE_IOERR_WRITE', 'wal_checkpoint(TRUNCATE)');
+      await expectError(sandbox.openAt(root, { adopt: true }), 'IO_FAILED').finally(heal);
+      const free = failSqlite('SQLITE_FULL', 'wal_checkpoint(TRUNCATE)');
+      try {
+        const store = await sandbox.openAt(root, { adopt: true });
+        expect((await store.show(1)).state).toBe('settled');
+      } finally {
+        free();
+      }
+      expect(readTree(root)).toEqual({ a: file('new') });
+    });
+
     test('a new file whose directory went away is set aside', async () => {
       sandbox.seed({ 'd/old': 'old' });
       const root = await unapplied((tx) => tx.write('d/new', 'new'));
@@ -704,7 +720,7 @@ describe.each(modes)('native %s', (mode) => {
       sandbox.breaksStore();
     });
 
-    test('what waits for a damaged transaction is blocked, and nothing is touched', async () => {
+    async function killBesideDone(): Promise<string> {
       sandbox.seed({ a: 'old a', b: 'old b' });
       const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
       const dead = await sandbox.open({ fileSystem: recorder.files });
@@ -715,16 +731,34 @@ describe.each(modes)('native %s', (mode) => {
       await dead.close();
       const isSwitch = /exchange\([^:]*$/;
       const root = recorder.points.find(({ label }) => isSwitch.test(label))?.root ?? '';
-      // The power took the rename of the first, and the content of the second.
+      // The power took the content of the second.
+      for (const slot of slotsOf(root, 2)) truncateSync(slot, 0);
+      return root;
+    }
+
+    test('what waits for a damaged transaction is blocked, and nothing is touched', async () => {
+      const root = await killBesideDone();
+      // It took the rename of the first, too.
       const [first = ''] = slotsOf(root, 1);
       renameSync(join(root, 'a'), join(root, 'new'));
       renameSync(first, join(root, 'a'));
       renameSync(join(root, 'new'), first);
-      for (const slot of slotsOf(root, 2)) truncateSync(slot, 0);
       const store = await sandbox.openAt(root, { adopt: true });
       const states = (await store.log()).map(({ state }) => state);
       expect(states).toEqual(['damaged', 'blocked']);
       expect(readTree(root)).toEqual({ a: file('old a'), b: file('old b') });
+      await store.close();
+      sandbox.breaksStore();
+    });
+
+    test('what cannot be looked at beside a damaged transaction is not taken for done', async () => {
+      const root = await killBesideDone();
+      const faulty = faultyFileSystem(mode);
+      faulty.fail('EACCES', (call) => call.method === 'openForReading' && names(call, 'a'));
+      const store = await sandbox.openAt(root, { adopt: true, fileSystem: faulty.files });
+      const log = await store.log();
+      expect(log.map(({ state }) => state)).toEqual(['damaged', 'blocked']);
+      expect(log[1]?.reason).toContain('EACCES');
       await store.close();
       sandbox.breaksStore();
     });

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Explorer, type SecondCrashes } from '../simulation/explorer.js';
 import { profiles } from '../simulation/profiles.js';
 import { testify } from '../support/evidence.js';
-import { type Action, transaction, type Workload } from '../simulation/workload.js';
+import { type Action, together, transaction, type Workload } from '../simulation/workload.js';
 import { amount } from '../support/extent.js';
 
 /*
@@ -204,6 +204,34 @@ const found: readonly Found[] = [
       transaction([{ op: 'write', path: 'd/b', text: 'one' }]),
     ],
     seed: 11,
+  },
+  {
+    what: 'a journal whose log had failed to be written, which nobody was told, was opened again',
+    profile: 'APFS-like, plain',
+    actions: [
+      { do: 'undo', edits: [] },
+      { do: 'reopen' },
+      together(
+        [
+          [{ op: 'replace tree', path: 'd', text: 'one' }],
+          [{ op: 'write', path: 'd/a', text: 'one' }],
+        ],
+        { failingSync: 1 },
+      ),
+      { do: 'reopen' },
+    ],
+    seed: 0,
+  },
+  {
+    what: 'the mode that the next of a group gave a file made it be taken for never flushed',
+    profile: 'worst-case POSIX',
+    actions: [
+      together([
+        [{ op: 'write', path: 'e/b', text: 'one' }],
+        [{ op: 'chmod', path: 'e/b', mode: 0o700 }],
+      ]),
+    ],
+    seed: 0,
   },
 ];
 

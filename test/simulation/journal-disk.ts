@@ -64,6 +64,11 @@ export class JournalDisk {
     this.#hasHole = true;
   }
 
+  /** Whether SQLite's next sync will fail. */
+  get owesFailure(): boolean {
+    return this.#isFailing;
+  }
+
   /** Throws in the place of SQLite when its sync hears of a failure; it does so once. */
   refuseFailedSync(): void {
     if (!this.#isFailing) return;

@@ -147,13 +147,25 @@ class Recording {
             break;
           case 'reopen':
             await store.close();
-            store = await this.#simulation.open();
+            store = await this.#reopen();
         }
       }
     } finally {
       await store.close();
     }
     return this.#moments;
+  }
+
+  /** A failed write of the journal's log that nobody was told of is told to who opens it next, once. */
+  async #reopen(): Promise<Store> {
+    const { journal } = this.#simulation;
+    const { owesFailure } = journal;
+    try {
+      return await this.#simulation.open();
+    } catch (error) {
+      if (!owesFailure || journal.owesFailure || !isEngineError(error, 'IO_FAILED')) throw error;
+      return this.#simulation.open();
+    }
   }
 
   async #commit(
