@@ -64,10 +64,9 @@ function shapeFindings({ manifest, lock }: CollectionFiles): readonly Collection
   const say = (path: string, message: string, artifact: ArtifactKey | null = null): void => {
     found.push({ rule: 'C1', artifact, path, message, isMissing: false });
   };
-  for (const key of manifest.duplicates)
-    say(manifestName, `${addressOf(key)} is there more than once`, key);
-  for (const key of lock.duplicates)
-    say(lockName, `${addressOf(key)} is there more than once`, key);
+  const twice = (key: ArtifactKey): string => `${addressOf(key)} is there more than once`;
+  for (const key of manifest.duplicates) say(manifestName, twice(key), key);
+  for (const key of lock.duplicates) say(lockName, twice(key), key);
   if (manifest.namelessCount > 0) {
     say(manifestName, `${String(manifest.namelessCount)} artifacts have no name, type or path`);
   }
