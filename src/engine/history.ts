@@ -78,6 +78,8 @@ async function readStored(
   { sha256, size }: FileImage,
   objects: ObjectStore,
 ): Promise<Uint8Array | undefined> {
+  // Its slot may have gone for a pack that is newer than the last look at packs.
+  if (!objects.has(sha256)) objects.packs.forget();
   if (!objects.has(sha256)) return undefined;
   try {
     return await objects.read(sha256, size);

@@ -1,6 +1,7 @@
 import type { Statement } from 'better-sqlite3';
 import type { RowPosition, StoredChange } from './change-row.js';
 import { keptPlacesMax } from './limits.js';
+import { packingProgressKey } from './meta-table.js';
 import type { RelativePath } from './path.js';
 import { preparedWhenUsed, type SqliteDatabase } from './sqlite.js';
 import type { StoredTransaction } from './transaction-row.js';
@@ -30,7 +31,7 @@ export interface Statements {
   readonly troubled: Statement<[], StoredTransaction>;
   readonly countUnsettled: Statement<
     [number],
-    { transactions: number; rows: number; bytes: number }
+    { transactions: number; rows: number; bytes: number; packing: string | null }
   >;
   readonly firstUnsettled: Statement<[number]>;
   readonly history: Statement<[number], StoredTransaction>;
@@ -82,7 +83,8 @@ export function prepareStatements(database: SqliteDatabase): Statements {
     countUnsettled: () =>
       database.prepare(
         `SELECT count(*) AS transactions, coalesce(sum(row_count), 0) AS rows,
-         coalesce(sum(displaced_bytes), 0) AS bytes
+         coalesce(sum(displaced_bytes), 0) AS bytes,
+         (SELECT value FROM meta WHERE key = '${packingProgressKey}') AS packing
        FROM journal_transaction
        WHERE id > ? AND state = 'committed' AND trouble IS NULL`,
       ),

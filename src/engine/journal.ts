@@ -12,7 +12,7 @@ import { MetaTable, type MetaValue } from './meta-table.js';
 import type { RelativePath } from './path.js';
 import { fromHex, toHex } from './row-text.js';
 import { createSchema, prepareConnection, requireDurability, requireOurSchema } from './schema.js';
-import { PackTable } from './pack-table.js';
+import { isPackingUnderWay, PackTable } from './pack-table.js';
 import { SnapshotTable, type TableAccess } from './snapshot-table.js';
 import { openDatabase, type SqliteDatabase } from './sqlite.js';
 import { hasManyUnusedPages, writeWithoutUnusedPages } from './unused-pages.js';
@@ -413,11 +413,13 @@ export class Journal implements Disposable {
     readonly rows: number;
     /** That were displaced. */
     readonly bytes: number;
+    /** Whether a piece of history waits to be packed; nobody has checked that. */
+    readonly isPacking: boolean;
   } {
     return this.#reading(() => {
       const found = this.#statements.countUnsettled.get(this.#meta.number('settled_through'));
       assert(found !== undefined, 'a count is a row');
-      return found;
+      return { ...found, isPacking: isPackingUnderWay(found.packing) };
     });
   }
 

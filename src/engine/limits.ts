@@ -102,8 +102,10 @@ export const packFromBytesDefault = 1_048_576;
 export const unpackedTransactionsMin = 4;
 /** Bytes of contents that are packed at a time after a transaction, so that nobody waits for long; … */
 export const packedAtOnceBytesMax = 1_572_864;
-/** … and files that are looked at for it. */
-export const packedAtOnceFilesMax = 1_024;
+/** … and slots and files that are looked at for it. */
+export const packedAtOnceLooksMax = 512;
+/** Files of a slot that is packed by itself. */
+export const packedAtOnceSlotFilesMax = 1_024;
 /** Contents up to this size are packed whatever that saves; so much of larger ones is compressed to see. */
 export const packSampleBytes = 65_536;
 /** Chunks of packs that one reader remembers. */

@@ -3,6 +3,9 @@ import { damaged } from './journal-failure.js';
 import { rowChecksum } from './row-text.js';
 import { preparedWhenUsed, type SqliteDatabase } from './sqlite.js';
 
+/** Where packing goes on that nobody asked for; see `pack-table.ts`. */
+export const packingProgressKey = 'packing';
+
 export type MetaValue = string | number;
 
 interface StoredMeta {

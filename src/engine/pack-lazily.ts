@@ -3,13 +3,15 @@ import type { ContentHash } from './hash.js';
 import {
   packChunkBytes,
   packedAtOnceBytesMax,
-  packedAtOnceFilesMax,
+  packedAtOnceLooksMax,
+  packedAtOnceSlotFilesMax,
   packFromBytesDefault,
   packSampleBytes,
   unpackedTransactionsMin,
 } from './limits.js';
 import { type Candidate, isPacked, type PackingHistory, readCandidate } from './pack-candidate.js';
 import { groupForPacks } from './pack-contents.js';
+import { removeUnneededPacks } from './pack-history.js';
 import type { PackingProgress } from './pack-table.js';
 import {
   isStillDisplaced,
@@ -37,7 +39,7 @@ import { writePack } from './write-pack.js';
  * 4. Remove each file that it covers, looked at once more (I3).
  * 5. Note where to go on.
  *
- * What it passes by stays for whoever asks for packing.
+ * What it passes by stays for whoever asks for packing. Packs that nothing needs any more go now and then.
  */
 
 /** @returns whether there is more. Runs under the lock. */
@@ -45,18 +47,38 @@ export async function packLazily(packing: PackingHistory): Promise<boolean> {
   const { journal, session } = packing;
   const { packFromBytes = packFromBytesDefault } = journal.keeping.policy();
   if (packFromBytes === 0) return false;
-  const progress = journal.packs.progress();
-  const kept = journal.keeping.prunedThrough() + 1;
-  const from = progress.transaction < kept ? { transaction: kept, files: 0 } : progress;
+  // guard: lazy-packing-fence
+  session.requireFence();
+  const prunedThrough = journal.keeping.prunedThrough();
   const head = journal.head().id;
+  const progress = await clean(journal.packs.progress(), head, packing);
+  const isPruned = progress.transaction <= prunedThrough;
+  const from = isPruned ? { ...progress, transaction: prunedThrough + 1, files: 0 } : progress;
   const last = head - unpackedTransactionsMin;
   const isEnough = (through: number): boolean =>
     journal.displacedBytes(from.transaction, through) >= packFromBytes;
   // The next transactions make these old enough.
   if (!isEnough(last)) return isEnough(head);
-  // guard: lazy-packing-fence
-  session.requireFence();
   return new Piece(packing, last).run(from);
+}
+
+/**
+ * Removes packs that nothing needs when an eighth of what is kept was pruned since (I9): to know that, all
+ * that is kept is looked through.
+ */
+async function clean(
+  progress: PackingProgress,
+  head: number,
+  packing: PackingHistory,
+): Promise<PackingProgress> {
+  const { journal, session } = packing;
+  const prunedThrough = journal.keeping.prunedThrough();
+  const pruned = prunedThrough - progress.cleanedThrough;
+  if (pruned <= 0 || pruned * 8 < head - prunedThrough) return progress;
+  await removeUnneededPacks(packing);
+  const cleaned = { ...progress, cleanedThrough: prunedThrough };
+  journal.packs.setProgress(cleaned, session.epoch);
+  return cleaned;
 }
 
 /** A file that may go when its content is packed. */
@@ -86,37 +108,34 @@ class Piece {
 
   async run(from: PackingProgress): Promise<boolean> {
     const { journal, session } = this.#packing;
-    const { next, isMore } = await this.#gather(from);
+    const next = await this.#gather(from);
     await this.#write();
     if (this.#covered.size > 0) await this.#remove();
-    const isMoved = next.transaction !== from.transaction || next.files !== from.files;
-    if (isMoved) journal.packs.setProgress(next, session.epoch);
-    return isMore;
+    const isSame = next.transaction === from.transaction && next.files === from.files;
+    if (!isSame || next.isMore !== from.isMore) journal.packs.setProgress(next, session.epoch);
+    return next.isMore;
   }
 
-  /** @returns where the next piece begins, and whether it is worth while to begin it soon. */
-  async #gather(
-    from: PackingProgress,
-  ): Promise<{ readonly next: PackingProgress; readonly isMore: boolean }> {
+  /** @returns where the next piece begins. */
+  async #gather(from: PackingProgress): Promise<PackingProgress> {
     const { journal, directory } = this.#packing;
     for (let { transaction: id, files: done } = from; id <= this.#last; id += 1, done = 0) {
       const transaction = journal.transaction(id);
       if (transaction === undefined) continue;
-      if (isPending(transaction)) return { next: { transaction: id, files: done }, isMore: false };
+      if (isPending(transaction)) return { ...from, transaction: id, files: done, isMore: false };
       let begin = 0;
       for (const slot of slotsWithin(transaction, journal, directory.stage)) {
         const skipped = Math.max(0, done - begin);
         if (skipped < slot.files.length) {
           const taken = await this.#takeSlot(slot, skipped);
-          const end = begin + skipped + (taken ?? 0);
-          if (taken === undefined || end < begin + slot.files.length) {
-            return { next: { transaction: id, files: end }, isMore: taken !== undefined };
-          }
+          const files = begin + skipped + (taken ?? 0);
+          const isEnd = taken === undefined || files < begin + slot.files.length;
+          if (isEnd) return { ...from, transaction: id, files, isMore: taken !== undefined };
         }
         begin += slot.files.length;
       }
     }
-    return { next: { transaction: this.#last + 1, files: 0 }, isMore: false };
+    return { ...from, transaction: this.#last + 1, files: 0, isMore: false };
   }
 
   /** @returns how many files after `skipped` were looked at; `undefined`: the slot has to wait. */
@@ -136,7 +155,7 @@ class Piece {
   }
 
   #isFull(): boolean {
-    return this.#bytes >= packedAtOnceBytesMax || this.#looks >= packedAtOnceFilesMax;
+    return this.#bytes >= packedAtOnceBytesMax || this.#looks >= packedAtOnceLooksMax;
   }
 
   async #whyNot(slot: Slot): Promise<string | undefined> {
@@ -144,7 +163,7 @@ class Piece {
     this.#looks += 1;
     if (looking.pace.isDue()) await looking.pace.turn();
     if (looking.files.stat(slot.place) === undefined) return 'packed';
-    if (slot.files.length > packedAtOnceFilesMax) return 'of many files';
+    if (slot.files.length > packedAtOnceSlotFilesMax) return 'of many files';
     const [head, keeping] = [journal.head().id, journal.keeping.get()];
     const where = { looking, store: directory.store, head, keeping };
     return whyNotPacked(slot, { ...where, isDryRun: false, takesYoung: true, now });
@@ -230,23 +249,32 @@ class Piece {
   }
 
   async #remove(): Promise<void> {
-    const { looking, directory, session, now } = this.#packing;
+    const { looking, session } = this.#packing;
     // guard: lazily-packed-removal-fence
     session.requireFence();
+    const filesOf = new Map<Slot, SlotFile[]>();
     for (const { slot, file } of this.#leavers) {
+      filesOf.set(slot, [...(filesOf.get(slot) ?? []), file]);
+    }
+    for (const [slot, files] of filesOf) {
       if (looking.pace.isDue()) await looking.pace.turn();
-      // Directories that are open may be gone by the next one.
-      using history = new RootTree(looking.files, directory.stage);
-      const [place, path] = [history.locate(file.keptAt), file.path];
-      // guard: lazy-pack-covers-file [this.#covered.has(file.image.sha256) becomes true]
-      if (isObstacle(place) || !this.#covered.has(file.image.sha256)) continue;
+      await this.#removeFiles(slot, files);
+      await this.#removeHollow(slot);
+    }
+  }
+
+  async #removeFiles(slot: Slot, files: readonly SlotFile[]): Promise<void> {
+    const { looking, directory, now } = this.#packing;
+    using history = new RootTree(looking.files, directory.stage);
+    for (const { image, keptAt, path } of files) {
+      history.trim();
+      const place = history.locate(keptAt);
+      // guard: lazy-pack-covers-file [this.#covered.has(image.sha256) becomes true]
+      if (isObstacle(place) || !this.#covered.has(image.sha256)) continue;
       if (looking.files.stat(place) === undefined) continue;
       // guard: lazy-pack-late-writes [if false]
       if (!(await isStillDisplaced({ slot, place, path }, { looking, now }))) continue;
       await removeTreeIfPossible(looking, place);
-    }
-    for (const slot of new Set(this.#leavers.map((leaver) => leaver.slot))) {
-      await this.#removeHollow(slot);
     }
   }
 
@@ -254,8 +282,9 @@ class Piece {
   async #removeHollow(slot: Slot): Promise<void> {
     const { looking, now } = this.#packing;
     const { place, unit } = slot;
+    if (looking.files.stat(place) === undefined) return;
     for await (const { stat } of statTree(looking, place, unit.path)) {
-      if (stat === undefined || stat.kind === 'file') return;
+      if (stat?.kind === 'file') return;
     }
     if (await isStillDisplaced({ slot, place, path: unit.path }, { looking, now })) {
       await removeTreeIfPossible(looking, place);

@@ -1,18 +1,27 @@
 import { parseContentHash } from './hash.js';
 import type { PackName } from './packs.js';
 import { isNumberFrom, parseObject } from './json-value.js';
+import { packingProgressKey } from './meta-table.js';
 import { damaged } from './journal-failure.js';
 import type { TableAccess } from './snapshot-table.js';
 
 /** Before the name of a pack. */
 const packKeyPrefix = 'pack/';
-const progressKey = 'packing';
 
 /** Where packing goes on that nobody asked for. */
 export interface PackingProgress {
   readonly transaction: number;
   /** How many of the files that it displaced were looked at. */
   readonly files: number;
+  /** Whether there is enough for the next piece already. */
+  readonly isMore: boolean;
+  /** What `pruned_through` was when packs were last removed that nothing needed. */
+  readonly cleanedThrough: number;
+}
+
+/** Tells whether a piece of history waits to be packed, by what a journal says of {@link PackTable.progress}. */
+export function isPackingUnderWay(text: string | null): boolean {
+  return text !== null && parseObject(text)?.['isMore'] === true;
 }
 
 /**
@@ -52,21 +61,25 @@ export class PackTable {
   /** @throws {EngineError} `JOURNAL_DAMAGED`. */
   progress(): PackingProgress {
     const { meta, path, reading } = this.#access;
-    const text = reading(() => meta.get(progressKey));
-    if (text === undefined) return { transaction: 1, files: 0 };
-    const { transaction, files } = parseObject(text) ?? {};
+    const text = reading(() => meta.get(packingProgressKey));
+    if (text === undefined) return { transaction: 1, files: 0, isMore: false, cleanedThrough: 0 };
+    const { transaction, files, cleanedThrough } = parseObject(text) ?? {};
+    const isKnown = isNumberFrom(transaction, 1) && isNumberFrom(files, 0);
     // guard: packing-progress-readable [if true]
-    if (isNumberFrom(transaction, 1) && isNumberFrom(files, 0)) return { transaction, files };
-    throw damaged(path, `what it says of ${progressKey} is none that is known`);
+    if (isKnown && isNumberFrom(cleanedThrough, 0)) {
+      return { transaction, files, isMore: isPackingUnderWay(String(text)), cleanedThrough };
+    }
+    throw damaged(path, `what it says of ${packingProgressKey} is none that is known`);
   }
 
   /** Notes, synced, where packing goes on. */
-  setProgress({ transaction, files }: PackingProgress, epoch: number): void {
+  setProgress(progress: PackingProgress, epoch: number): void {
+    const { transaction, files, isMore, cleanedThrough } = progress;
     const { meta, requireEpoch, writing } = this.#access;
     writing(() => {
       // guard: packing-progress-fence
       requireEpoch(epoch);
-      meta.set(progressKey, JSON.stringify({ transaction, files }));
+      meta.set(packingProgressKey, JSON.stringify({ transaction, files, isMore, cleanedThrough }));
     });
   }
 

@@ -604,10 +604,11 @@ export class Writer {
   }
 
   #countUnsettled(): void {
-    const { transactions, rows, bytes } = this.#options.journal.countUnsettled();
+    const { transactions, rows, bytes, isPacking } = this.#options.journal.countUnsettled();
     this.#unsettledTransactions = transactions;
     this.#unsettledChanges = rows;
     this.#unsettledBytes = bytes;
+    this.#hasMoreToPack ||= isPacking;
     this.#hasCounted = true;
   }
 

@@ -11,7 +11,12 @@ import {
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { HistoryPolicy, OpenStoreOptions, Store } from '../../src/engine/index.js';
+import { hashContent } from '../../src/engine/hash.js';
+import { readKept } from '../../src/engine/history.js';
 import { packedAtOnceBytesMax, unpackedTransactionsMin } from '../../src/engine/limits.js';
+import { NodeFileSystem } from '../../src/engine/node-file-system.js';
+import { Pace } from '../../src/engine/pace.js';
+import { RootTree } from '../../src/engine/root-tree.js';
 import { copyTree } from '../support/copier.js';
 import { recordCrashes } from '../support/crash.js';
 import { testify, testMachine } from '../support/evidence.js';
@@ -33,6 +38,7 @@ import {
   stagedTransactions,
   useSandbox,
 } from '../support/store.js';
+import { readTree } from '../support/tree.js';
 
 /*
  * What is packed that nobody asked for: after which commits, how much of it, and that no commit fails
@@ -222,11 +228,22 @@ describe('a piece', () => {
     await store.transact({}, (tx) => tx.remove('d'));
     const unpacked = async (): Promise<number> => (await store.usage()).displaced.bytes;
     const all = await unpacked();
-    const left = [];
+    const left: number[] = [];
+    let half: string | undefined;
     for (let n = 0; n < 8; n += 1) {
       await store.transact({}, (tx) => tx.write('a', String(n)));
       left.push(await unpacked());
+      const isHalf = (left.at(-1) ?? 0) < all - 60_000 && half === undefined;
+      if (!isHalf) continue;
+      half = join(sandbox.directory, 'half');
+      copyTree(sandbox.root, half);
+      const again = await sandbox.openAt(half, { adopt: true });
+      expect(await kinds(again)).toEqual([]);
+      await again.undo({ transaction: 1 });
+      expect(readTree(half)).toMatchObject(before);
     }
+    expect(half).toBeDefined();
+    expect(await kinds(store)).toEqual([]);
     const first = left.findIndex((bytes) => bytes < all - 60_000);
     const [one = 0, two = 0] = left.slice(first);
     expect(all - one).toBeGreaterThanOrEqual(packedAtOnceBytesMax);
@@ -357,6 +374,85 @@ describe('a piece', () => {
     expect(stagedTransactions(sandbox.root)).toEqual([5, 6, 7, 8]);
   });
 
+  test('is followed by the next one in the next process', async () => {
+    const first = await open();
+    for (let n = 0; n < 5; n += 1) {
+      await first.store.transact({}, async (tx) => {
+        for (let m = 0; m < 8; m += 1) await tx.write(`a${String(m)}`, text(n * 8 + m));
+      });
+    }
+    await first.store.close();
+    const left = [];
+    for (let n = 0; n < 6; n += 1) {
+      const { store } = await open();
+      await store.transact({}, (tx) => tx.write('b', String(n)));
+      left.push(stagedTransactions(sandbox.root).filter((id) => id < 5).length);
+      await store.close();
+    }
+    expect(left.at(-1)).toBe(0);
+  });
+
+  test('goes with what was pruned, also when nobody asks for that', async () => {
+    const store = await replaceEightTimes({}, { keepLast: 8 });
+    const [first] = packsOf(sandbox.root);
+    expect(first).toBeDefined();
+    for (let n = 9; n <= 20; n += 1) await store.transact({}, (tx) => tx.write('a', text(n)));
+    expect(packsOf(sandbox.root)).not.toContain(first);
+    expect(packsOf(sandbox.root).length).toBeGreaterThan(0);
+    expect(await kinds(store)).toEqual([]);
+    const { bytes } = await store.read('a', { kind: 'transaction', id: 14 });
+    expect(Buffer.from(bytes).toString() === text(14)).toBe(true);
+  });
+
+  test('does not go with it when the writer was overtaken', async () => {
+    let isArmed = false;
+    const files = watchedFileSystem('auto', ({ method, values }) => {
+      const isCheckpoint = method === 'barrier' && values[1] === Number.POSITIVE_INFINITY;
+      if (!isArmed || !isCheckpoint) return;
+      isArmed = false;
+      bumpEpoch(sandbox.root);
+    });
+    const store = await replaceEightTimes({ fileSystem: files });
+    const packs = packsOf(sandbox.root);
+    await store.setHistoryPolicy({ keepLast: 1 });
+    for (let n = 9; n <= 11; n += 1) await store.transact({}, (tx) => tx.write('a', text(n)));
+    isArmed = true;
+    await store.transact({}, (tx) => tx.write('a', text(12)));
+    expect(isArmed).toBe(false);
+    await expectError(
+      store.transact({}, (tx) => tx.write('a', 'b')),
+      'STORE_POISONED',
+    );
+    expect(packsOf(sandbox.root)).toEqual(packs);
+    sandbox.breaksStore();
+  });
+
+  test('is found by who looked at packs before it was there', async () => {
+    sandbox.seed({ a: text(0) });
+    const { store, write } = await open();
+    for (let n = 1; n <= 7; n += 1) await write(n);
+    using objects = store.snapshots.openObjects();
+    expect(objects.packs.list()).toEqual([]);
+    await write(8);
+    const files = new NodeFileSystem({ native: 'auto' });
+    const root = files.openRoot(sandbox.at('.skillmeat/stage'));
+    try {
+      using history = new RootTree(files, root);
+      const looking = { files, pace: new Pace() };
+      const content = Buffer.from(text(1));
+      const image = {
+        kind: 'file',
+        sha256: hashContent(content),
+        size: content.length,
+        mode: 0o644,
+      } as const;
+      const bytes = await readKept(image, [], { looking, history, objects });
+      expect(Buffer.from(bytes ?? []).equals(content)).toBe(true);
+    } finally {
+      files.closeDirectory(root);
+    }
+  });
+
   test('is not written by a writer that was overtaken', async () => {
     sandbox.seed({ a: text(0) });
     const created: string[] = [];
@@ -408,11 +504,28 @@ describe('the journal', () => {
     const { store } = await open();
     await store.transact({}, (tx) => tx.write('a', 'a'));
     using journal = openJournal(store);
-    expect(journal.packs.progress()).toEqual({ transaction: 1, files: 0 });
-    journal.packs.setProgress({ transaction: 3, files: 2 }, journal.epoch());
-    expect(journal.packs.progress()).toEqual({ transaction: 3, files: 2 });
+    expect(journal.packs.progress()).toEqual({
+      transaction: 1,
+      files: 0,
+      isMore: false,
+      cleanedThrough: 0,
+    });
+    journal.packs.setProgress(
+      { transaction: 3, files: 2, isMore: true, cleanedThrough: 1 },
+      journal.epoch(),
+    );
+    expect(journal.countUnsettled().isPacking).toBe(true);
+    expect(journal.packs.progress()).toEqual({
+      transaction: 3,
+      files: 2,
+      isMore: true,
+      cleanedThrough: 1,
+    });
     await expectError(async () => {
-      journal.packs.setProgress({ transaction: 1, files: 0 }, journal.epoch() + 1);
+      journal.packs.setProgress(
+        { transaction: 1, files: 0, isMore: false, cleanedThrough: 0 },
+        journal.epoch() + 1,
+      );
     }, 'FENCED');
     journal.setMeta({ packing: '{"transaction":"x"}' });
     await expectError(async () => journal.packs.progress(), 'JOURNAL_DAMAGED');

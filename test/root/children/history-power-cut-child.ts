@@ -33,7 +33,14 @@ export interface HistoryCutReport {
 }
 
 /** The others are transactions as any other. */
-const acts = ['pruning', 'pruning snapshots', 'packing', 'repair', 'rebuilding a journal'] as const;
+const acts = [
+  'pruning',
+  'pruning snapshots',
+  'packing',
+  'packing by itself',
+  'repair',
+  'rebuilding a journal',
+] as const;
 
 const { directory, program, states, variant } = JSON.parse(process.argv[2] ?? '') as PowerCutInput;
 const { native } = variant;
