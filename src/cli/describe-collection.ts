@@ -5,7 +5,7 @@ import {
   type CollectionChange,
   type CollectionFinding,
   type CollectionStatus,
-  idOf,
+  addressOf,
 } from '../collection/index.js';
 import { counted, printable } from './printable.js';
 import type { Style } from './style.js';
@@ -17,8 +17,7 @@ const namedMax = 10;
 
 /** `skill/canvas` */
 function describeKey(key: ArtifactKey): string {
-  const { type, name } = idOf(key);
-  return printable(`${type}/${name}`);
+  return printable(addressOf(key));
 }
 
 /** A line for each artifact: type, name, version, where it is from. */

@@ -4,13 +4,17 @@ import { listedMax } from './describe-receipt.js';
 import { counted, printable } from './printable.js';
 import type { Style } from './style.js';
 
-const remarks: Readonly<Record<UndonePath['outcome'], string | undefined>> = {
+/** For one path, and for several. */
+const remarks: Readonly<Record<UndonePath['outcome'], readonly [string, string] | undefined>> = {
   restored: undefined,
-  merged: 'merged with what was changed since',
-  overwritten: 'changed by other programs give way (undo brings them back)',
-  kept: 'kept as they are',
-  unchanged: 'are already as they were then',
-  conflict: 'in conflict',
+  merged: ['merged with what was changed since', 'merged with what was changed since'],
+  overwritten: [
+    'changed by other programs gives way (undo brings it back)',
+    'changed by other programs give way (undo brings them back)',
+  ],
+  kept: ['kept as it is', 'kept as they are'],
+  unchanged: ['is already as it was then', 'are already as they were then'],
+  conflict: ['in conflict', 'in conflict'],
 };
 
 /** What `rollback` tells people. */
@@ -56,7 +60,7 @@ export function describeRollback(
 function describeOutcomes(paths: readonly UndonePath[]): readonly string[] {
   return (Object.keys(remarks) as UndonePath['outcome'][]).flatMap((outcome) => {
     const count = paths.filter((path) => path.outcome === outcome).length;
-    const remark = remarks[outcome];
+    const remark = remarks[outcome]?.[count === 1 ? 0 : 1];
     return count === 0 || remark === undefined ? [] : [`${counted(count, 'path')} ${remark}`];
   });
 }

@@ -1,4 +1,5 @@
 import {
+  addressOf,
   type Artifact,
   type ArtifactKey,
   type CollectionError,
@@ -6,6 +7,8 @@ import {
   type MergeConflict,
   type UpdatedArtifact,
 } from '../collection/index.js';
+import type { EngineError } from '../engine/index.js';
+import { listConflicts } from './list-conflicts.js';
 import { counted, printable } from './printable.js';
 import type { Style } from './style.js';
 
@@ -18,7 +21,11 @@ export type UpdateOutcome =
       readonly artifact: Artifact;
     }
   | { readonly kind: 'declined'; readonly key: ArtifactKey }
-  | { readonly kind: 'failed'; readonly key: ArtifactKey; readonly error: CollectionError };
+  | {
+      readonly kind: 'failed';
+      readonly key: ArtifactKey;
+      readonly error: CollectionError | EngineError;
+    };
 
 export function toJsonOutcome(outcome: UpdateOutcome): object {
   const { name, type } = idOf(keyOfOutcome(outcome));
@@ -65,8 +72,7 @@ function describeOutcome(
   isDryRun: boolean,
   style: Style,
 ): readonly string[] {
-  const { type, name } = idOf(keyOfOutcome(outcome));
-  const label = style.strong(printable(`${type}/${name}`));
+  const label = style.strong(printable(addressOf(keyOfOutcome(outcome))));
   switch (outcome.kind) {
     case 'current':
     case 'unlinked':
@@ -76,6 +82,7 @@ function describeOutcome(
     case 'failed':
       return [
         `${label}  ${style.alarming('failed')}: ${printable(outcome.error.message)} [${outcome.error.code}]`,
+        ...listConflicts(outcome.error.conflicts).map((line) => `  ! ${line}`),
       ];
     case 'done': {
       const { from, to, conflicts, outcome: done } = outcome.updated;

@@ -1,9 +1,7 @@
 import type { Failure } from './failure.js';
+import { listConflicts } from './list-conflicts.js';
 import { printable, printableLines } from './printable.js';
 import { chooseStyle, type Style } from './style.js';
-
-/** More paths in conflict than these are counted in the message only. */
-const conflictsShown = 20;
 
 /** The part of a stream that printing needs. */
 export interface Sink {
@@ -83,13 +81,8 @@ export class Output {
       return;
     }
     const { alarming, faint } = this.errorStyle;
-    // A single one is in the message.
-    const listed =
-      conflicts === undefined || conflicts.length < 2 ? [] : conflicts.slice(0, conflictsShown);
     stderr.write(`${alarming('skillmeat:')} ${printableLines(message)} ${faint(`[${code}]`)}\n`);
-    for (const { path: at, why } of listed) {
-      stderr.write(`  ${printable(at)}: ${printable(why)}\n`);
-    }
+    for (const line of listConflicts(conflicts ?? [])) stderr.write(`  ${line}\n`);
     if (hint !== null) stderr.write(`  hint: ${printable(hint)}\n`);
   }
 

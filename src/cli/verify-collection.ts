@@ -1,4 +1,11 @@
-import { Collection, CollectionReader, type CollectionRepair } from '../collection/index.js';
+import {
+  Collection,
+  type CollectionFinding,
+  CollectionReader,
+  type CollectionRepair,
+  isCollectionError,
+  manifestName,
+} from '../collection/index.js';
 import type { Store } from '../engine/index.js';
 import { toJsonFinding } from './artifact-json.js';
 import { describeFinding } from './describe-collection.js';
@@ -17,7 +24,7 @@ export interface CollectionAnswer {
 /** Looks at the rules C1–C4 of the collection at `root`; `undefined` when it is none. Edits by hand are no finding. */
 export async function verifyCollection(root: string): Promise<CollectionAnswer | undefined> {
   if (!isCollection(root)) return undefined;
-  const { findings } = await new CollectionReader(root).status();
+  const findings = await findingsIn(root);
   return {
     json: findings.map(toJsonFinding),
     lines: findings.map((finding) => `DAMAGE   ${describeFinding(finding)}`),
@@ -31,7 +38,11 @@ export async function repairCollection(
   options: { readonly dryRun: boolean; readonly signal: AbortSignal },
 ): Promise<CollectionAnswer | undefined> {
   if (!isCollection(store.root)) return undefined;
-  const { repairs } = await new Collection(store).repair(options);
+  const unreadable = await unreadableIn(store.root);
+  const { repairs } =
+    unreadable === undefined
+      ? await new Collection(store).repair(options)
+      : { repairs: [correctByHand(unreadable)] };
   const left = options.dryRun ? repairs : repairs.filter(({ action }) => action === 'none');
   return {
     json: repairs.map(({ finding, action, message }) => ({
@@ -45,6 +56,36 @@ export async function repairCollection(
       `  ${words[outcomeOf(action, options.dryRun)].padEnd(8)} ${printable(message)}`,
     ]),
     count: left.length,
+  };
+}
+
+async function findingsIn(root: string): Promise<readonly CollectionFinding[]> {
+  const unreadable = await unreadableIn(root);
+  return unreadable === undefined
+    ? (await new CollectionReader(root).status()).findings
+    : [unreadable];
+}
+
+/** Returns what is wrong with a manifest or lock that cannot be read as TOML (C1). */
+async function unreadableIn(root: string): Promise<CollectionFinding | undefined> {
+  try {
+    const { manifest, lock } = await new CollectionReader(root).files();
+    manifest.all();
+    lock.all();
+    return undefined;
+  } catch (error) {
+    if (!isCollectionError(error, 'TOML_INVALID')) throw error;
+    const { message, path = manifestName } = error;
+    return { rule: 'C1', artifact: null, path, message, isMissing: false };
+  }
+}
+
+function correctByHand(finding: CollectionFinding): CollectionRepair {
+  const { path } = finding;
+  return {
+    finding,
+    action: 'none',
+    message: `correct ${path} by hand, or bring an earlier one back`,
   };
 }
 

@@ -79,6 +79,12 @@ export function idOf(key: ArtifactKey): ArtifactId {
   return { name: key.slice(0, at), type: key.slice(at + 2) };
 }
 
+/** Returns the artifact as people address it: `skill/canvas`. */
+export function addressOf(key: ArtifactKey): string {
+  const { name, type } = idOf(key);
+  return `${type}/${name}`;
+}
+
 /** Names that become file names: what every system can have, and no path. */
 const usableName = /^(?![.-])[^\p{Cc}\p{Cs}<>:"/\\|?*]{1,100}(?<![. ])$/u;
 

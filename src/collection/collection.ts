@@ -16,6 +16,7 @@ import {
   type UndoReceipt,
 } from '../engine/index.js';
 import {
+  addressOf,
   type Artifact,
   type ArtifactKey,
   artifactTypes,
@@ -193,6 +194,15 @@ export class CollectionReader {
     const search = await findArtifacts(this.#view, { markdown });
     if (search.found.length === 0) throw nothingToImport(this.root);
     return search;
+  }
+
+  /** As {@link Collection.lookForUpdates}, which changes nothing either. */
+  async lookForUpdates(
+    keys: readonly ArtifactKey[],
+    fetcher: Fetcher,
+    { isPatient = false }: { readonly isPatient?: boolean } = {},
+  ): Promise<readonly UpdateLook[]> {
+    return lookForUpdates(await this.files(), keys, { fetcher, isPatient });
   }
 
   /** What breaks the rules C1–C5. */
@@ -382,7 +392,7 @@ export class Collection implements AsyncDisposable {
     fetcher: Fetcher,
     { isPatient = false }: { readonly isPatient?: boolean } = {},
   ): Promise<readonly UpdateLook[]> {
-    return lookForUpdates(await this.reader.files(), keys, { fetcher, isPatient });
+    return this.reader.lookForUpdates(keys, fetcher, { isPatient });
   }
 
   /**
@@ -627,7 +637,7 @@ async function refuseModified(draft: Draft, keys: Iterable<ArtifactKey>): Promis
   if (first === undefined) return;
   throw new CollectionError(
     'ARTIFACT_MODIFIED',
-    `edited by hand: ${modified.map((key) => `${idOf(key).type} ${idOf(key).name}`).join(', ')}`,
+    `edited by hand: ${modified.map(addressOf).join(', ')}`,
     {
       path: draft.artifact(first).path,
       hint: 'Use --force to remove it all the same; skillmeat undo brings it back.',
@@ -639,7 +649,7 @@ async function refuseModified(draft: Draft, keys: Iterable<ArtifactKey>): Promis
 function existsError(key: ArtifactKey, hint: string): CollectionError {
   const { name, type } = idOf(key);
   return new CollectionError('ARTIFACT_EXISTS', `the collection has a ${type} "${name}" already`, {
-    path: key,
+    path: addressOf(key),
     hint,
   });
 }

@@ -1,5 +1,5 @@
 import type { Transaction } from '../engine/index.js';
-import { type Artifact, type ArtifactId, type ArtifactKey, keyOf } from './artifact.js';
+import { addressOf, type Artifact, type ArtifactId, type ArtifactKey, keyOf } from './artifact.js';
 import type { CollectionFiles } from './collection-files.js';
 import { contentHash } from './content-hash.js';
 import { CollectionError } from './errors.js';
@@ -238,8 +238,8 @@ export class Draft {
 }
 
 export function artifactNotFound(key: ArtifactKey): CollectionError {
-  return new CollectionError('ARTIFACT_NOT_FOUND', `the collection has no ${key}`, {
-    path: key,
+  return new CollectionError('ARTIFACT_NOT_FOUND', `the collection has no ${addressOf(key)}`, {
+    path: addressOf(key),
     hint: 'Somebody removed it meanwhile. See: skillmeat list',
   });
 }

@@ -1,6 +1,12 @@
 import { posix } from 'node:path';
 import type { ReadableView } from '../engine/index.js';
-import { type Artifact, type ArtifactKey, artifactTypes, isArtifactType } from './artifact.js';
+import {
+  addressOf,
+  type Artifact,
+  type ArtifactKey,
+  artifactTypes,
+  isArtifactType,
+} from './artifact.js';
 import type { CollectionFiles } from './collection-files.js';
 import { contentHash } from './content-hash.js';
 import { isCollectionError } from './errors.js';
@@ -58,8 +64,9 @@ function shapeFindings({ manifest, lock }: CollectionFiles): readonly Collection
   const say = (path: string, message: string, artifact: ArtifactKey | null = null): void => {
     found.push({ rule: 'C1', artifact, path, message, isMissing: false });
   };
-  for (const key of manifest.duplicates) say(manifestName, `${key} is there more than once`, key);
-  for (const key of lock.duplicates) say(lockName, `${key} is there more than once`, key);
+  const twice = (key: ArtifactKey): string => `${addressOf(key)} is there more than once`;
+  for (const key of manifest.duplicates) say(manifestName, twice(key), key);
+  for (const key of lock.duplicates) say(lockName, twice(key), key);
   if (manifest.namelessCount > 0) {
     say(manifestName, `${String(manifest.namelessCount)} artifacts have no name, type or path`);
   }
@@ -90,7 +97,7 @@ async function artifactFindings(
   if (artifact === undefined) {
     return entry === undefined
       ? []
-      : [finding('C2', manifestName, `${key} is in the lock and not in the manifest`)];
+      : [finding('C2', manifestName, `${addressOf(key)} is in the lock and not in the manifest`)];
   }
   const place = await placeProblem(artifact, view);
   const found: CollectionFinding[] =
@@ -98,14 +105,19 @@ async function artifactFindings(
       ? []
       : [{ ...finding('C4', artifact.path, place.message), isMissing: place.isMissing }];
   if (entry === undefined) {
-    return [...found, finding('C2', lockName, `${key} is in the manifest and not in the lock`)];
+    return [
+      ...found,
+      finding('C2', lockName, `${addressOf(key)} is in the manifest and not in the lock`),
+    ];
   }
   found.push(...disagreements(artifact, entry).map((message) => finding('C3', lockName, message)));
   // What is not there has been told.
   if (place !== undefined) return found;
   const hash = await hashOf(artifact.path);
   if (hash !== entry.contentHash) {
-    found.push(finding('C5', artifact.path, `${key} is not as the lock has it: locally modified`));
+    found.push(
+      finding('C5', artifact.path, `${addressOf(key)} is not as the lock has it: locally modified`),
+    );
   }
   return found;
 }

@@ -1,4 +1,5 @@
 export {
+  addressOf,
   type Artifact,
   type ArtifactId,
   type ArtifactKey,

@@ -1,5 +1,5 @@
 import type { Label, LabelSubject } from '../engine/index.js';
-import { type Artifact, type ArtifactKey, idOf } from './artifact.js';
+import { addressOf, type Artifact, type ArtifactKey } from './artifact.js';
 import type { Draft } from './draft.js';
 
 /** What history calls a change of a collection, and the artifacts that it was about. */
@@ -12,17 +12,11 @@ function subjectOf(key: ArtifactKey, draft: Draft): LabelSubject {
   const from = versionOf(draft.before.manifest.get(oldKey));
   const to = versionOf(draft.manifest.get(key));
   return {
-    name: nameOf(key),
-    ...(oldKey !== key && { was: nameOf(oldKey) }),
+    name: addressOf(key),
+    ...(oldKey !== key && { was: addressOf(oldKey) }),
     ...(from !== undefined && { from }),
     ...(to !== undefined && { to }),
   };
-}
-
-/** `skill/canvas` */
-function nameOf(key: ArtifactKey): string {
-  const { name, type } = idOf(key);
-  return `${type}/${name}`;
 }
 
 function versionOf(artifact: Artifact | undefined): string | undefined {

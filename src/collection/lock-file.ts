@@ -1,5 +1,5 @@
 import { stringify } from 'smol-toml';
-import { type ArtifactKey, textOf } from './artifact.js';
+import { addressOf, type ArtifactKey, textOf } from './artifact.js';
 import {
   editFirstTable,
   insertTable,
@@ -139,7 +139,11 @@ export class LockFile {
   #place(key: ArtifactKey): number | undefined {
     const place = this.#tables.pieces.placeOf(key);
     if (place === undefined || !this.duplicates.includes(key)) return place;
-    throw unsupported(lockName, `${lockName} has ${key} twice`, 'Remove one of the two by hand.');
+    throw unsupported(
+      lockName,
+      `${lockName} has ${addressOf(key)} twice`,
+      'Remove one of the two by hand.',
+    );
   }
 
   #with(edit: (pieces: Pieces) => Pieces): LockFile {

@@ -1,6 +1,13 @@
 import { posix } from 'node:path';
 import { stringify } from 'smol-toml';
-import { type Artifact, type ArtifactKey, keyOf, readArtifact, textOf } from './artifact.js';
+import {
+  addressOf,
+  type Artifact,
+  type ArtifactKey,
+  keyOf,
+  readArtifact,
+  textOf,
+} from './artifact.js';
 import { isCollectionError } from './errors.js';
 import {
   editFirstTable,
@@ -193,7 +200,7 @@ export class Manifest {
     if (this.duplicates.includes(key)) {
       throw unsupported(
         manifestName,
-        `${manifestName} names ${key} twice`,
+        `${manifestName} names ${addressOf(key)} twice`,
         'Remove one of the two by hand.',
       );
     }

@@ -1,4 +1,11 @@
-import { type ArtifactKey, idOf, isArtifactType, keyOf, parseArtifactType } from './artifact.js';
+import {
+  addressOf,
+  type ArtifactKey,
+  idOf,
+  isArtifactType,
+  keyOf,
+  parseArtifactType,
+} from './artifact.js';
 import { CollectionError } from './errors.js';
 import type { Manifest } from './manifest.js';
 
@@ -22,7 +29,7 @@ export function resolveArtifact(manifest: Manifest, address: string): ArtifactKe
     });
   }
   if (second === undefined) return first;
-  const choices = matches.map((key) => `${idOf(key).type}/${idOf(key).name}`).toSorted();
+  const choices = matches.map((key) => addressOf(key)).toSorted();
   throw new CollectionError(
     'ARTIFACT_AMBIGUOUS',
     `"${address}" names ${String(matches.length)} artifacts`,

@@ -1,5 +1,5 @@
 import { isEngineError, type RollbackOptions, type Store } from '../engine/index.js';
-import { type ArtifactKey, idOf } from './artifact.js';
+import { addressOf, type ArtifactKey } from './artifact.js';
 import { type CollectionFiles, readFiles } from './collection-files.js';
 import { Draft } from './draft.js';
 import { CollectionError, isCollectionError } from './errors.js';
@@ -29,7 +29,7 @@ export interface Selection {
   readonly paths: readonly string[];
 }
 
-/** Both files at both moments; `undefined` where there was no collection. */
+/** Both files at both moments; `undefined` where there was no collection that can be read. */
 export interface TwoMoments {
   readonly past: CollectionFiles | undefined;
   readonly now: CollectionFiles | undefined;
@@ -48,7 +48,7 @@ export async function readMoments(store: Store, to: RollbackTarget): Promise<Two
   try {
     return { past, now: await readFiles(view, store.root) };
   } catch (error) {
-    if (!isCollectionError(error, 'COLLECTION_NOT_FOUND')) throw error;
+    if (!isCollectionError(error, 'COLLECTION_NOT_FOUND', 'TOML_INVALID')) throw error;
     return { past, now: undefined };
   }
 }
@@ -67,6 +67,11 @@ export async function sortSelection(
   const paths: string[] = [];
   for (const text of only) {
     const bare = text.replace(/\/$/, '');
+    // No artifact, and to go back although it cannot be read: somebody broke it.
+    if (bare === manifestName || bare === lockName) {
+      paths.push(bare);
+      continue;
+    }
     const placed = [now, past].flatMap((files) => keysAt(files, bare));
     const isPath = placed.length === 0 && isInside(bare) && (await view.stat(bare)) !== undefined;
     const named = placed.length > 0 || isPath ? placed : namedKeys(text, { past, now });
@@ -164,9 +169,8 @@ async function isKnown(store: Store, to: RollbackTarget, path: string): Promise<
 }
 
 function moved(key: ArtifactKey): CollectionError {
-  const { name, type } = idOf(key);
-  return new CollectionError('MANIFEST_CHANGED', `${type} ${name} was moved meanwhile`, {
-    path: key,
+  return new CollectionError('MANIFEST_CHANGED', `${addressOf(key)} was moved meanwhile`, {
+    path: addressOf(key),
     hint: 'Run the rollback again.',
   });
 }

@@ -628,21 +628,6 @@ export class Journal implements Disposable {
   }
 
   /**
-   * I2: what the disk failed to write of the log may be in memory only, where no sync finds it any more,
-   * and what follows it in the log would be lost with it. So all of it is written again, into the
-   * database, and the log begins anew. Runs under the lock.
-   *
-   * @throws {EngineError} `IO_FAILED`. Without room, or while others read it, the log stays as it is.
-   */
-  rewriteLog(): void {
-    try {
-      this.truncateLog();
-    } catch (error) {
-      if (!isEngineError(error, 'DISK_FULL')) throw error;
-    }
-  }
-
-  /**
    * Makes the file smaller when much of it is unused. Runs under the lock; whoever lost it unawares
    * does no harm, as nothing changes that the journal says.
    *

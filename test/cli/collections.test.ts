@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { json, type Outcome, useCommandLine } from '../support/command.js';
 
@@ -80,9 +80,13 @@ test('a dry run of import makes nothing; import makes a collection of what is th
   expect(await ok(['import', 'work'])).toBe(
     'Imported agent/review, command/review, skill/canvas (transaction 1).\n',
   );
-  expect(await run(['import', 'work/skills/canvas/none'])).toMatchObject(
-    failure('NOTHING_TO_IMPORT', 4),
-  );
+  // Neither makes the directory, or a store in it.
+  expect(await run(['import', 'work/none'])).toMatchObject(failure('SOURCE_NOT_FOUND', 4));
+  expect(existsSync(cli.at('work/none'))).toBe(false);
+  cli.write('plain/notes.txt', 'x');
+  expect(await run(['import', 'plain'])).toMatchObject(failure('NOTHING_TO_IMPORT', 4));
+  expect(await run(['import', 'plain/notes.txt'])).toMatchObject(failure('SOURCE_NOT_FOUND', 4));
+  expect(readdirSync(cli.at('plain'))).toEqual(['notes.txt']);
   expect(await run(['import', 'work', '--as', 'song'])).toMatchObject(
     failure('ARTIFACT_TYPE_INVALID', 4),
   );
@@ -145,6 +149,42 @@ test('a broken collection says what is broken, and exits with 3', async () => {
   const broken = await run(['list'], 'work');
   expect(broken).toMatchObject(failure('TOML_INVALID', 8));
   expect(broken.stderr).toMatch(/collection\.toml:\d+:\d+: /);
+});
+
+test('a manifest that somebody broke is a finding, and can be brought back', async () => {
+  plant();
+  await ok(['import', 'work']);
+  await ok(['tag', 'canvas', '--add', 'first'], 'work');
+  await ok(['tag', 'canvas', '--add', 'second'], 'work');
+  cli.write('work/collection.toml', 'name = "x" "y"\n');
+  const verified = await run(['verify', '--json'], 'work');
+  expect(verified.exitCode).toBe(3);
+  expect(JSON.parse(verified.stdout)).toMatchObject({
+    verification: {
+      findings: [{ kind: 'drift' }],
+      collection: [{ rule: 'C1', artifact: null, path: 'collection.toml' }],
+    },
+  });
+  for (const args of [['repair'], ['repair', '--yes']]) {
+    const { exitCode, stdout } = await run(args, 'work');
+    expect(exitCode).toBe(3);
+    expect(stdout).toMatch(/^C1 collection\.toml: collection\.toml:1:\d+: .*\n {2}by hand {2}/);
+  }
+  expect(await run(['rollback', '2', '--only', 'canvas'], 'work')).toMatchObject(
+    failure('TOML_INVALID', 8),
+  );
+  expect(await ok(['rollback', '2', '--only', 'collection.toml'], 'work')).toContain(
+    'M collection.toml',
+  );
+  expect(await ok(['list', '--tag', 'first'], 'work')).toContain('canvas');
+  expect(await ok(['status'], 'work')).toContain('Everything is as the lock has it.');
+});
+
+test('what is outdated is asked without a store, too', async () => {
+  plant();
+  cli.write('work/collection.toml', 'artifacts = []\n\n[collection]\nname = "old"\n');
+  expect(await ok(['outdated'], 'work')).toBe('No artifacts.\n');
+  expect(existsSync(cli.at('work/.skillmeat'))).toBe(false);
 });
 
 test('a collection of the predecessor, without a store, is read without making one', async () => {

@@ -90,7 +90,7 @@ describe('rollback and history', () => {
     });
     expect(cli.read('a.md')).toBe('by hand\n');
     const { stdout } = await cli.run(['rollback', '1']);
-    expect(stdout).toContain('1 path changed by other programs give way');
+    expect(stdout).toContain('1 path changed by other programs gives way');
     expect(cli.read('a.md')).toBe('one\n');
     await cli.run(['snapshot', 'create', 'then']);
     await apply('four\n');

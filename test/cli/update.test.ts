@@ -38,7 +38,7 @@ async function installed(): Promise<Upstream> {
 
 test('what is added, outdated, updated and taken back', async () => {
   const upstream = await installed();
-  expect(await ok('outdated')).toBe('3 artifacts looked at; all up to date.\n');
+  expect(await ok('outdated')).toBe('2 artifacts up to date.\n1 artifact without an upstream.\n');
   expect(await ok('list')).toMatch(
     /^skill +canvas +file:.*\ncommand +review .*\nskill +mine +local +#t\n$/,
   );
@@ -76,6 +76,10 @@ test('an edit is shown, merged, and in the way where upstream changed the same',
   expect(JSON.parse(conflict.stdout)).toMatchObject({
     error: { code: 'MERGE_CONFLICT', conflicts: [{ path: 'skills/canvas/SKILL.md' }] },
   });
+  // A single file is named where people read, too.
+  expect((await run(['update', '--all'])).stderr).toMatch(
+    /skill\/canvas: .* disagree in skills\/canvas\/SKILL\.md \(both sides .* line 5 .*\); nothing/,
+  );
   // Nobody to ask: as merge does.
   expect((await run(['update', 'canvas', '--strategy', 'prompt'])).exitCode).toBe(5);
   const each = await run(['update', '--all', '--each', '--json']);
@@ -92,6 +96,33 @@ test('an edit is shown, merged, and in the way where upstream changed the same',
   expect(marked).toMatchObject({ exitCode: 3 });
   expect(marked.stdout).toContain('! SKILL.md: both sides changed it at line 5');
   expect(cli.read(skill)).toContain('<<<<<<< local\nFIVE\n');
+});
+
+test('with --each every file in conflict is listed, and a refusal of the engine stops nothing', async () => {
+  const upstream = await installed();
+  const files = { 'canvas/a.md': 'a', 'canvas/SKILL.md': text, 'commands/review.md': 'r\n' };
+  upstream.commit(files);
+  await ok('update', '--all');
+  writeFileSync(cli.at(skill), text.replace('five', 'FIVE'));
+  cli.write('home/collections/default/skills/canvas/a.md', 'A');
+  upstream.commit({ ...files, 'canvas/SKILL.md': text.replace('five', '5'), 'canvas/a.md': 'b' });
+  const conflict = await run(['update', '--all', '--each']);
+  expect(conflict.exitCode).toBe(3);
+  expect(conflict.stdout).toMatch(
+    /^skill\/canvas {2}failed: .* 2 files; .*\n {2}! skills\/canvas\/SKILL\.md: both .*\n {2}! skills\/canvas\/a\.md: /,
+  );
+  // Upstream's is no skill any more: a rule says no.
+  upstream.commit({ 'canvas/a.md': 'a', 'commands/review.md': 'R\n' });
+  const each = await run(['update', '--all', '--each', '--strategy', 'overwrite', '--json']);
+  expect(JSON.parse(each.stdout)).toMatchObject({
+    artifacts: [
+      { name: 'canvas', outcome: 'failed', error: { code: 'RULE_VIOLATED' } },
+      { name: 'review', outcome: 'updated' },
+      { name: 'mine', outcome: 'unlinked' },
+    ],
+    transactions: [{ state: 'committed' }],
+  });
+  expect(each.exitCode).toBe(3);
 });
 
 test.each<[string, readonly string[], string, number]>([

@@ -1,7 +1,9 @@
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import {
   type Collection,
   type CollectionChange,
+  CollectionError,
   CollectionReader,
   type FoundArtifact,
   parseArtifactType,
@@ -89,10 +91,11 @@ export async function importDirectory(
   if (directory === '') throw new UsageError('DIR is empty', 'Use . for this directory.');
   const markdown = as === undefined ? undefined : parseArtifactType(as);
   const root = resolve(workingDirectory(), directory);
-  if (flags.dryRun === true && !isCollection(root)) {
-    // A dry run makes no store.
+  requireDirectory(root);
+  if (!isCollection(root)) {
+    // Before a store is made: neither a dry run nor one that finds nothing makes any.
     const { found, skipped } = await new CollectionReader(root).lookForArtifacts(markdown);
-    return answerPlanned(context, found, skipped);
+    if (flags.dryRun === true) return answerPlanned(context, found, skipped);
   }
   await using collection: Collection = await openCollectionAt(context, root);
   const imported = await collection.importArtifacts({
@@ -110,6 +113,14 @@ export async function importDirectory(
       skipped: imported.skipped,
     },
   );
+}
+
+function requireDirectory(root: string): void {
+  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  throw new CollectionError('SOURCE_NOT_FOUND', `there is no directory ${root}`, {
+    path: root,
+    hint: 'Check the path; a relative one starts from where the command runs.',
+  });
 }
 
 function answerPlanned(

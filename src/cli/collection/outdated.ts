@@ -1,5 +1,10 @@
-import { type AvailableUpdate, type UpdateLook, resolveArtifact } from '../../collection/index.js';
-import { openCollectionForChange } from '../collection-root.js';
+import {
+  addressOf,
+  type AvailableUpdate,
+  type UpdateLook,
+  resolveArtifact,
+} from '../../collection/index.js';
+import { readCollection } from '../collection-root.js';
 import type { Context } from '../context.js';
 import { type ExitCode, hasFindings, success } from '../exit-codes.js';
 import { openFetcherForCommand } from '../fetching.js';
@@ -8,24 +13,36 @@ import { counted, printable } from '../printable.js';
 /** Lists what `update` would bring in; exits with 3 when a source could not be asked. */
 export async function outdated(context: Context, addresses: readonly string[]): Promise<ExitCode> {
   const { output } = context;
-  await using collection = await openCollectionForChange(context, { dryRun: true });
+  const reader = await readCollection(context);
   await using fetcher = await openFetcherForCommand(context);
-  const { manifest } = await collection.reader.files();
+  const { manifest } = await reader.files();
   const keys =
     addresses.length === 0
       ? [...manifest.keys]
       : addresses.map((address) => resolveArtifact(manifest, address));
-  const looks = await collection.lookForUpdates(keys, fetcher, { isPatient: true });
+  const looks = await reader.lookForUpdates(keys, fetcher, { isPatient: true });
   const available = looks.flatMap((look) => (look.kind === 'available' ? [look.update] : []));
   const failed = looks.flatMap((look) => (look.kind === 'failed' ? [look] : []));
-  for (const { key, error } of failed) output.warn(`${key}: ${error.message} [${error.code}]`);
+  for (const { key, error } of failed) {
+    output.warn(`${addressOf(key)}: ${error.message} [${error.code}]`);
+  }
   output.answer(
     { outdated: available.map(toJsonAvailable), failed: failed.map(toJsonFailed) },
-    available.length === 0
-      ? `${counted(looks.length - failed.length, 'artifact')} looked at; all up to date.`
-      : available.map(describeAvailable).join('\n'),
+    (available.length === 0 ? describeOthers(looks) : available.map(describeAvailable)).join('\n'),
   );
   return failed.length === 0 ? success : hasFindings;
+}
+
+/** How many are up to date, and how many nobody can say that of. */
+function describeOthers(looks: readonly UpdateLook[]): readonly string[] {
+  const count = (wanted: UpdateLook['kind']): number =>
+    looks.filter(({ kind }) => kind === wanted).length;
+  const [current, unlinked] = [count('current'), count('unlinked')];
+  const lines = [
+    ...(current === 0 ? [] : [`${counted(current, 'artifact')} up to date.`]),
+    ...(unlinked === 0 ? [] : [`${counted(unlinked, 'artifact')} without an upstream.`]),
+  ];
+  return looks.length === 0 ? ['No artifacts.'] : lines;
 }
 
 function toJsonAvailable({ artifact, fetched }: AvailableUpdate): object {

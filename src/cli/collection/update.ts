@@ -2,6 +2,7 @@ import {
   type ArtifactKey,
   type AvailableUpdate,
   type Collection,
+  type CollectionError,
   type Fetcher,
   isCollectionError,
   resolveArtifact,
@@ -9,6 +10,7 @@ import {
   type UpdateChoice,
   type UpdateLook,
 } from '../../collection/index.js';
+import { type EngineError, isEngineError } from '../../engine/index.js';
 import { openCollectionForChange } from '../collection-root.js';
 import type { Context } from '../context.js';
 import { type UpdateOutcome, describeUpdates, toJsonOutcome } from '../describe-update.js';
@@ -57,13 +59,22 @@ export async function update(
       changes.push(change);
       for (const updated of change.updated) outcomes.set(updated.key, { kind: 'done', updated });
     } catch (error) {
-      if (flags.each !== true || !isCollectionError(error)) throw error;
+      if (flags.each !== true || !isRefusal(error)) throw error;
       const [one] = group;
       if (one !== undefined) outcomes.set(one.key, { kind: 'failed', key: one.key, error });
     }
   }
   return answer(context, [...outcomes.values()], changes, flags);
 }
+
+/** Tells whether a failure is one of this artifact, after which nothing had changed. */
+function isRefusal(error: unknown): error is CollectionError | EngineError {
+  if (isCollectionError(error)) return true;
+  return isEngineError(error) && refusals.has(exitCodes[error.code]);
+}
+
+/** Refused input, a conflict, or the machine says no. What is in doubt, and a stop, end it all. */
+const refusals: ReadonlySet<ExitCode> = new Set<ExitCode>([4, 5, 9]);
 
 function requireWhich(addresses: readonly string[], isAll: boolean): void {
   if (addresses.length === 0 && !isAll) {

@@ -84,7 +84,8 @@ async function fetchThrough(
 
   const oids = selection.files.map(({ content }) => content);
   await repository.ensureContents(oids, commit);
-  const copy = makeUniqueDirectory(path.join(directory, 'copy-'));
+  // Not that one itself, which nobody else may read: an artifact has the mode of any new directory.
+  const copy = path.join(makeUniqueDirectory(path.join(directory, 'copy-')), 'copy');
   const writer = new CopyWriter({ directory: copy, shown, signal, onProgress }, selection);
   let index = 0;
   for await (const object of repository.read(oids)) {

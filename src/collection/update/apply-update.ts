@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { ArtifactKey } from '../artifact.js';
+import { addressOf, type ArtifactKey } from '../artifact.js';
 import type { Draft } from '../draft.js';
 import { CollectionError } from '../errors.js';
 import { type MergeConflict, mergeTrees, type OnConflict } from '../merge/merge-trees.js';
@@ -96,9 +96,9 @@ async function merge(
 function changed(key: ArtifactKey): CollectionError {
   return new CollectionError(
     'MANIFEST_CHANGED',
-    `${key} was changed while its update was fetched`,
+    `${addressOf(key)} was changed while its update was fetched`,
     {
-      path: key,
+      path: addressOf(key),
       hint: 'Run the update again.',
     },
   );
@@ -109,17 +109,20 @@ function conflictError(
   path: string,
   conflicts: readonly MergeConflict[],
 ): CollectionError {
-  const files = `${String(conflicts.length)} ${conflicts.length === 1 ? 'file' : 'files'}`;
+  const named = conflicts.map((conflict) => ({
+    path: conflict.path === '' ? path : `${path}/${conflict.path}`,
+    why: conflict.why,
+  }));
+  // Several are listed below the message.
+  const where = named.length === 1 ? named.map(({ path: at, why }) => `${at} (${why})`) : [];
+  const files = where[0] ?? `${String(named.length)} files`;
   return new CollectionError(
     'MERGE_CONFLICT',
-    `${key}: edits by hand and upstream disagree in ${files}; nothing was changed`,
+    `${addressOf(key)}: edits by hand and upstream disagree in ${files}; nothing was changed`,
     {
       path,
       hint: 'Choose with --on-conflict ours, theirs or markers, or look first: skillmeat diff NAME --upstream',
-      conflicts: conflicts.map((conflict) => ({
-        path: conflict.path === '' ? path : `${path}/${conflict.path}`,
-        why: conflict.why,
-      })),
+      conflicts: named,
     },
   );
 }

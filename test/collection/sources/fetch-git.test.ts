@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { resolveVersion, type GitSource } from '../../../src/collection/index.js';
@@ -76,6 +76,8 @@ describe.each(sampled(['file', 'http', 'http of an old server'], 3))('over %s', 
     await using fetching = await Fetching.open();
     await using skill = await fetching.fetch(`${url}//skills/canvas@v1`);
     expect(filesIn(skill.path)).toEqual({ 'SKILL.md': 'first', 'run.sh*': 'echo' });
+    // Who else may read it the umask decides, as for any new directory.
+    expect(statSync(skill.path).mode & 0o777).toBe(0o777 & ~process.umask());
     await using whole = await fetching.fetch(`${url}@v1`);
     expect(Object.keys(filesIn(whole.path))).toEqual([
       'README.md',

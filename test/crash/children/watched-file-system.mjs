@@ -21,6 +21,7 @@ export const mutatingCalls = /** @type {const} */ ([
   'moveOwn',
   'barrier',
   'writeRecord',
+  'writeAnew',
   'openRecord',
 ]);
 
