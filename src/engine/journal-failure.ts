@@ -1,4 +1,4 @@
-import { EngineError, systemCode } from './errors.js';
+import { EngineError, isEngineError, systemCode } from './errors.js';
 
 /** @returns `TRANSACTION_NOT_FOUND`. */
 export function notFound(id: number): EngineError {
@@ -37,6 +37,11 @@ export function readFailure(error: unknown, path: string): unknown {
     cause: error,
     hint: 'Move the .skillmeat directory away and run: skillmeat txn init',
   });
+}
+
+/** Tells whether SQLite failed, and not for want of room or rights. */
+export function isJournalFailure(error: unknown): error is EngineError {
+  return isEngineError(error, 'IO_FAILED') && (systemCode(error.cause) ?? '').startsWith('SQLITE_');
 }
 
 /** As {@link readFailure}, of a write that has been rolled back. */

@@ -1,4 +1,5 @@
 import { isCompressible } from './compression.js';
+import { isEngineError, systemCode } from './errors.js';
 import type { ContentHash } from './hash.js';
 import {
   packChunkBytes,
@@ -41,6 +42,22 @@ import { writePack } from './write-pack.js';
  *
  * What it passes by stays for whoever asks for packing. Packs that nothing needs any more go now and then.
  */
+
+/**
+ * Where a read lease is refused while anybody can write. That of overlayfs knows nothing of mappings, nor
+ * need those of others know of writers elsewhere.
+ */
+const leasesTell: ReadonlySet<string> = new Set(['ext4', 'xfs', 'btrfs', 'tmpfs']);
+
+const unreadable: ReadonlySet<string> = new Set([
+  'EIO',
+  'EACCES',
+  'EPERM',
+  'ELOOP',
+  'ENOENT',
+  'ENOTDIR',
+  'ENXIO',
+]);
 
 /** @returns whether there is more. Runs under the lock. */
 export async function packLazily(packing: PackingHistory): Promise<boolean> {
@@ -127,7 +144,9 @@ class Piece {
       for (const slot of slotsWithin(transaction, journal, directory.stage)) {
         const skipped = Math.max(0, done - begin);
         if (skipped < slot.files.length) {
-          const taken = await this.#takeSlot(slot, skipped);
+          const taken = await this.#unlessUnreadable(slot.files.length - skipped, () =>
+            this.#takeSlot(slot, skipped),
+          );
           const files = begin + skipped + (taken ?? 0);
           const isEnd = taken === undefined || files < begin + slot.files.length;
           if (isEnd) return { ...from, transaction: id, files, isMore: taken !== undefined };
@@ -136,6 +155,16 @@ class Piece {
       }
     }
     return { ...from, transaction: this.#last + 1, files: 0, isMore: false };
+  }
+
+  /** What cannot be looked at in one slot is passed by: it must not keep all others from being packed. */
+  async #unlessUnreadable<T>(otherwise: T, look: () => Promise<T>): Promise<T> {
+    try {
+      return await look();
+    } catch (error) {
+      if (isUnreadable(error)) return otherwise;
+      throw error;
+    }
   }
 
   /** @returns how many files after `skipped` were looked at; `undefined`: the slot has to wait. */
@@ -165,8 +194,11 @@ class Piece {
     if (looking.files.stat(slot.place) === undefined) return 'packed';
     if (slot.files.length > packedAtOnceSlotFilesMax) return 'of many files';
     const [head, keeping] = [journal.head().id, journal.keeping.get()];
+    const { name } = looking.files.typeOf(directory.store);
     const where = { looking, store: directory.store, head, keeping };
-    return whyNotPacked(slot, { ...where, isDryRun: false, takesYoung: true, now });
+    // guard: lazy-pack-leases [leasesTell.has(name) becomes true]
+    const takesYoung = leasesTell.has(name);
+    return whyNotPacked(slot, { ...where, isDryRun: false, takesYoung, now });
   }
 
   async #take(slot: Slot, file: SlotFile): Promise<void> {
@@ -240,7 +272,7 @@ class Piece {
     const writing = { objects, journal, files, pace, barrier, epoch: session.epoch };
     const contents = [...this.#candidates.values()].map((one) => ({
       ...one,
-      read: () => readCandidate(one, this.#packing),
+      read: () => this.#unlessUnreadable(undefined, () => readCandidate(one, this.#packing)),
     }));
     for (const group of groupForPacks(contents)) {
       const written = await writePack(group, writing);
@@ -258,8 +290,10 @@ class Piece {
     }
     for (const [slot, files] of filesOf) {
       if (looking.pace.isDue()) await looking.pace.turn();
-      await this.#removeFiles(slot, files);
-      await this.#removeHollow(slot);
+      await this.#unlessUnreadable(undefined, async () => {
+        await this.#removeFiles(slot, files);
+        await this.#removeHollow(slot);
+      });
     }
   }
 
@@ -290,6 +324,15 @@ class Piece {
       await removeTreeIfPossible(looking, place);
     }
   }
+}
+
+/** Tells whether what failed concerns nothing but what was looked at. */
+function isUnreadable(error: unknown): boolean {
+  if (isEngineError(error, 'PATH_INVALID', 'PATH_IN_ENGINE_DIRECTORY', 'PATH_ON_OTHER_MOUNT')) {
+    return true;
+  }
+  const cause = isEngineError(error) ? error.cause : error;
+  return unreadable.has(systemCode(cause) ?? '');
 }
 
 /** Neither done nor undone yet; what is in trouble stays so for long. */

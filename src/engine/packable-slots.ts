@@ -86,8 +86,11 @@ export async function whyNotPacked(
   // It is evidence that the journal has not lost its end.
   if (id === judging.head) return 'the newest transaction';
   const isYoung = judging.now - committedAt < unnamedObjectAgeMs;
+  // I3: by the names in a directory somebody may still write who is in there, as shells are.
+  const isDirectory = unit.rows[0]?.before.kind === 'directory';
   // guard: pack-age
-  if (isYoung && judging.takesYoung !== true) return notOldEnough;
+  // guard: pack-young-directory [|| isDirectory becomes || false]
+  if (isYoung && (judging.takesYoung !== true || isDirectory)) return notOldEnough;
   const isSuperseded = unit.rows.some(({ superseded }) => superseded !== undefined);
   if (isSuperseded) return 'not as it was displaced';
   const { store, looking } = judging;

@@ -21,6 +21,7 @@ import { publish } from './events.js';
 import { Group, Turn } from './group.js';
 import type { Head, TransactionRow } from './transaction-row.js';
 import type { Journal, Position } from './journal.js';
+import { isJournalFailure } from './journal-failure.js';
 import {
   bytesCheckpointTransactionsMin,
   recoveryRoundsMax,
@@ -711,6 +712,9 @@ export class Writer {
       await this.#packLazily();
     } catch (error) {
       this.#noteFailure(error);
+      // I10: what a sync of the journal that failed was to cover, the next one says nothing of.
+      // guard: packing-journal-failure
+      if (isJournalFailure(error)) this.poisonWith(error);
     }
   }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   existsSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -21,6 +22,7 @@ import { copyTree } from '../support/copier.js';
 import { recordCrashes } from '../support/crash.js';
 import { testify, testMachine } from '../support/evidence.js';
 import { sampled } from '../support/extent.js';
+import { failSqlite } from '../support/failing-sqlite.js';
 import {
   faultyFileSystem,
   type FileSystemCall,
@@ -145,7 +147,7 @@ describe.each(modes)('native %s', (mode) => {
     recorder.start();
     await write(8);
     recorder.stop();
-    const looked = sampled(recorder.points, packsSlots ? 8 : 24);
+    const looked = sampled(recorder.points, packsSlots ? 3 : 12);
     const steps = new Set<string>();
     for (const { label, root } of looked) {
       const killed = await sandbox.openAt(root, { adopt: true });
@@ -218,14 +220,77 @@ describe('a piece', () => {
     },
   );
 
+  /** A directory of three texts is displaced, then a file eight times. */
+  async function displaceDirectory(
+    laterMs: number,
+    meanwhile = (): void => undefined,
+  ): Promise<void> {
+    sandbox.seed({ 'd/x': text(100), 'd/y': text(200), 'd/z': text(300), a: text(0) });
+    let now = Date.now();
+    const { store, write } = await open({ now: () => now });
+    await store.transact({}, (tx) => tx.remove('d'));
+    now += laterMs;
+    // Settles it.
+    await store.adopt();
+    meanwhile();
+    for (let n = 1; n <= 8; n += 1) await write(n);
+  }
+
+  test('of a directory waits for a day: somebody may still write by the names in it', async () => {
+    await displaceDirectory(0);
+    expect(packsOf(sandbox.root)).toEqual([]);
+  });
+
+  test('of a directory is made when that is a day old', async () => {
+    await displaceDirectory(2 * day);
+    expect(stagedTransactions(sandbox.root)).not.toContain(1);
+  });
+
+  test('passes by a slot that cannot be looked at', async () => {
+    await displaceDirectory(2 * day, () => {
+      const [slot = ''] = listOwn(sandbox.root, 'stage');
+      mkdirSync(sandbox.at(`.skillmeat/stage/${slot}/.skillmeat`));
+    });
+    expect(stagedTransactions(sandbox.root)).toContain(1);
+    expect(packsOf(sandbox.root).length).toBeGreaterThan(0);
+  });
+
+  test('of what is young is not made where leases tell little', async () => {
+    const files = watchedFileSystem('auto', ({ method }) =>
+      method === 'typeOf' ? () => ({ name: 'overlay', support: 'supported' }) : undefined,
+    );
+    await replaceEightTimes({ fileSystem: files });
+    expect(packsOf(sandbox.root)).toEqual([]);
+  });
+
+  test('whose note the journal could not sync stops the store', async () => {
+    let heal = (): void => undefined;
+    let isOver = false;
+    const files = watchedFileSystem('auto', (call) => {
+      if (isOver || !isPacking(call)) return;
+      isOver = true;
+      heal = failSqlite('SQLITE_IOERR_FSYNC', 'COMMIT');
+    });
+    const store = await replaceEightTimes({ fileSystem: files });
+    heal();
+    expect(isOver).toBe(true);
+    await expectError(
+      store.transact({}, (tx) => tx.write('b', 'b')),
+      'STORE_POISONED',
+    );
+    sandbox.breaksStore();
+  });
+
   test('is no more than that at a time, and the next commit goes on', async () => {
     const files = Object.fromEntries(
       Array.from({ length: 60 }, (_, n) => [`d/${String(n)}`, text(n).slice(0, 60_000)]),
     );
     sandbox.seed({ ...files, 'd/sub/one': 'one', 'd/link': { link: 'sub/one' } });
-    const { store } = await open();
+    let laterMs = 0;
+    const { store } = await open({ now: () => Date.now() + laterMs });
     const before = sandbox.tree();
     await store.transact({}, (tx) => tx.remove('d'));
+    laterMs = 2 * day;
     const unpacked = async (): Promise<number> => (await store.usage()).displaced.bytes;
     const all = await unpacked();
     const left: number[] = [];

@@ -269,7 +269,7 @@ describe.each(modes)('native %s', (mode) => {
     await pack(store);
     recorder.stop();
     const steps = new Set<string>();
-    const looked = sampled(recorder.points, packsSlots ? 10 : 24);
+    const looked = sampled(recorder.points, packsSlots ? 5 : 12);
     for (const { label, root } of looked) {
       const killed = await sandbox.openAt(root, { adopt: true, now: later });
       expect(kinds(await findings(killed)), label).toEqual([]);
@@ -368,7 +368,7 @@ describe.each(modes)('native %s', (mode) => {
     harms.push(['longer', Buffer.concat([sound, Buffer.from('x')])]);
     const outcomes = new Set<string>();
     // What a pack is read with is the same without the native part, and slower.
-    const inflicted = packsSlots ? sampled(harms, 4) : sampled(harms, 10, 4);
+    const inflicted = packsSlots ? sampled(harms, 2) : sampled(harms, 10, 4);
     for (const [label, bytes] of inflicted) {
       writeFileSync(at, bytes);
       const store = await sandbox.open({ now: later });
