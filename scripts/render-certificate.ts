@@ -77,6 +77,7 @@ const neverTested = [
   'Network and cluster file systems, ZFS, F2FS, bcachefs; FUSE and overlayfs only as `odd place` says.',
   'A failed sync, then a killed process before that is recorded, then a power cut (docs/design.md, "One flush").',
   'Known to fail, and left out of the violations: another program overwrites a file that was just put in place, and the power keeps that and no name; the acknowledged transaction goes, whole (docs/design.md, "One flush").',
+  'Known to fail, and left out of the violations: others remove all that the newest transaction made, and the power keeps that and not `owner`; the log says `rolled-back` of an acknowledged one, and no byte is lost (docs/design.md, "One flush").',
   'Kernels, architectures, SQLite and Node versions other than those named below.',
 ];
 

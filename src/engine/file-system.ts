@@ -223,6 +223,11 @@ export interface FileSystem {
   openRecord(place: Place): OpenFile;
   readRecord(file: OpenFile): string;
   /**
+   * Writes over a file what it holds, and syncs it: a disk that failed to write it is asked once more,
+   * which no sync does by itself. Does nothing where there is no file.
+   */
+  writeAnew(place: Place): void;
+  /**
    * Tries to get the exclusive lock on an open record file; held until it is closed. Native only:
    * plain Node has no lock of its own, see `writer-lock.ts`.
    */

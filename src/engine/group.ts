@@ -97,7 +97,8 @@ export class Group {
   /**
    * Tells whether a transaction must not share the flush. Either it would change what lies in a
    * directory that is pending itself: the power could keep that and lose the directory's own move, and
-   * the slot would hold what no transaction ever put there. A change of mode would change the slot itself.
+   * the slot would hold what no transaction ever put there. A change of mode would change the slot itself,
+   * or, of a directory, keep what is pending from its place.
    * Or a path would be again what it was before the group: then nothing at it would tell recovery whether
    * the group was flushed (unflushed.ts).
    */
@@ -108,7 +109,7 @@ export class Group {
       const isInPending = parent !== undefined && this.pending.covering(parent) !== undefined;
       if (act !== 'member' && isInPending) return true;
       // guard: group-mode
-      if (act === 'set-mode' && this.pending.covering(path) !== undefined) return true;
+      if (act === 'set-mode' && this.pending.touches(path)) return true;
       const original = this.#originals.get(path);
       if (original === undefined || isSameImage(before, after)) return false;
       return isSameContent(original, after);

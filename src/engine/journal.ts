@@ -425,7 +425,7 @@ export class Journal implements Disposable {
 
   /** Bytes that the settled ones of some transactions displaced, as nobody has checked them. */
   displacedBytes(from: number, to: number): number {
-    return this.#reading(() => this.#statements.displacedBytes.get(from, to) ?? 0);
+    return this.#reading(() => Number(this.#statements.displacedBytes.get(from, to)));
   }
 
   /** Contents of a size at least that some transactions changed more than once. */
@@ -625,21 +625,6 @@ export class Journal implements Disposable {
     this.#reading(() => {
       this.#database.pragma('wal_checkpoint(TRUNCATE)');
     });
-  }
-
-  /**
-   * I2: what the disk failed to write of the log may be in memory only, where no sync finds it any more,
-   * and what follows it in the log would be lost with it. So all of it is written again, into the
-   * database, and the log begins anew. Runs under the lock.
-   *
-   * @throws {EngineError} `IO_FAILED`. Without room, or while others read it, the log stays as it is.
-   */
-  rewriteLog(): void {
-    try {
-      this.truncateLog();
-    } catch (error) {
-      if (!isEngineError(error, 'DISK_FULL')) throw error;
-    }
   }
 
   /**

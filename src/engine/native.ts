@@ -68,12 +68,19 @@ interface Koffi {
   errno(): number;
 }
 
+let loaded: Native | string | undefined;
+
 /**
- * Loads the native part.
+ * Loads the native part, once in a process: to describe its calls takes longer than most of them.
  *
  * @returns the calls, or the reason why there are none on this machine.
  */
 export function loadNative(): Native | string {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Native | string {
   const machine = `${process.platform} ${process.arch}`;
   // The layout of struct flock below is that of 64-bit Linux.
   if (machine !== 'linux x64' && machine !== 'linux arm64') return `not made for ${machine} yet`;

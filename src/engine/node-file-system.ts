@@ -37,6 +37,7 @@ const isLinux = process.platform === 'linux';
 const permissionBits = 0o7777;
 const recordBytes = 1_024;
 const pageBytes = 4_096;
+const pieceBytes = 1_048_576;
 
 /** An open directory. Looks at itself only when asked: most are only passed through. */
 class NodeDirectory implements Directory {
@@ -533,6 +534,24 @@ export class NodeFileSystem implements FileSystem {
   readRecord(file: OpenFile): string {
     const record = Buffer.alloc(recordBytes);
     return record.toString('utf8', 0, fs.readSync(file.descriptor, record, 0, recordBytes, 0));
+  }
+
+  writeAnew(place: Place): void {
+    if (this.stat(place)?.kind !== 'file') return;
+    const descriptor = fs.openSync(pathIn(place), O_RDWR | O_NOFOLLOW);
+    try {
+      const piece = Buffer.allocUnsafe(pieceBytes);
+      for (let at = 0, size = 1; size > 0; at += size) {
+        size = fs.readSync(descriptor, piece, 0, pieceBytes, at);
+        for (let done = 0; done < size; ) {
+          done += fs.writeSync(descriptor, piece, done, size - done, at + done);
+        }
+      }
+      // guard: write-anew-sync
+      fs.fsyncSync(descriptor);
+    } finally {
+      letGo(descriptor);
+    }
   }
 
   tryLock(file: OpenFile): boolean {

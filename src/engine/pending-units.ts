@@ -54,6 +54,11 @@ export class PendingUnits {
     return this.#within.get(path ?? '')?.values() ?? [];
   }
 
+  /** Tells whether a unit decides what `path` will be, or lies in it. */
+  touches(path: RelativePath): boolean {
+    return this.covering(path) !== undefined || this.hasBelow(path);
+  }
+
   /** Tells whether a unit lies in the directory `path`, however deep. */
   hasBelow(path: RelativePath): boolean {
     return this.#above.has(path);

@@ -85,6 +85,9 @@ export function isSeenStat(stats: BigInt64Array, index: number, stat: Stat): boo
     return stats[at] === stat.inode && stats[at + 1] === BigInt(stat.mode) && stats[at + 3] === 0n;
   }
   // guard: scan-cache-change-time [stats[at + 3] === stat.changedNs becomes true]
+  // guard: scan-cache-inode [stats[at] === stat.inode becomes true]
+  // guard: scan-cache-modified [stats[at + 2] === stat.modifiedNs becomes true]
+  // guard: scan-cache-size [stats[at + 1] === BigInt(stat.size) becomes true]
   return (
     stats[at + 3] === stat.changedNs &&
     stats[at] === stat.inode &&

@@ -6,6 +6,8 @@ import { engineDirectoryName, foldSegment, quote } from './path.js';
 import { readOwner } from './writer-lock.js';
 
 export const journalName = 'journal.db';
+/** SQLite's write-ahead log. */
+export const journalLogName = 'journal.db-wal';
 const privateMode = 0o700;
 const writableByOthers = 0o022;
 

@@ -36,12 +36,17 @@ export function firstUnflushed(traces: readonly (readonly Trace[])[]): number | 
   return first < 0 ? undefined : first;
 }
 
-/** What is in place already is not missing, though another program may have put it there. */
+/**
+ * What is in place already is not missing, though another program may have put it there; nor is a new file
+ * that left its slot for a path that another program has written to since.
+ */
 function isMissing(trace: Trace): boolean {
-  const { before, after, atPath, isMoving = false } = trace;
+  const { before, after, atPath, inSlot, isMoving = false } = trace;
   // Of what removes, nothing was to be flushed.
   if (after.kind === 'absent' || isPending(trace)) return false;
-  return isMoving || isSameImage(before, after) || !isSameImage(atPath, after);
+  if (isMoving || isSameImage(before, after)) return true;
+  const hasLeft = before.kind === 'absent' && inSlot?.kind === 'absent' && !isUntouched(trace);
+  return !hasLeft && !isSameImage(atPath, after);
 }
 
 function isPending({ after, inSlot }: Trace): boolean {

@@ -34,7 +34,12 @@ import type { Quarantine } from './quarantine.js';
 import type { RecoveryReport } from './receipt.js';
 import { recover, type Recovered, type SupersededPath } from './recover.js';
 import { RootTree } from './root-tree.js';
-import { type JournalFiles, requireInPlace, type StoreDirectory } from './store-directory.js';
+import {
+  journalLogName,
+  type JournalFiles,
+  requireInPlace,
+  type StoreDirectory,
+} from './store-directory.js';
 import type { AcquireOptions, Admission, OwnerRecord, WriterLock } from './writer-lock.js';
 
 /*
@@ -539,7 +544,7 @@ export class Writer {
   ): Promise<{ readonly isSwept: boolean; readonly report: RecoveryReport | undefined }> {
     const nothing = { isSwept: true, report: undefined };
     if (isOrderly && !isRetry) return nothing;
-    const { journal } = this.#options;
+    const { journal, directory } = this.#options;
     const unsettled = journal.unsettled();
     const troubled = unsettled.filter(({ trouble }) => trouble !== undefined);
     if (isOrderly && troubled.length === 0) return nothing;
@@ -547,13 +552,15 @@ export class Writer {
     this.#requireInPlace();
     // guard: recovery-lost-transactions
     if (!isOrderly) refuseLostTransactions(this.#checkpointing());
+    // I2: what the disk failed to write of the log may be in memory only, where no sync finds it any more;
+    // the power would take it, and all that is written behind it.
+    // guard: recovery-log
+    if (!isOrderly) directory.files.writeAnew({ directory: directory.store, name: journalLogName });
     // I4: a holder that only lost its lock file, and goes on, must not get past this.
     // guard: recovery-epoch
     journal.bumpEpoch(journal.epoch());
     // guard: recovery-quick-check
     if (!isOrderly) journal.quickCheck();
-    // guard: recovery-log
-    if (!isOrderly) journal.rewriteLog();
     const flushedThrough = Math.max(named, this.#firstOfNewestFlush(head, unsettled) - 1);
     const unflushed = unsettled.filter(
       ({ flush, id }) => flush !== 'before' && id > flushedThrough,

@@ -22,7 +22,7 @@ import {
   type StampedCollection,
 } from '../support/stamped-collection.js';
 import { modes, openDescriptors } from '../support/store.js';
-import { isExhaustive } from '../support/extent.js';
+import { amount, isExhaustive } from '../support/extent.js';
 
 /*
  * What may go wrong with an update, row by row, and the test that shows what happens then:
@@ -48,7 +48,7 @@ import { isExhaustive } from '../support/extent.js';
 
 afterEach(cleanUp);
 
-const sampledMax = Number(process.env['SKILLMEAT_CALLS'] ?? 7);
+const sampledMax = Number(process.env['SKILLMEAT_CALLS'] ?? amount({ thorough: 7, otherwise: 3 }));
 const random = seededRandom('failure rows of collections');
 const skills = ['canvas', 'paint', 'easel'];
 

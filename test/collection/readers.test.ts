@@ -1,3 +1,4 @@
+import { amount } from '../support/extent.js';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -22,7 +23,9 @@ import { modes } from '../support/store.js';
 
 afterEach(cleanUp);
 
-const readerUpdates = Number(process.env['SKILLMEAT_READER_UPDATES'] ?? 150);
+const readerUpdates = Number(
+  process.env['SKILLMEAT_READER_UPDATES'] ?? amount({ thorough: 150, otherwise: 60 }),
+);
 /** Plain Node takes longer over each. */
 const updatesOf = { auto: readerUpdates, off: Math.ceil(readerUpdates / 5) } as const;
 

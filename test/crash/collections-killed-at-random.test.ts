@@ -28,7 +28,7 @@ import { stampedNames, versionIn } from './children/stamped.mjs';
 afterEach(cleanUp);
 
 const kills = Number(
-  process.env['SKILLMEAT_COLLECTION_KILLS'] ?? amount({ thorough: 16, otherwise: 8 }),
+  process.env['SKILLMEAT_COLLECTION_KILLS'] ?? amount({ thorough: 16, otherwise: 5 }),
 );
 /** No test needs so many, if what it waits for ever happens: 4 of 20 kills break the predecessor. */
 const killsMax = kills + 300;

@@ -18,7 +18,7 @@ import { amount, isExhaustive } from '../support/extent.js';
  */
 
 /** Damages of each store that are tried; all of them when it is exhaustive. */
-const damagesEach = amount({ thorough: 40, otherwise: 8 });
+const damagesEach = amount({ thorough: 40, otherwise: 5 });
 
 afterEach(cleanUp);
 

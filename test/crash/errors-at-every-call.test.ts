@@ -53,7 +53,7 @@ import { amount, isExhaustive } from '../support/extent.js';
 
 const random = seededRandom('errors at every call');
 /** Calls of one scenario, of as many kinds as there are. */
-const sampledMax = Number(process.env['SKILLMEAT_CALLS'] ?? amount({ thorough: 7, otherwise: 3 }));
+const sampledMax = Number(process.env['SKILLMEAT_CALLS'] ?? amount({ thorough: 7, otherwise: 2 }));
 const unknown: readonly EngineErrorCode[] = ['COMMIT_UNKNOWN', 'BLOCKED'];
 
 afterAll(cleanUp);

@@ -28,7 +28,7 @@ import {
   requireRecovered,
 } from './recovered-state.js';
 import { listSystemCalls, type SystemCall } from './system-calls.js';
-import { isExhaustive } from '../support/extent.js';
+import { amount, isExhaustive } from '../support/extent.js';
 
 /*
  * Every system call on the store or the root fails, as strace sees to: SQLite's own and those inside
@@ -92,7 +92,9 @@ const traced = [...lasting, ...passing].map((call) => `?${call}`);
 const strace = ['strace', '-f', '--seccomp-bpf', '-qq'];
 const syncs = ['fsync', 'fdatasync', 'syncfs'];
 const environment = { UV_THREADPOOL_SIZE: '1', UV_USE_IO_URING: '0' };
-const sampledMax = Number(process.env['SKILLMEAT_SYSTEM_CALLS'] ?? 3);
+const sampledMax = Number(
+  process.env['SKILLMEAT_SYSTEM_CALLS'] ?? amount({ thorough: 3, otherwise: 1 }),
+);
 const unknown = ['COMMIT_UNKNOWN', 'BLOCKED'];
 const random: Random = seededRandom('errors at every system call');
 

@@ -105,7 +105,7 @@ test('a process killed at any call of transactions that share a flush leaves eac
   // One is that of the first recovery.
   expect(calls.filter((name) => name === 'barrier').length).toBeLessThan(1 + sharing.length);
   const found = new Set<number>();
-  const deaths = sampled(deathsAt(calls), 16);
+  const deaths = sampled(deathsAt(calls), 32);
   const about = {
     fault: 'killed at a call',
     operation: 'transactions that share a flush',
@@ -132,7 +132,7 @@ test('a process killed at any call of recovering a group leaves the rest of it t
     const counted = await makeStore(native);
     await kill(counted, input, die);
     const { calls: recovering } = await countCalls(counted, { native });
-    const deaths = sampled(deathsAt(recovering), 24);
+    const deaths = sampled(deathsAt(recovering), 48);
     const about = { fault: 'killed at a call', operation: 'a recovery of a group' } as const;
     await forEach(deaths, about, async (again) => {
       const place = await makeStore(native);
@@ -159,7 +159,7 @@ test(
       const file = fileOf(call, line);
       return file === undefined || (file.includes('/skillmeat-') && !file.endsWith('-shm'));
     };
-    const deaths = sampled(await countDeaths(victim(await makeStore(native)), isTaken), 16);
+    const deaths = sampled(await countDeaths(victim(await makeStore(native)), isTaken), 32);
     const survived: string[] = [];
     const about = {
       fault: 'killed at a system call',

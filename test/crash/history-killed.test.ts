@@ -47,7 +47,7 @@ describe('killed at a system call', skippedBecause(whyNot), () => {
       const prepared = await prepare(act, native);
       const { root } = prepared.place;
       const victim = { script: 'do-to-history.mjs', input: { root, native, act } };
-      const deaths = sampled(await countDeaths(victim, isTaken), 16, 2);
+      const deaths = sampled(await countDeaths(victim, isTaken), 32, 2);
       const failures: string[] = [];
       const survived: string[] = [];
       for (const death of deaths) {

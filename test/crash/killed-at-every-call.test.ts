@@ -14,7 +14,7 @@ import {
   type Place,
   requireRecovered,
 } from './recovered-state.js';
-import { isExhaustive, sampled } from '../support/extent.js';
+import { amount, isExhaustive, sampled } from '../support/extent.js';
 
 /*
  * SIGKILL at every call that changes something: a run that is left alone counts the calls, then one
@@ -134,7 +134,7 @@ describe.each(nativeModes)('native %s', (native) => {
     const { acknowledged } = await runUntilDeath(counted, prepare);
     const { calls } = await countCalls(counted, { native });
     const all = calls.flatMap((name, i) => (name.startsWith('journal') ? [] : [i + 1]));
-    const failing = sampled(all, 40);
+    const failing = sampled(all, 80);
     await forEachDeath(
       { fault: 'error at a call', native, operation: 'a recovery of what was killed' },
       failing.map((at) => ({ at, when: 'before' })),
@@ -173,7 +173,8 @@ async function statesToRecover(native: NativeMode): Promise<readonly StateToReco
     { prepare: { ...all, die: { at: middle(2), when: 'after' } }, ...settled(2) },
   ];
   // What the modes do otherwise lies below the seam, where killed-at-every-system-call looks.
-  const isMoreTaken = isExhaustive || native === 'auto';
+  const isMoreTaken =
+    isExhaustive || (native === 'auto' && amount({ thorough: true, otherwise: false }));
   return [
     ...(isMoreTaken ? more : []),
     { prepare: { ...all, die: { at: middle(3), when: 'after' } }, ...settled(3) },
@@ -202,7 +203,7 @@ async function countCalls(place: Place, input: Input): Promise<RunReport> {
  * Right before each call, and right after the last. Right after a call is the same as right before
  * the next, as long as nothing that is not counted happens in between: SQLite does more at its own.
  */
-function everyDeath(calls: readonly string[], nth = 40): readonly Death[] {
+function everyDeath(calls: readonly string[], nth = 80): readonly Death[] {
   const deaths = calls.flatMap((name, i): Death[] => {
     const at = i + 1;
     const isAfterToo = isExhaustive || at === calls.length || name.startsWith('journal');

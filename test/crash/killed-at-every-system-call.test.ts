@@ -51,7 +51,7 @@ describe.each(nativeModes)('native %s', skippedBecause(whyNot), (native) => {
     const input = { native, ...transaction };
     const counted = await makeStore(native);
     const before = describeTree(counted.root);
-    const deaths = sampled(await countDeaths(victim(counted, input), isTaken), 40);
+    const deaths = sampled(await countDeaths(victim(counted, input), isTaken), 80);
     const after = describeTree(counted.root);
     expect(after).not.toEqual(before);
     await forEachDeath(deaths, { native, operation: 'a transaction' }, async (death) => {
@@ -83,7 +83,7 @@ describe.each(nativeModes)('native %s', skippedBecause(whyNot), (native) => {
       };
       const counted = await prepared();
       const before = describeTree(counted.root);
-      const deaths = sampled(await countDeaths(victim(counted, { native }), isTaken), 40);
+      const deaths = sampled(await countDeaths(victim(counted, { native }), isTaken), 80);
       const after = describeTree(counted.root);
       expect(after).not.toEqual(before);
       await forEachDeath(deaths, { native, operation: 'a recovery' }, async (death) => {

@@ -59,7 +59,7 @@ describe.each(nativeModes)('native %s', (native) => {
     const input = { native, run: [0] } as const;
     const { calls } = await countCalls(await makeStore(native), input);
     const all = Array.from({ length: calls.length }, (_, i) => i + 1);
-    const stops = sampled(all, 12);
+    const stops = sampled(all, 24);
     const failures: string[] = [];
     const outcomes = await inParallel(
       stops,

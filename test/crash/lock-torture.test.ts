@@ -8,7 +8,7 @@ import { Child, cleanUp, makeDirectory, type Random, seededRandom } from '../sup
 import type { ReturnInput } from './children/commit-and-return.mjs';
 import { type NativeMode } from './recovered-state.js';
 import { requireSerial } from './serial-writers.js';
-import { isExhaustive } from '../support/extent.js';
+import { amount, isExhaustive } from '../support/extent.js';
 
 /*
  * Writers that commit without a pause while they are killed, stopped and woken up again, and while
@@ -17,7 +17,9 @@ import { isExhaustive } from '../support/extent.js';
 
 afterEach(cleanUp);
 
-const deeds = Number(process.env['SKILLMEAT_LOCK_DEEDS'] ?? 24);
+const deeds = Number(
+  process.env['SKILLMEAT_LOCK_DEEDS'] ?? amount({ thorough: 24, otherwise: 12 }),
+);
 /** A writer that was woken up has the machine for itself for so long at most. */
 const stoppedMsMax = 25;
 const modes: readonly NativeMode[] = ['auto', 'auto', 'off', 'auto'];

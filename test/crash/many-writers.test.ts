@@ -16,9 +16,9 @@ import { requireSerial } from './serial-writers.js';
 afterEach(cleanUp);
 
 /** Of each writer. */
-const many = amount({ thorough: 200, otherwise: 8 });
+const many = amount({ thorough: 200, otherwise: 5 });
 /** Of each where some are without the native part, which take longer. */
-const mixed = amount({ thorough: 25, otherwise: 8 });
+const mixed = amount({ thorough: 25, otherwise: 5 });
 
 test('8 processes with many transactions each leave all of them, one after the other', async () => {
   const committed = await commitAtOnce(repeat(8, 'auto'), many);

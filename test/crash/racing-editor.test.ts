@@ -23,7 +23,7 @@ afterEach(cleanUp);
 const names = ['one.txt', 'two.txt', 'three.txt', 'folder/four.txt'];
 const ways: readonly EditWay[] = ['rename', 'overwrite', 'truncate', 'append', 'map'];
 const racingEdits = Number(
-  process.env['SKILLMEAT_RACING_EDITS'] ?? amount({ thorough: 3_000, otherwise: 1_500 }),
+  process.env['SKILLMEAT_RACING_EDITS'] ?? amount({ thorough: 3_000, otherwise: 800 }),
 );
 /** Plain Node runs a program for every file that it replaces, so its transactions take longer. */
 const editsOf: Readonly<Record<NativeMode, number>> = { auto: racingEdits, off: racingEdits / 10 };

@@ -306,17 +306,17 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
   'a recovery of 7 replacements': {
     auto: {
       calls:
-        'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 39, exchange 7, list 3, makeDirectory 1, makeRoot 1, openDirectory 4, openForReading 37, openRecord 2, openRoot 2, pathOf 3, processOwner 2, readRecord 2, readSync 36, roomForMapping 1, stat 86, statDirectory 5, statFile 37, tryLock 1, typeOf 2, unlock 1, writeRecord 2',
-      flushes: 'checkpoint 2, commit 2, syncfs 1',
-      statements: 'BEGIN 2, COMMIT 2, INSERT 3, PRAGMA 17, REPLACE 2, SELECT 50, UPDATE 1',
+        'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 39, exchange 7, list 3, makeDirectory 1, makeRoot 1, openDirectory 4, openForReading 37, openRecord 2, openRoot 2, pathOf 3, processOwner 2, readRecord 2, readSync 36, roomForMapping 1, stat 86, statDirectory 5, statFile 37, tryLock 1, typeOf 2, unlock 1, writeAnew 1, writeRecord 2',
+      flushes: 'commit 2, fsync 1, syncfs 1',
+      statements: 'BEGIN 2, COMMIT 2, INSERT 3, PRAGMA 15, REPLACE 2, SELECT 50, UPDATE 1',
       bytes: 'owner 2048',
     },
     off: {
       calls:
-        'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 39, exchange 7, list 3, makeDirectory 1, makeRoot 1, mustReachDisk 17, openDirectory 4, openForReading 37, openRecord 2, openRoot 2, pathOf 4, processOwner 2, readRecord 2, readSync 36, roomForMapping 1, stat 86, statDirectory 5, statFile 37, typeOf 2, writeRecord 2',
-      flushes: 'checkpoint 2, commit 2, fsync 18',
+        'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 39, exchange 7, list 3, makeDirectory 1, makeRoot 1, mustReachDisk 17, openDirectory 4, openForReading 37, openRecord 2, openRoot 2, pathOf 4, processOwner 2, readRecord 2, readSync 36, roomForMapping 1, stat 86, statDirectory 5, statFile 37, typeOf 2, writeAnew 1, writeRecord 2',
+      flushes: 'commit 2, fsync 19',
       statements:
-        'BEGIN 3, COMMIT 2, INSERT 3, PRAGMA 18, REPLACE 2, ROLLBACK 1, SELECT 54, UPDATE 1',
+        'BEGIN 3, COMMIT 2, INSERT 3, PRAGMA 16, REPLACE 2, ROLLBACK 1, SELECT 54, UPDATE 1',
       bytes: 'owner 2048',
     },
   },

@@ -229,6 +229,19 @@ describe.each(modes)('native %s', (mode) => {
     expect(sandbox.tree()['c']).toBeUndefined();
   });
 
+  test.for<[string, Act, Act]>([
+    ['what was written', writing('a', 'new'), (tx) => tx.chmod('a', 0o600)],
+    [
+      'the directory of what was written',
+      writing('tree/f', 'new'),
+      (tx) => tx.chmod('tree', 0o700),
+    ],
+  ])('who changes the mode of %s waits until that is in place', async ([, first, second]) => {
+    const { store, flushes } = await metered();
+    const found = await flushes(() => Promise.all(together(store, [first, second])));
+    expect(found).toContain(shares ? 'syncfs 2' : 'commit 2');
+  });
+
   test('what is copied from outside and small shares', async () => {
     const { store, flushes } = await metered();
     sandbox.seed({ '../source/f': 'f', '../source/deep/g': 'g' });

@@ -306,7 +306,7 @@ describe.each(modes)('native %s', (mode) => {
   test('any sequence of transactions does what a map would do', async () => {
     await fc.assert(
       fc.asyncProperty(steps, (transactions) => check(mode, transactions)),
-      { numRuns: amount({ thorough: 60, otherwise: 25 }), includeErrorInReport: true },
+      { numRuns: amount({ thorough: 60, otherwise: 15 }), includeErrorInReport: true },
     );
   });
 });

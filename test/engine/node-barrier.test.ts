@@ -1,4 +1,12 @@
-import fs, { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import fs, {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -242,4 +250,38 @@ describe('a sync that fails', () => {
     await expect(opened.files.barrier(opened.top, 0)).rejects.toThrow('sync -f: cannot');
     vi.unstubAllEnvs();
   });
+});
+
+test('a file that is written anew holds what it held, every byte of it written and then synced', () => {
+  const content = Buffer.alloc(3_000_000, 'what the disk failed to write ');
+  writeFileSync(join(root, 'a/f'), content);
+  const written: number[] = [];
+  const calls: string[] = [];
+  const { writeSync, fsyncSync } = fs;
+  vi.spyOn(fs, 'writeSync').mockImplementation((...given: unknown[]) => {
+    calls.push('write');
+    // A disk may take less than it was given.
+    const [descriptor, piece, offset, length, position] = given as [
+      number,
+      Buffer,
+      number,
+      number,
+      number,
+    ];
+    const size = writeSync(descriptor, piece, offset, Math.min(length, 700_000), position);
+    written.push(size);
+    return size;
+  });
+  vi.spyOn(fs, 'fsyncSync').mockImplementation((descriptor) => {
+    calls.push('sync');
+    fsyncSync(descriptor);
+  });
+  using opened = open('off');
+  opened.files.writeAnew({ directory: opened.a, name: 'f' });
+  expect(readFileSync(join(root, 'a/f')).equals(content)).toBe(true);
+  expect(written.reduce((sum, size) => sum + size, 0)).toBe(content.length);
+  expect(calls.slice(-2)).toEqual(['write', 'sync']);
+  calls.length = 0;
+  opened.files.writeAnew({ directory: opened.a, name: 'gone' });
+  expect(calls).toEqual([]);
 });

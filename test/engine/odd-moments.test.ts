@@ -20,7 +20,6 @@ import type { Store, Transaction } from '../../src/engine/index.js';
 import { openDirectoriesMax } from '../../src/engine/limits.js';
 import { Unsynced } from '../../src/engine/unsynced.js';
 import { recordCrashes } from '../support/crash.js';
-import { failSqlite } from '../support/failing-sqlite.js';
 import {
   faultyFileSystem,
   type FileSystemCall,
@@ -527,18 +526,16 @@ describe.each(modes)('native %s', (mode) => {
   );
 
   describe('while a dead writer’s transaction is recovered', () => {
-    test('a log that there is no room to write anew stays, and another failure is told', async () => {
+    test('a log that cannot be written anew is told, and nothing else is done', async () => {
       sandbox.seed({ a: 'old' });
       const root = await unapplied((tx) => tx.write('a', 'new'));
-      const heal = failSqlite('SQLITE_IOERR_WRITE', 'wal_checkpoint(TRUNCATE)');
-      await expectError(sandbox.openAt(root, { adopt: true }), 'IO_FAILED').finally(heal);
-      const free = failSqlite('SQLITE_FULL', 'wal_checkpoint(TRUNCATE)');
-      try {
-        const store = await sandbox.openAt(root, { adopt: true });
-        expect((await store.show(1)).state).toBe('settled');
-      } finally {
-        free();
-      }
+      const faulty = faultyFileSystem(mode);
+      faulty.fail('EIO', ({ method }) => method === 'writeAnew');
+      const given = { adopt: true, fileSystem: faulty.files };
+      await expectError(sandbox.openAt(root, given), 'IO_FAILED');
+      expect(readTree(root)).toEqual({ a: file('old') });
+      faulty.heal();
+      await sandbox.openAt(root, { adopt: true });
       expect(readTree(root)).toEqual({ a: file('new') });
     });
 

@@ -269,7 +269,7 @@ describe.each(modes)('native %s', (mode) => {
     await pack(store);
     recorder.stop();
     const steps = new Set<string>();
-    const looked = sampled(recorder.points, packsSlots ? 5 : 12);
+    const looked = sampled(recorder.points, packsSlots ? 10 : 24);
     for (const { label, root } of looked) {
       const killed = await sandbox.openAt(root, { adopt: true, now: later });
       expect(kinds(await findings(killed)), label).toEqual([]);
@@ -353,7 +353,7 @@ describe.each(modes)('native %s', (mode) => {
   test('a pack that is damaged anywhere is found, and nothing wrong comes out of it', async () => {
     const { trees, at } = await makePacked();
     const sound = readFileSync(at);
-    const places = sampled([...sound.keys()], 200, 50);
+    const places = sampled([...sound.keys()], 400, 50);
     // Its beginning, length, checksum, index and first chunk are few.
     const harms: (readonly [string, Buffer])[] = [0, 9, 20, 44, 50, 60, 90, ...places].map(
       (place) => {
@@ -368,7 +368,7 @@ describe.each(modes)('native %s', (mode) => {
     harms.push(['longer', Buffer.concat([sound, Buffer.from('x')])]);
     const outcomes = new Set<string>();
     // What a pack is read with is the same without the native part, and slower.
-    const inflicted = packsSlots ? sampled(harms, 2) : sampled(harms, 10, 4);
+    const inflicted = packsSlots ? sampled(harms, 4) : sampled(harms, 10, 4);
     for (const [label, bytes] of inflicted) {
       writeFileSync(at, bytes);
       const store = await sandbox.open({ now: later });

@@ -162,7 +162,7 @@ describe.each(modes)('native %s', (mode) => {
     expect(after).not.toEqual(before);
 
     const outcomes = new Set<boolean>();
-    for (const point of sampled(recorder.points, 3)) {
+    for (const point of sampled(recorder.points, 6)) {
       outcomes.add(await recoverAndCheck(sandbox, point, { before, after, head: 1 }));
     }
     expect(outcomes, 'killed both before and after the commit').toEqual(new Set([false, true]));
@@ -208,7 +208,7 @@ describe.each(modes)('native %s', (mode) => {
     Object.assign(after, readTree(join(sandbox.directory, 'killed/0')));
     delete after['d/y'];
 
-    for (const point of sampled(recorder.points.slice(1), 3)) {
+    for (const point of sampled(recorder.points.slice(1), 6)) {
       await recoverAndCheck(sandbox, point, { before, after, head: 0 });
     }
   });
@@ -232,7 +232,7 @@ describe.each(modes)('native %s', (mode) => {
 
     // Before the commit there is little to recover: a few points of that are enough.
     const barrier = recorder.points.findIndex(({ label }) => label.includes('barrier'));
-    for (const [i, point] of sampled(recorder.points.slice(barrier - 1), 3).entries()) {
+    for (const [i, point] of sampled(recorder.points.slice(barrier - 1), 6).entries()) {
       const second = recordCrashes(mode, point.root, join(sandbox.directory, `again-${String(i)}`));
       second.start();
       const recovered = await sandbox.openAt(point.root, { adopt: true, fileSystem: second.files });
@@ -280,7 +280,7 @@ describe.each(modes)('native %s', (mode) => {
     expect((await store.status()).unsettled).toBe(0);
     const after = sandbox.tree();
     await store.close();
-    for (const point of sampled(recorder.points, 4)) {
+    for (const point of sampled(recorder.points, 8)) {
       await recoverAndCheck(sandbox, point, { before, after, head: 127 });
     }
   });

@@ -1,3 +1,4 @@
+import { amount } from '../support/extent.js';
 import {
   chmodSync,
   mkdirSync,
@@ -92,7 +93,9 @@ function edit(root: string, at: string, what: Edit): void {
 }
 
 const day = 86_400_000;
-const runs = Number(process.env['SKILLMEAT_SNAPSHOT_RUNS'] ?? 60);
+const runs = Number(
+  process.env['SKILLMEAT_SNAPSHOT_RUNS'] ?? amount({ thorough: 60, otherwise: 25 }),
+);
 
 describe.each(modes)('native %s', (mode) => {
   test('each restore gives exactly the tree of then', async () => {

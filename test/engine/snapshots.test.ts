@@ -1,5 +1,6 @@
 import {
   existsSync,
+  renameSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -30,6 +31,8 @@ import {
   useSandbox,
 } from '../support/store.js';
 import { readTree } from '../support/tree.js';
+
+const past = new Date('2020-01-01T00:00:00.5Z');
 
 describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
@@ -449,13 +452,40 @@ describe.each(modes)('native %s', (mode) => {
 
   test('an edit of the same size and time is seen', async () => {
     sandbox.seed({ a: 'one' });
-    const past = new Date('2020-01-01T00:00:00.5Z');
     utimesSync(sandbox.at('a'), past, past);
     // Long enough ago for the cache to speak of it.
     const store = await sandbox.open({ now: () => Date.now() + 10_000 });
     await store.snapshots.create();
     writeFileSync(sandbox.at('a'), 'two');
     utimesSync(sandbox.at('a'), past, past);
+    await store.snapshots.create();
+    expect((await pathsOf(store, 1))[0]?.sha256).not.toBe((await pathsOf(store, 2))[0]?.sha256);
+  });
+
+  test.each([
+    { by: 'its size', edit: (at: string) => writeFileSync(at, 'three') },
+    {
+      by: 'its inode',
+      edit: (at: string): void => {
+        writeFileSync(`${at}~`, 'two');
+        renameSync(`${at}~`, at);
+      },
+    },
+    {
+      by: 'when it was modified',
+      keepsModified: true,
+      edit: (at: string): void => {
+        writeFileSync(at, 'two');
+        utimesSync(at, past, new Date('2020-01-01T00:00:01.5Z'));
+      },
+    },
+  ])('an edit is seen by $by where no change time is kept', async ({ edit, keepsModified }) => {
+    sandbox.seed({ a: 'one' });
+    utimesSync(sandbox.at('a'), past, past);
+    const fileSystem = frozenTimes(mode, past.getTime(), keepsModified);
+    const store = await sandbox.open({ fileSystem });
+    await store.snapshots.create();
+    edit(sandbox.at('a'));
     await store.snapshots.create();
     expect((await pathsOf(store, 1))[0]?.sha256).not.toBe((await pathsOf(store, 2))[0]?.sha256);
   });

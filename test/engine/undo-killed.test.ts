@@ -84,7 +84,7 @@ describe.each(modes)('native %s', (mode) => {
 
       const outcomes = new Set<boolean>();
       const violations: string[] = [];
-      const looked = sampled(points, kind === 'rollback to a snapshot' ? 12 : 4);
+      const looked = sampled(points, kind === 'rollback to a snapshot' ? 24 : 8);
       for (const { label, root } of looked) {
         const store = await sandbox.openAt(root, { adopt: true });
         const isCommitted = (await store.status()).head > head;

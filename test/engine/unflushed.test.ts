@@ -66,6 +66,16 @@ test.each<[string, boolean, readonly Trace[]]>([
     [isTorn, { ...done, atPath: fileImage('theirs') }],
   ],
   [
+    'another program wrote to a new file',
+    false,
+    [{ ...created, atPath: fileImage('theirs') }, pending],
+  ],
+  [
+    'another program wrote where a new file is missing, and another content is missing, too',
+    true,
+    [{ ...created, atPath: fileImage('theirs') }, isMissing],
+  ],
+  [
     'a torn content looks like the empty file before it',
     true,
     [{ ...pending, before: torn, atPath: torn, inSlot: torn }],

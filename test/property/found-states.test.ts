@@ -233,6 +233,20 @@ const found: readonly Found[] = [
     ],
     seed: 0,
   },
+  {
+    what: 'a new file that another program overwrote in place made a transaction be taken for never flushed',
+    profile: 'ext4',
+    actions: [
+      transaction([{ op: 'write', path: 'e/b', text: 'one' }]),
+      transaction([{ op: 'write', path: 'd/a', text: 'one' }], {
+        edits: [
+          { how: 'in place', path: 'e/b', afterSteps: 0 },
+          { how: 'in place', path: 'd/a', afterSteps: 0 },
+        ],
+      }),
+    ],
+    seed: 0,
+  },
 ];
 
 test.each(found)('no longer: $what', async ({ profile: name, actions, seed, secondCrashes }) => {

@@ -9,7 +9,7 @@ import { type Action, editing, together, write } from '../simulation/workload.js
  * Crash states of transactions that shared a flush. See test/simulation/README.md.
  */
 
-const statesEach = isExhaustive ? 1_500 : amount({ thorough: 300, otherwise: 60 });
+const statesEach = isExhaustive ? 1_500 : amount({ thorough: 300, otherwise: 30 });
 
 /** As those of a collection: each writes the manifest and the lock. */
 const members = ['one', 'two', 'three'].map((text) => [

@@ -1,3 +1,4 @@
+import { amount } from '../support/extent.js';
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -220,7 +221,7 @@ async function check(mode: Mode, steps: readonly Step[]): Promise<void> {
   }
 }
 
-const runs = Number(process.env['SKILLMEAT_UNDO_RUNS'] ?? '16');
+const runs = Number(process.env['SKILLMEAT_UNDO_RUNS'] ?? amount({ thorough: 16, otherwise: 8 }));
 
 describe.each(modes)('native %s', (mode) => {
   test('any sequence of transactions, edits, undos and redos does what two stacks would do', async () => {

@@ -3,6 +3,7 @@ import { sqliteDriver } from '../../src/engine/sqlite.js';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { systemError } from '../support/faults.js';
 
 /** The bytes of a journal; the log is empty when there is none. */
 export interface JournalBytes {
@@ -82,6 +83,20 @@ export class JournalDisk {
     this.#state = { visible: this.#state.visible, durable: this.#state.visible };
   }
 
+  /** Its bytes are written once more from memory, and synced. */
+  writeLogAnew(): void {
+    if (this.#isFailing) {
+      this.#isFailing = false;
+      throw systemError('EIO');
+    }
+    const { visible, durable } = this.#state;
+    this.#hasHole = false;
+    if (visible.log.equals(durable.log)) return;
+    this.#state = { visible, durable: visible };
+    this.onSync();
+    this.onStep('journal log written anew');
+  }
+
   noteCommit(isSynced: boolean): void {
     const visible = this.#read();
     const { durable } = this.#state;
@@ -94,16 +109,19 @@ export class JournalDisk {
   /** SQLite syncs the log, writes and syncs the database, then empties the log without a sync. */
   noteCheckpoint(): void {
     const { visible: before } = this.#state;
-    const { database, log } = this.#read();
-    if (database.equals(before.database) && log.equals(before.log)) return;
+    const after = this.#read();
+    if (after.database.equals(before.database) && after.log.equals(before.log)) return;
+    const { database } = after;
     const half = database.length >> 1;
     const mixed = Buffer.concat([database.subarray(0, half), before.database.subarray(half)]);
-    const cut = { database: mixed, log: before.log };
+    // What is in memory only does not mend what was overwritten.
+    const log = this.#hasHole ? this.#state.durable.log : before.log;
+    const cut = { database: mixed, log };
     this.#state = { visible: cut, durable: cut };
     this.onStep('journal checkpoint, cut');
     // What the log said is read from memory: the database has all of it, and the log begins anew.
     this.#hasHole = false;
-    this.#state = { visible: { database, log }, durable: { database, log: before.log } };
+    this.#state = { visible: after, durable: { database, log } };
     this.onStep('journal checkpoint');
   }
 

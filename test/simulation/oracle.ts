@@ -89,9 +89,11 @@ function isBlockedByOthers(
 }
 
 /**
- * An open limit of the one flush, in the ledger: another program overwrote a file that had just been
- * put in place, and the power kept that and none of the names. It looks like a content that was never
- * flushed: the transaction goes, whole, although it was acknowledged. All else must hold here too.
+ * Open limits of the one flush, in the ledger. Another program overwrote a file that had just been put in
+ * place, and the power kept that and none of the names; it looks like a content that was never flushed:
+ * the transaction goes, whole, although it was acknowledged. Or others have removed or overwritten all
+ * that it had put in place, and the power kept that and not `owner`: then nothing of it is there to tell.
+ * All else must hold here too.
  */
 async function isTakenForTorn(
   store: Store,
@@ -99,11 +101,13 @@ async function isTakenForTorn(
   { moment, reorders }: Expectation,
 ): Promise<boolean> {
   const { message, reason, state } = transaction;
-  if (!reorders || state !== 'rolled-back') return false;
+  if (state !== 'rolled-back') return false;
   if (reason !== neverFlushed) return false;
   if (moment.outcomes.get(message ?? '') !== 'acknowledged') return false;
   const changes = await changesOf(store, transaction);
-  return changes.some(([path]) => moment.edited.has(path));
+  const isEdited = ([path]: readonly [path: string, after: string]): boolean =>
+    moment.edited.has(path);
+  return reorders ? changes.some(isEdited) : changes.every(isEdited);
 }
 
 /** Of a group it takes those along that came after: they were planned upon it. */

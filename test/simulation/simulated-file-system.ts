@@ -375,6 +375,11 @@ export class SimulatedFileSystem implements FileSystem {
     return this.#machine.file(this.#state(file).inode).bytes.toString('utf8');
   }
 
+  writeAnew(): void {
+    // Nothing else is ever written anew.
+    this.#journal.writeLogAnew();
+  }
+
   /** Writers of one process queue up before they ask, and nothing here has a second process. */
   tryLock(): boolean {
     return true;

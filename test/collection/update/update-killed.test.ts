@@ -71,7 +71,7 @@ describe.each(modes)('native %s', (mode) => {
 
     const violations: string[] = [];
     const outcomes = new Set<boolean>();
-    const looked = sampled(recorder.points, 3);
+    const looked = sampled(recorder.points, 8);
     for (const { label, root } of looked) {
       const opened = await sandbox.openAt(root, { adopt: true });
       const reader = new CollectionReader(root);

@@ -21,6 +21,7 @@ export const mutatingCalls = /** @type {const} */ ([
   'moveOwn',
   'barrier',
   'writeRecord',
+  'writeAnew',
   'openRecord',
 ]);
 
@@ -54,6 +55,7 @@ export const lookingCalls = /** @type {const} */ ([
   'mustReachDisk',
   'readAt',
   'dropCached',
+  'hasWriter',
   'attributeNames',
 ]);
 
