@@ -27,6 +27,8 @@ export class Output {
   readonly errorStyle: Style;
   /** Makes room before a line is printed: a progress line may be there. */
   onBeforeLine: () => void = () => {};
+  /** Keeps progress off the terminal while somebody is asked, until the result is called. */
+  onBeforeQuestion: () => () => void = () => () => {};
 
   constructor(options: OutputOptions) {
     const { stdout, stderr, allowsColor, noColor } = options;

@@ -18,9 +18,10 @@ const names = [
 /** One line on a terminal about what takes so long. */
 export class ProgressLine implements Disposable {
   readonly #sink: Sink;
-  readonly #startedAt = performance.now();
+  #startedAt = performance.now();
   #activity = 'working';
   #isShown = false;
+  #isPaused = false;
   #drawnAt = 0;
   readonly #timer: NodeJS.Timeout;
   readonly #listeners = names.map((name) => ({
@@ -53,6 +54,16 @@ export class ProgressLine implements Disposable {
     this.#isShown = false;
   }
 
+  /** Draws nothing until the result is called: somebody is asked something on this terminal. */
+  pause(): () => void {
+    this.clear();
+    this.#isPaused = true;
+    return () => {
+      this.#isPaused = false;
+      this.#startedAt = performance.now();
+    };
+  }
+
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     for (const { name, listener } of this.#listeners) unsubscribe(name, listener);
@@ -61,6 +72,7 @@ export class ProgressLine implements Disposable {
 
   #draw(): void {
     const now = performance.now();
+    if (this.#isPaused) return;
     if (now - this.#startedAt < quietMs || now - this.#drawnAt < redrawMs) return;
     const seconds = Math.floor((now - this.#startedAt) / 1_000);
     this.#sink.write(`\r\u001b[Kskillmeat: ${this.#activity} … ${String(seconds)} s`);

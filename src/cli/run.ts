@@ -20,6 +20,7 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
     using progress = await openProgress(options);
     // Both write to the same terminal.
     output.onBeforeLine = () => progress?.clear();
+    output.onBeforeQuestion = () => progress?.pause() ?? (() => {});
     const commandLine = ['skillmeat', ...args].join(' ');
     exitCode = await work({
       options,

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { useCommandLine } from '../support/command.js';
 import { Upstream } from '../support/git-upstream.js';
@@ -92,4 +93,16 @@ test('each difference is shown in colours; yes, no, all, none and Ctrl-C are tak
   expect(await all.ends()).toBe(0);
   expect(all.shown.split(question)).toHaveLength(2);
   expect(updated()).toEqual(skills);
+});
+
+test('no progress is drawn over a question that somebody thinks about', async () => {
+  await outdated();
+  const thinking = ask();
+  await thinking.shows(question);
+  // Longer than what is quick enough to show nothing.
+  await setTimeout(1_500);
+  thinking.type('q\r');
+  expect(await thinking.ends()).toBe(0);
+  const [, after = ''] = thinking.shown.split(question);
+  expect(after).not.toContain('skillmeat:');
 });

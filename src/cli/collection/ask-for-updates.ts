@@ -32,6 +32,7 @@ export async function askForEach(
   const taken: AvailableUpdate[] = [];
   let rest: Answer | undefined;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const afterQuestions = output.onBeforeQuestion();
   try {
     for (const update of available) {
       const answer = rest ?? (await showAndAsk(update));
@@ -40,6 +41,7 @@ export async function askForEach(
     }
   } finally {
     terminal.close();
+    afterQuestions();
   }
   return taken;
 
@@ -50,7 +52,6 @@ export async function askForEach(
     const { type, name } = update.artifact;
     const question = `Update ${type}/${name}? [y]es, [n]o, [a]ll, [q]uit: `;
     for (;;) {
-      output.onBeforeLine();
       const text = await terminal.question(question, { signal });
       const answer = answers[text.trim().toLowerCase()];
       if (answer !== undefined) return answer;
