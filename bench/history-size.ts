@@ -81,6 +81,8 @@ async function measure(
   ];
 }
 
+const dayMs = 86_400_000;
+
 /** @returns the longest that a commit took, in milliseconds. */
 async function replay(
   trace: readonly TraceCommit[],
@@ -88,7 +90,12 @@ async function replay(
   root: string,
   how: 'packing' | 'no packing',
 ): Promise<number> {
-  await using store = await openStore(root, { create: true });
+  // A day lies between two of its commits: a displaced directory is not packed before.
+  let days = 0;
+  await using store = await openStore(root, {
+    create: true,
+    now: () => Date.now() + days * dayMs,
+  });
   await store.setHistoryPolicy(how === 'packing' ? {} : { packFromBytes: 0 });
   let before: TraceTree = emptyTree;
   let longestMs = 0;
@@ -99,15 +106,14 @@ async function replay(
     await store.apply(plan);
     longestMs = Math.max(longestMs, performance.now() - startedAt);
     before = after;
+    days += 1;
   }
   return longestMs;
 }
 
-const dayMs = 86_400_000;
-
-/** As two days later: what is younger than a day is not packed. */
+/** As long after: what is younger than a day is not packed. */
 async function pack(root: string): Promise<void> {
-  await using store = await openStore(root, { now: () => Date.now() + 2 * dayMs });
+  await using store = await openStore(root, { now: () => Date.now() + 10_000 * dayMs });
   await store.prune({}, { pack: true });
 }
 

@@ -321,7 +321,8 @@ class Piece {
       if (stat?.kind === 'file') return;
     }
     if (await isStillDisplaced({ slot, place, path: unit.path }, { looking, now })) {
-      await removeTreeIfPossible(looking, place);
+      // I3: somebody may be in there, and make a file at any time.
+      await removeTreeIfPossible(looking, place, { keepsFiles: true });
     }
   }
 }

@@ -2,12 +2,22 @@ import { systemCode } from './errors.js';
 import type { Place } from './file-system.js';
 import type { Looking } from './inspect.js';
 
-/** Removes a file or a directory with everything below, in the engine's own directory only. */
-async function removeTree({ files, pace }: Looking, place: Place): Promise<void> {
+/**
+ * Removes a file or a directory with everything below, in the engine's own directory only.
+ *
+ * @param keepsFiles whether only directories and links go; then a directory with a file in it stays.
+ */
+async function removeTree(
+  { files, pace }: Looking,
+  place: Place,
+  keepsFiles: boolean,
+): Promise<void> {
   if (pace.isDue()) await pace.turn();
   const stat = files.stat(place);
   if (stat === undefined) return;
   if (stat.kind !== 'directory') {
+    // guard: hollow-keeps-files
+    if (keepsFiles && stat.kind !== 'symlink') return;
     files.removeFile(place);
     return;
   }
@@ -17,7 +27,7 @@ async function removeTree({ files, pace }: Looking, place: Place): Promise<void>
   if (typeof directory === 'string') return;
   try {
     for (const { name } of files.list(directory)) {
-      await removeTree({ files, pace }, { directory, name });
+      await removeTree({ files, pace }, { directory, name }, keepsFiles);
     }
   } finally {
     files.closeDirectory(directory);
@@ -31,9 +41,13 @@ async function removeTree({ files, pace }: Looking, place: Place): Promise<void>
  *
  * @returns whether nothing is left.
  */
-export async function removeTreeIfPossible(looking: Looking, place: Place): Promise<boolean> {
+export async function removeTreeIfPossible(
+  looking: Looking,
+  place: Place,
+  { keepsFiles = false }: { readonly keepsFiles?: boolean } = {},
+): Promise<boolean> {
   try {
-    await removeTree(looking, place);
+    await removeTree(looking, place, keepsFiles);
     return true;
   } catch (error) {
     if (systemCode(error) === undefined) throw error;

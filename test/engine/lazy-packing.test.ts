@@ -223,16 +223,23 @@ describe('a piece', () => {
   /** A directory of three texts is displaced, then a file eight times. */
   async function displaceDirectory(
     laterMs: number,
-    meanwhile = (): void => undefined,
+    {
+      meanwhile,
+      ...options
+    }: OpenStoreOptions & {
+      /** After it was settled. */
+      readonly meanwhile?: () => void;
+    } = {},
   ): Promise<void> {
-    sandbox.seed({ 'd/x': text(100), 'd/y': text(200), 'd/z': text(300), a: text(0) });
+    sandbox.seed({ 'd/x': text(100), 'd/p/y': text(200), 'd/q/z': text(300), a: text(0) });
+    sandbox.seed({ 'd/p/link in p': { link: 'y' }, 'd/q/link in q': { link: 'z' } });
     let now = Date.now();
-    const { store, write } = await open({ now: () => now });
+    const { store, write } = await open({ ...options, now: () => now });
     await store.transact({}, (tx) => tx.remove('d'));
     now += laterMs;
     // Settles it.
     await store.adopt();
-    meanwhile();
+    meanwhile?.();
     for (let n = 1; n <= 8; n += 1) await write(n);
   }
 
@@ -246,11 +253,28 @@ describe('a piece', () => {
     expect(stagedTransactions(sandbox.root)).not.toContain(1);
   });
 
+  test('leaves what somebody makes in a directory while that is removed', async () => {
+    let made: string | undefined;
+    const files = watchedFileSystem('auto', ({ method, values }) => {
+      if (method !== 'removeFile' || made !== undefined) return;
+      const { name } = values[0] as { readonly name: string };
+      if (!name.startsWith('link in ')) return;
+      const [slot = ''] = listOwn(sandbox.root, 'stage');
+      // The other directory has been looked at, and its turn is next.
+      const other = name.endsWith('p') ? 'q' : 'p';
+      made = sandbox.at(`.skillmeat/stage/${slot}/${other}/new`);
+      writeFileSync(made, 'made late');
+    });
+    await displaceDirectory(2 * day, { fileSystem: files });
+    expect(readFileSync(made ?? '', 'utf8')).toBe('made late');
+  });
+
   test('passes by a slot that cannot be looked at', async () => {
-    await displaceDirectory(2 * day, () => {
+    const meanwhile = (): void => {
       const [slot = ''] = listOwn(sandbox.root, 'stage');
       mkdirSync(sandbox.at(`.skillmeat/stage/${slot}/.skillmeat`));
-    });
+    };
+    await displaceDirectory(2 * day, { meanwhile });
     expect(stagedTransactions(sandbox.root)).toContain(1);
     expect(packsOf(sandbox.root).length).toBeGreaterThan(0);
   });
