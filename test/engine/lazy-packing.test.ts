@@ -147,7 +147,7 @@ describe.each(modes)('native %s', (mode) => {
     recorder.start();
     await write(8);
     recorder.stop();
-    const looked = sampled(recorder.points, packsSlots ? 3 : 12);
+    const looked = sampled(recorder.points, packsSlots ? 3 : 24);
     const steps = new Set<string>();
     for (const { label, root } of looked) {
       const killed = await sandbox.openAt(root, { adopt: true });

@@ -162,7 +162,7 @@ describe.each(modes)('native %s', (mode) => {
     expect(after).not.toEqual(before);
 
     const outcomes = new Set<boolean>();
-    for (const point of sampled(recorder.points, 6)) {
+    for (const point of sampled(recorder.points, 3)) {
       outcomes.add(await recoverAndCheck(sandbox, point, { before, after, head: 1 }));
     }
     expect(outcomes, 'killed both before and after the commit').toEqual(new Set([false, true]));
