@@ -29,8 +29,10 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/root/**'],
     setupFiles: ['test/support/checksum-ready.ts'],
-    // Crash and lock tests change process-wide state, so each file gets a process of its own.
+    // Crash and lock tests change process-wide state, so each file gets a process of its own where all is
+    // tried; else it restores what it changed, as loading the engine anew takes longer than most files.
     pool: 'forks',
+    isolate: process.env['SKILLMEAT_COVERAGE'] === '1',
     // The default leaves one core to the watcher; on two cores that is half the machine.
     maxWorkers: '100%',
     sequence: { sequencer: LongFirst },

@@ -193,7 +193,12 @@ describe.each(modes)('native %s', (mode) => {
 
   test('the store keeps to its own policy, without being asked and in every program', async () => {
     const store = await fiveDays();
-    const byDefault = { keepLast: 1_000, sizeBytesMax: 2_147_483_648, keepRecords: 10_000 };
+    const byDefault = {
+      keepLast: 1_000,
+      sizeBytesMax: 2_147_483_648,
+      keepRecords: 10_000,
+      packFromBytes: 1_048_576,
+    };
     expect(await store.historyPolicy()).toEqual({ policy: byDefault, isDefault: true });
     await store.setHistoryPolicy({ keepWithinMs: 3.5 * day });
     await store.mark(1, { addTags: ['kept'] });
