@@ -29,8 +29,12 @@ export const historyActs = {
     run: (store) => store.prune({ keepLast: 1, keepRecords: 1 }),
   },
   packing: { aheadMs: 10 * dayMs, run: (store) => store.prune({}, { pack: true }) },
-  // It displaces enough for a checkpoint, which packs what older transactions displaced.
-  'packing by itself': { run: (store) => store.transact({}, (tx) => tx.write('large', 'short')) },
+  // It displaces enough for a checkpoint, which packs what older transactions displaced; directories wait
+  // for a day.
+  'packing by itself': {
+    aheadMs: 10 * dayMs,
+    run: (store) => store.transact({}, (tx) => tx.write('large', 'short')),
+  },
   repair: { run: (store) => store.repair({ deep: true }) },
 };
 
