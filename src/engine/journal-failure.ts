@@ -41,7 +41,9 @@ export function readFailure(error: unknown, path: string): unknown {
 
 /** Tells whether SQLite failed, and not for want of room or rights. */
 export function isJournalFailure(error: unknown): error is EngineError {
-  return isEngineError(error, 'IO_FAILED') && (systemCode(error.cause) ?? '').startsWith('SQLITE_');
+  return (
+    isEngineError(error, 'IO_FAILED') && systemCode(error.cause)?.startsWith('SQLITE_') === true
+  );
 }
 
 /** As {@link readFailure}, of a write that has been rolled back. */
