@@ -126,6 +126,8 @@ class Recovery {
   readonly #untouched = new Set<ChangeRow>();
   /** Directories that were made here since the last barrier. */
   readonly #fresh = new Set<RelativePath>();
+  /** Whether a mode was changed since the last barrier. */
+  #hasNewModes = false;
   #changed = 0;
   /** Whether an earlier recovery was at work here. */
   #hasSpares = false;
@@ -574,6 +576,8 @@ class Recovery {
     if (ours === undefined || isObstacle(theirs)) return;
     // guard: switch-only-own
     if (unit.rows.length > 1 && !(await this.#holdsOnly(states, theirs, unit))) return;
+    // guard: recovery-new-modes
+    if (this.#hasNewModes) await this.#flushFresh();
     await this.#attempt(states, () => this.#switchAndLook(move, states, ours, theirs));
   }
 
@@ -649,17 +653,22 @@ class Recovery {
       if (pace.isDue()) await pace.turn();
       this.#trim();
       const parent = parentOf(state.path);
+      const isFresh = parent !== undefined && this.#fresh.has(parent);
       // guard: recovery-fresh-directory
-      if (parent !== undefined && this.#fresh.has(parent)) await this.#flushFresh();
+      if (isFresh || this.#hasNewModes) await this.#flushFresh();
       await this.#attempt([state], () => this.#actOn(state));
     }
   }
 
-  /** The power could keep what moves into a directory, and take back the directory's own name. */
+  /**
+   * The power could keep what moves into a directory, and take back the directory's own name; or keep the
+   * move of a file, and take back the mode that it had by then.
+   */
   async #flushFresh(): Promise<void> {
     // guard: recovery-fresh-barrier
     await this.#context.barrier();
     this.#fresh.clear();
+    this.#hasNewModes = false;
   }
 
   async #actOn(state: PathState): Promise<void> {
@@ -704,6 +713,7 @@ class Recovery {
     const { to } = hop;
     if (isSameContent(found, to) && (to.kind === 'file' || to.kind === 'directory')) {
       this.#setMode(theirs, to);
+      this.#hasNewModes = true;
     } else if (to.kind === 'absent') {
       const isGone = found.kind !== 'directory' || this.#removeDirectory(state, theirs);
       if (!isGone) return false;

@@ -247,6 +247,16 @@ const found: readonly Found[] = [
     ],
     seed: 0,
   },
+  {
+    what: 'modes that a recovery gave were lost, and what it moved after that was not',
+    profile: 'worst-case POSIX',
+    actions: [
+      transaction([{ op: 'chmod', path: 'd/a', mode: 0o700 }]),
+      transaction([{ op: 'write', path: 'd/a', text: 'one' }]),
+    ],
+    seed: 7,
+    secondCrashes: { every: 1, states: 12 },
+  },
 ];
 
 test.each(found)('no longer: $what', async ({ profile: name, actions, seed, secondCrashes }) => {
