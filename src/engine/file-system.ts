@@ -138,7 +138,7 @@ export interface FileSystem {
   dropCached(file: OpenFile): void;
   /**
    * Tells whether any program has an open file open for writing, or mapped, so that it may still write
-   * to it under whatever name; `undefined` where nobody can know.
+   * to it under whatever name; `undefined` where nobody can know. Of overlayfs it does not see mappings.
    */
   hasWriter(file: OpenFile): boolean | undefined;
   /** Closes a file that was read, or a record. Never fails. */

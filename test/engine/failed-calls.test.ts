@@ -20,17 +20,25 @@ describe.each(modes)('native %s', (mode) => {
     return [await sandbox.open({ fileSystem: faulty.files }), faulty];
   }
 
+  /** What is committed then cannot be applied, and is undone by who cannot read all of it. */
+  function failAfterFlush(
+    faulty: FaultyFileSystem,
+    { applying, reading }: { readonly applying: string; readonly reading: string },
+  ): void {
+    let isFlushed = false;
+    faulty.fail('EACCES', (call) => {
+      isFlushed ||= call.method === 'barrier';
+      const isApplied = call.method === 'exchange' && names(call, applying);
+      const isLookedAt = call.method === 'openForReading' && names(call, reading);
+      return isFlushed && (isApplied || isLookedAt);
+    });
+  }
+
   test('a path that cannot be read while it is undone is not taken for another program’s', async () => {
     sandbox.seed({ a: 'old a', b: 'old b' });
     const before = sandbox.tree();
     const [store, faulty] = await openFaulty();
-    let isFlushed = false;
-    faulty.fail('EACCES', (call) => {
-      isFlushed ||= call.method === 'barrier';
-      const isApplied = call.method === 'exchange' && names(call, 'b');
-      const isLookedAt = call.method === 'openForReading' && names(call, 'x');
-      return isFlushed && (isApplied || isLookedAt);
-    });
+    failAfterFlush(faulty, { applying: 'b', reading: 'x' });
     await expectError(
       store.transact({}, async (tx) => {
         await tx.remove('a');
@@ -50,13 +58,7 @@ describe.each(modes)('native %s', (mode) => {
     sandbox.seed({ 'd/x': 'old x', z: 'old z' });
     const before = sandbox.tree();
     const [store, faulty] = await openFaulty();
-    let isFlushed = false;
-    faulty.fail('EACCES', (call) => {
-      isFlushed ||= call.method === 'barrier';
-      const isApplied = call.method === 'exchange' && names(call, 'z');
-      const isLookedAt = call.method === 'openForReading' && names(call, 'd');
-      return isFlushed && (isApplied || isLookedAt);
-    });
+    failAfterFlush(faulty, { applying: 'z', reading: 'd' });
     await expectError(
       store.transact({}, async (tx) => {
         await tx.remove('d');
