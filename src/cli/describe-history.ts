@@ -36,7 +36,7 @@ export function describeLog(
   });
   const last = transactions.at(-1)?.id;
   const rest = path === undefined ? '' : ` ${printable(path)}`;
-  if (hasMore) lines.push(`Older ones: skillmeat txn log --before ${String(last)}${rest}`);
+  if (hasMore) lines.push(`Older ones: skillmeat log --before ${String(last)}${rest}`);
   return lines.join('\n');
 }
 

@@ -6,23 +6,31 @@ import type { Style } from './style.js';
 
 /** What `undo` and `redo` tell people. */
 export function describeUndo(
+  kind: 'undo' | 'redo',
   { transaction, undone, paths }: UndoReceipt,
   { isQuiet, style }: { readonly isQuiet: boolean; readonly style: Style },
 ): string {
   const number = String(undone);
   if (transaction === null) {
-    return `Nothing to change: what transaction ${number} changed is as it was before it. An older one: skillmeat undo ID`;
+    return `Nothing to change: what transaction ${number} changed is as it was before it. An older one: skillmeat ${kind} ID`;
   }
   const { id, changes } = transaction;
-  const counts = describeCounts(changes);
-  const result =
-    id === null
-      ? `Would undo transaction ${number}: ${counts}.`
-      : `Undone transaction ${number} by transaction ${String(id)}: ${counts}.`;
+  const result = `${said(kind, id, number)}: ${describeCounts(changes)}.`;
   const remarks = (['merged', 'overwritten', 'kept', 'unchanged'] as const).flatMap((outcome) => {
     const count = paths.filter((path) => path.outcome === outcome).length;
     return count === 0 ? [] : [`${counted(count, 'path')} ${outcome}`];
   });
   const list = isQuiet ? [] : listChanges(changes, listedMax);
   return [style.strong(result), ...list, ...(isQuiet ? [] : remarks)].join('\n');
+}
+
+/** `undone` is, of a redo, the undo that it takes back. */
+function said(kind: 'undo' | 'redo', id: number | null, undone: string): string {
+  if (kind === 'redo') {
+    const redo = id === null ? 'Would redo' : `Redone by transaction ${String(id)}`;
+    return `${redo} what transaction ${undone} undid`;
+  }
+  return id === null
+    ? `Would undo transaction ${undone}`
+    : `Undone transaction ${undone} by transaction ${String(id)}`;
 }

@@ -101,7 +101,7 @@ export async function setAsideForeign(
         why: 'another program took the path while the engine was replacing it',
       });
     }
-    for await (const found of inspectTree(looking, place, path)) {
+    for await (const found of inspectTree(looking, place, path, 'yielded')) {
       const { image } = found;
       if (image.kind === 'directory' || image.kind === 'absent') continue;
       const row = rowOf.get(found.path);
@@ -112,6 +112,8 @@ export async function setAsideForeign(
       // guard: return-to-history
       if (returnToHistory(found, transaction, checkpointing)) continue;
       late.push(found.path);
+      // By a name that is not UTF-8 it cannot be moved, nor removed: it stays in history.
+      if (found.stat === undefined) continue;
       quarantine.takeIn(found.place, {
         path: found.path,
         transaction: transaction.id,

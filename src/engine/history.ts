@@ -1,5 +1,5 @@
-import { isEngineError } from './errors.js';
-import type { Place } from './file-system.js';
+import { isEngineError, systemCode } from './errors.js';
+import type { FileSystem, OpenFile, Place } from './file-system.js';
 import { hashContent, type ContentHash } from './hash.js';
 import type { FileImage } from './image.js';
 import type { Looking } from './inspect.js';
@@ -100,7 +100,8 @@ export async function readFileAt(
 ): Promise<Uint8Array | undefined> {
   const stat = files.stat(place);
   if (stat?.kind !== 'file' || stat.size !== size) return undefined;
-  const file = files.openForReading(place);
+  const file = openIfThere(files, place);
+  if (file === undefined) return undefined;
   try {
     const bytes = Buffer.allocUnsafe(size + 1);
     let length = 0;
@@ -115,5 +116,15 @@ export async function readFileAt(
     return length === size && hashContent(content) === sha256 ? content : undefined;
   } finally {
     files.closeFile(file);
+  }
+}
+
+/** Who reads without the lock may come when a slot has just gone: for a pack, or because it was pruned. */
+function openIfThere(files: FileSystem, place: Place): OpenFile | undefined {
+  try {
+    return files.openForReading(place);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }

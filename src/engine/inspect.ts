@@ -107,17 +107,27 @@ async function hashRest(
 type Look = (place: Place, path: RelativePath) => Found | Promise<Found>;
 
 /**
+ * What becomes of a name below that no transaction can have (a nested store's, one that is not UTF-8)
+ * and of a mount: refused, or yielded as `special` and not entered.
+ */
+type OddNames = 'refused' | 'yielded';
+
+/**
  * Yields what is at `place` and, for a directory, everything below, each directory before its
- * content, names in code unit order. A yielded place is good until the next step.
+ * content, names in code unit order. A yielded place is good until the next step. What is yielded of a
+ * name that is not UTF-8 has no `stat`: nothing is found by that name.
  *
- * @throws {EngineError} `PATH_ON_OTHER_MOUNT`, `PATH_INVALID` for a name that is not UTF-8.
+ * @throws {EngineError} where odd names are refused: `PATH_ON_OTHER_MOUNT`, `PATH_IN_ENGINE_DIRECTORY`,
+ * `PATH_INVALID` for a name that is not UTF-8.
  */
 export function inspectTree(
   looking: Looking,
   place: Place,
   path: RelativePath,
+  oddNames: OddNames = 'refused',
 ): AsyncGenerator<FoundAt, void> {
-  return walkTree(looking, (at, name) => inspect(looking, at, name), place, path);
+  const look = (at: Place, name: RelativePath): Promise<Found> => inspect(looking, at, name);
+  return walkTree({ looking, look, oddNames }, place, path);
 }
 
 /** As {@link inspectTree}, but reads no content and no link: every file's image is `special`. */
@@ -125,6 +135,7 @@ export function statTree(
   looking: Looking,
   place: Place,
   path: RelativePath,
+  oddNames: OddNames = 'refused',
 ): AsyncGenerator<FoundAt, void> {
   const look = (at: Place): Found => {
     const stat = looking.files.stat(at);
@@ -132,26 +143,27 @@ export function statTree(
     if (stat.kind !== 'directory') return { image: special, stat };
     return { image: { kind: 'directory', mode: stat.mode }, stat };
   };
-  return walkTree(looking, look, place, path);
+  return walkTree({ looking, look, oddNames }, place, path);
+}
+
+interface Walk {
+  readonly looking: Looking;
+  readonly look: Look;
+  readonly oddNames: OddNames;
 }
 
 async function* walkTree(
-  looking: Looking,
-  look: Look,
+  walk: Walk,
   place: Place,
   path: RelativePath,
 ): AsyncGenerator<FoundAt, void> {
+  const { looking, look, oddNames } = walk;
   const found = await look(place, path);
   yield { path, place, ...found };
   if (found.image.kind !== 'directory') return;
   const directory = looking.files.openDirectory(place);
   // guard: walk-other-mount [if false]
-  if (directory === 'other-mount') {
-    throw new EngineError('PATH_ON_OTHER_MOUNT', `${quote(path)} is another mounted file system`, {
-      path,
-      hint: 'A transaction stays on one file system; unmount it first.',
-    });
-  }
+  if (directory === 'other-mount' && oddNames === 'refused') throw onOtherMount(path);
   // Gone or replaced since: whoever compares will see that it is not what it was.
   if (typeof directory === 'string') return;
   try {
@@ -159,30 +171,42 @@ async function* walkTree(
     for (const name of names.toSorted()) {
       if (looking.pace.isDue()) await looking.pace.turn();
       const child: Place = { directory, name };
-      refuseNestedStore(child, path);
-      refuseOddName(looking.files, child, path);
-      yield* walkTree(looking, look, child, childOf(path, name));
+      const childPath = childOf(path, name);
+      const odd = oddNameOf(looking.files, child, path);
+      if (odd === undefined) {
+        yield* walkTree(walk, child, childPath);
+        continue;
+      }
+      if (oddNames === 'refused') throw odd;
+      yield { path: childPath, place: child, image: special, stat: looking.files.stat(child) };
     }
   } finally {
     looking.files.closeDirectory(directory);
   }
 }
 
-/** Reading another store's journal would drop the locks that this process may hold on it. */
-function refuseNestedStore({ name }: Place, parent: RelativePath): void {
-  if (!namesEngineDirectory(name)) return;
-  throw new EngineError('PATH_IN_ENGINE_DIRECTORY', `${quote(parent)} is a store of its own`, {
-    path: parent,
-    hint: `Move or remove its ${name} first.`,
+/** Returns what is wrong with a name that no transaction can have. */
+function oddNameOf(files: FileSystem, place: Place, parent: RelativePath): EngineError | undefined {
+  const { name } = place;
+  // Reading another store's journal would drop the locks that this process may hold on it.
+  if (namesEngineDirectory(name)) {
+    return new EngineError('PATH_IN_ENGINE_DIRECTORY', `${quote(parent)} is a store of its own`, {
+      path: parent,
+      hint: `Move or remove its ${name} first.`,
+    });
+  }
+  // Node turns each byte that is not UTF-8 into U+FFFD, and then finds nothing by that name.
+  if (!name.includes('\ufffd') || files.stat(place) !== undefined) return undefined;
+  return new EngineError('PATH_INVALID', `${quote(parent)} holds a name that is not UTF-8`, {
+    path: childOf(parent, name),
+    hint: 'Rename it first.',
   });
 }
 
-function refuseOddName(files: FileSystem, place: Place, parent: RelativePath): void {
-  // Node turns each byte that is not UTF-8 into U+FFFD, and then finds nothing by that name.
-  if (!place.name.includes('\ufffd') || files.stat(place) !== undefined) return;
-  throw new EngineError('PATH_INVALID', `${quote(parent)} holds a name that is not UTF-8`, {
-    path: childOf(parent, place.name),
-    hint: 'Rename it first.',
+function onOtherMount(path: RelativePath): EngineError {
+  return new EngineError('PATH_ON_OTHER_MOUNT', `${quote(path)} is another mounted file system`, {
+    path,
+    hint: 'A transaction stays on one file system; unmount it first.',
   });
 }
 

@@ -635,8 +635,9 @@ class Recovery {
     unit: JournalUnit,
   ): Promise<boolean> {
     const known = new Set(states.filter(({ found }) => found.kind !== 'absent').map((s) => s.path));
-    for await (const { path, stat } of statTree(this.#context.looking, theirs, unit.path)) {
-      if (stat !== undefined && !known.has(path)) return false;
+    const { looking } = this.#context;
+    for await (const { path, image } of statTree(looking, theirs, unit.path, 'yielded')) {
+      if (image.kind !== 'absent' && !known.has(path)) return false;
     }
     return true;
   }

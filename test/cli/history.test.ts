@@ -34,7 +34,7 @@ describe('log', () => {
     await commit(3);
     const { stdout } = await cli.run(['txn', 'log', '-n', '2']);
     expect(stdout.replaceAll(/\S+Z/g, 'TIME')).toBe(
-      '3  TIME  1 change    change 3\n2  TIME  1 change    change 2\nOlder ones: skillmeat txn log --before 2\n',
+      '3  TIME  1 change    change 3\n2  TIME  1 change    change 2\nOlder ones: skillmeat log --before 2\n',
     );
   });
 

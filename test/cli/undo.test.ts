@@ -37,7 +37,13 @@ describe('undo and redo', () => {
     });
     expect(cli.read('skills/a.md')).toBe('one\n');
     const redo = await cli.run(command.map((word) => word.replace('undo', 'redo')));
-    expect(redo).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(redo).toEqual({
+      exitCode: 0,
+      signal: null,
+      stdout:
+        'Redone by transaction 4 what transaction 3 undid: 1 changed (1 replaced).\nM skills/a.md\n',
+      stderr: '',
+    });
     expect(cli.read('skills/a.md')).toBe('two\n');
   });
 
@@ -226,7 +232,7 @@ describe('log of a path, and blame', () => {
     await store();
     await apply('x', 'b');
     const { stdout } = await cli.run(['log', 'skills', '-n', '1']);
-    expect(stdout).toMatch(/^2 .* write two\nOlder ones: skillmeat txn log --before 2 skills\n$/);
+    expect(stdout).toMatch(/^2 .* write two\nOlder ones: skillmeat log --before 2 skills\n$/);
     const blame = await cli.run(['txn', 'blame', 'skills', 'b']);
     expect(blame.stdout.replaceAll(/\S+Z/g, 'TIME')).toBe(
       '3  TIME  b  write x\n1  TIME  skills  write one\n2  TIME  skills/a.md  write two\n',

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -165,6 +166,37 @@ describe.each(modes)('native %s', (mode) => {
     await fill(store, 1);
     await store.transact({}, (tx) => tx.write('last', 'x'));
     expect(readQuarantine(sandbox.root)).toMatchObject([{ path: 'd/late', bytes: 'late' }]);
+  });
+
+  test('finds a store that somebody made in a displaced directory', async () => {
+    sandbox.seed({ 'd/x': 'x' });
+    const store = await sandbox.open();
+    await store.transact({}, (tx) => tx.remove('d'));
+    const [slot = ''] = listOwn(sandbox.root, 'stage');
+    const own = join(sandbox.at('.skillmeat/stage'), slot, '.skillmeat');
+    mkdirSync(own);
+    writeFileSync(join(own, 'journal.db'), 'theirs');
+    const events = await checkpointsOf(() => store.adopt());
+    expect(events[0]?.lateWrites).toEqual(['d/.skillmeat']);
+    expect(readFileSync(sandbox.at('.skillmeat/quarantine/1-1/journal.db'), 'utf8')).toBe('theirs');
+    await store.undo();
+    expect(sandbox.tree()).toMatchObject({ 'd/x': file('x') });
+  });
+
+  test('leaves what has no name that can be given in the displaced directory', async () => {
+    sandbox.seed({ 'd/x': 'x' });
+    const store = await sandbox.open();
+    await store.transact({}, (tx) => tx.remove('d'));
+    const [slot = ''] = listOwn(sandbox.root, 'stage');
+    const nameless = Buffer.concat([
+      Buffer.from(`${sandbox.at('.skillmeat/stage')}/${slot}/a`),
+      Buffer.from([0xff]),
+    ]);
+    writeFileSync(nameless, 'theirs');
+    const events = await checkpointsOf(() => store.adopt());
+    expect(events[0]?.lateWrites).toEqual(['d/a\ufffd']);
+    expect(readQuarantine(sandbox.root)).toEqual([]);
+    expect(readFileSync(nameless, 'utf8')).toBe('theirs');
   });
 
   test('that fails does not fail the transaction, and settles nothing', async () => {

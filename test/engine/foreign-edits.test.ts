@@ -1,7 +1,9 @@
 import {
   appendFileSync,
   chmodSync,
+  existsSync,
   mkdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -245,6 +247,20 @@ describe.each(modes)('native %s', (mode) => {
         expect(tree).toEqual({ ...killed.after, 'd/extra': file('theirs') });
         expect(quarantine).toEqual([]);
       }
+    });
+
+    test('that is replaced, what no transaction can have stays, and is no hindrance', async () => {
+      sandbox.seed({ ...seed, '../source/a': 'new a' });
+      const killed = await kill((tx) => tx.copyIn('d', join(sandbox.directory, 'source')));
+      const nameless = Buffer.concat([Buffer.from(join(killed.unapplied, 'd/a')), Buffer.of(0xff)]);
+      writeFileSync(nameless, 'theirs');
+      mkdirSync(join(killed.unapplied, 'd/.skillmeat'));
+      const store = await sandbox.openAt(killed.unapplied, { adopt: true });
+      expect((await store.status()).troubled).toEqual([]);
+      expect(readFileSync(join(killed.unapplied, 'd/a'), 'utf8')).toBe('new a');
+      expect(readFileSync(nameless, 'utf8')).toBe('theirs');
+      expect(existsSync(join(killed.unapplied, 'd/.skillmeat'))).toBe(true);
+      expect(readQuarantine(killed.unapplied)).toEqual([]);
     });
 
     test('that is removed, a foreign file keeps its directories', async () => {

@@ -2,6 +2,7 @@ import { chmodSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Moment, Store } from '../../src/engine/index.js';
+import { names, watchedFileSystem } from '../support/faults.js';
 import { changeJournal, expectError, listOwn, modes, useSandbox } from '../support/store.js';
 
 const after = (id: number): Moment => ({ kind: 'transaction', id });
@@ -60,6 +61,18 @@ describe.each(modes)('native %s', (mode) => {
     }
     await expectError(store.read('d/a', after(0)), 'HISTORY_DAMAGED', { path: 'd/a' });
     expect(await read(store, 'd/a', after(1))).toBe('a1\n');
+  });
+
+  test('a slot that goes while it is opened is told as any that is lost', async () => {
+    await (await openWithHistory()).close();
+    const slot = listOwn(sandbox.root, 'stage').find((name) => name.startsWith('1-')) ?? '';
+    const fileSystem = watchedFileSystem(mode, (call) => {
+      if (call.method === 'openForReading' && names(call, slot)) {
+        rmSync(join(sandbox.root, '.skillmeat/stage', slot));
+      }
+    });
+    const store = await sandbox.open({ fileSystem });
+    await expectError(store.read('d/a', after(0)), 'HISTORY_DAMAGED', { path: 'd/a' });
   });
 
   test('a difference between two transactions, either way round', async () => {

@@ -45,7 +45,7 @@ async function run(
   const { style, isQuiet } = output;
   output.answer(
     { ...toJsonReceipt(receipt), undone, paths },
-    describeUndo(receipt, { isQuiet, style }),
+    describeUndo(kind, receipt, { isQuiet, style }),
   );
   return success;
 }
