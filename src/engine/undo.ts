@@ -145,7 +145,7 @@ class Undo {
         if (row.target.kind === 'absent') continue;
       } else replaced = undefined;
       if (!(await this.#act(row, decision))) {
-        const why = this.#whyNot ?? 'history does not hold what was there';
+        const why = this.#whyNot ?? 'history does not have what was there, or no longer as it was';
         damaged.push({ path: row.path, why });
       }
       const isReplaced = decision.do === 'restore' && decision.image.kind !== 'directory';
@@ -299,12 +299,9 @@ class Undo {
   #conflict(): EngineError {
     const [first] = this.#conflicts;
     const { refusal, conflictHint: hint } = this.#request.words;
-    const others = this.#conflicts.length - 1;
-    const rest = others === 0 ? '' : ` (and ${String(others)} more)`;
     assert(first !== undefined, 'a refusal has a conflict');
-    const { path, why } = first;
-    return new EngineError('UNDO_CONFLICT', `${refusal}: ${quote(path)}: ${why}${rest}`, {
-      path,
+    return new EngineError('UNDO_CONFLICT', `${refusal}: ${describe(this.#conflicts, first)}`, {
+      path: first.path,
       conflicts: this.#conflicts,
       hint,
     });
@@ -315,12 +312,18 @@ class Undo {
     // guard: undo-damaged [if true]
     if (first === undefined) return;
     const { refusal, damagedHint: hint } = this.#request.words;
-    throw new EngineError(
-      'HISTORY_DAMAGED',
-      `${refusal}: what was at ${quote(first.path)} before is not in history, or no longer what it was: ${first.why} (${String(damaged.length)} such paths)`,
-      { path: first.path, conflicts: damaged, hint },
-    );
+    throw new EngineError('HISTORY_DAMAGED', `${refusal}: ${describe(damaged, first)}`, {
+      path: first.path,
+      conflicts: damaged,
+      hint,
+    });
   }
+}
+
+/** Tells why the first of some paths is in the way, and how many more there are. */
+function describe({ length }: readonly PathConflict[], { path, why }: PathConflict): string {
+  const rest = length === 1 ? '' : ` (and ${String(length - 1)} more)`;
+  return `${quote(path)}: ${why}${rest}`;
 }
 
 /** Something came into a directory after it was looked at. @throws {EngineError} `DRIFT_DETECTED`. */
