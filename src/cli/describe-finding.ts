@@ -11,10 +11,19 @@ const marks: Readonly<Record<FindingLevel, string>> = {
 /** What `verify` tells people: one line for each finding, then how much was looked at. */
 export function describeFindings(
   findings: readonly Finding[],
-  { verified, style }: { readonly verified: Verified | null; readonly style: Style },
+  {
+    verified,
+    before,
+    style,
+  }: {
+    readonly verified: Verified | null;
+    /** Lines of findings that are told first. */
+    readonly before: readonly string[];
+    readonly style: Style;
+  },
 ): string {
-  const lines = findings.map((finding) => describeFinding(finding, style));
-  const result = findings.length === 0 ? 'No findings' : counted(findings.length, 'finding');
+  const lines = [...before, ...findings.map((finding) => describeFinding(finding, style))];
+  const result = lines.length === 0 ? 'No findings' : counted(lines.length, 'finding');
   const looked =
     verified === null ? 'the store cannot be opened' : `looked at ${describeVerified(verified)}`;
   return [...lines, style.strong(`${result}; ${looked}.`)].join('\n');

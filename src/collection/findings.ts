@@ -99,7 +99,7 @@ async function artifactFindings(
       ? []
       : [finding('C2', manifestName, `${addressOf(key)} is in the lock and not in the manifest`)];
   }
-  const place = await placeProblem(artifact, view);
+  const place = await placeProblem(artifact, view).catch(unreadableProblem);
   const found: CollectionFinding[] =
     place === undefined
       ? []
@@ -113,13 +113,13 @@ async function artifactFindings(
   found.push(...disagreements(artifact, entry).map((message) => finding('C3', lockName, message)));
   // What is not there has been told.
   if (place !== undefined) return found;
-  const hash = await hashOf(artifact.path);
-  if (hash !== entry.contentHash) {
-    found.push(
-      finding('C5', artifact.path, `${addressOf(key)} is not as the lock has it: locally modified`),
-    );
+  try {
+    if ((await hashOf(artifact.path)) === entry.contentHash) return found;
+  } catch (error) {
+    return [...found, finding('C4', artifact.path, unreadableProblem(error).message)];
   }
-  return found;
+  const message = `${addressOf(key)} is not as the lock has it: locally modified`;
+  return [...found, finding('C5', artifact.path, message)];
 }
 
 function disagreements(artifact: Artifact, entry: LockEntry): readonly string[] {
@@ -139,11 +139,19 @@ function shown(value: string | undefined): string {
   return value === undefined ? 'missing' : JSON.stringify(value);
 }
 
+type PlaceProblem = Pick<CollectionFinding, 'message' | 'isMissing'>;
+
+/** One artifact that this user may not read keeps nobody from looking at the others. */
+function unreadableProblem(error: unknown): PlaceProblem {
+  if (!isCollectionError(error, 'COLLECTION_UNREADABLE')) throw error;
+  return { message: `it cannot be read: ${error.message}`, isMissing: false };
+}
+
 async function placeProblem(
   { name, type, path }: Artifact,
   view: ReadableView,
-): Promise<Pick<CollectionFinding, 'message' | 'isMissing'> | undefined> {
-  const problem = (message: string) => ({ message, isMissing: false });
+): Promise<PlaceProblem | undefined> {
+  const problem = (message: string): PlaceProblem => ({ message, isMissing: false });
   if (!isInside(path)) return problem(`"${path}" leads out of the collection`);
   const found = await view.stat(path);
   if (found === undefined) {

@@ -1,4 +1,5 @@
-import { absent, type FoundImage, type Image, isSameImage } from './image.js';
+import { type EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
+import { absent, type FoundImage, type Image, isSameImage, special } from './image.js';
 import { type Found, inspect, type Looking } from './inspect.js';
 import type { Place } from './file-system.js';
 import type { KnownPath } from './known-path.js';
@@ -20,6 +21,8 @@ export interface DriftOptions {
   readonly tree: RootTree;
   /** Tells what is at a place; what knows a file by its `stat` alone need not read it. */
   readonly look?: (place: Place, path: RelativePath) => Found | Promise<Found>;
+  /** Told of a path that cannot be read, which then counts as `special`. Default: that is an error. */
+  readonly onUnreadable?: (path: RelativePath, failure: EngineError) => void;
 }
 
 /** Yields the known paths that are not as the journal says, sorted. Reads every file among them. */
@@ -38,12 +41,24 @@ export async function* findDrift(
   }
 }
 
-/** Returns what is at a path of the root; below what is no directory there is nothing. */
+/**
+ * Returns what is at a path of the root; below what is no directory there is nothing.
+ *
+ * @throws {EngineError} `PERMISSION_DENIED`, `IO_FAILED`, … when it cannot be read.
+ */
 export async function lookAt(
   path: RelativePath,
-  { looking, tree, look = (place) => inspect(looking, place, path) }: DriftOptions,
+  { looking, tree, look = (place) => inspect(looking, place, path), onUnreadable }: DriftOptions,
 ): Promise<FoundImage> {
   tree.trim();
-  const located = tree.locate(path);
-  return isObstacle(located) ? absent : (await look(located, path)).image;
+  try {
+    const located = tree.locate(path);
+    return isObstacle(located) ? absent : (await look(located, path)).image;
+  } catch (error) {
+    const failure = fromSystemErrorOnly(error, 'read', path);
+    const isUnreadable = isEngineError(failure, 'IO_FAILED', 'PERMISSION_DENIED');
+    if (onUnreadable === undefined || !isUnreadable) throw failure;
+    onUnreadable(path, failure);
+    return special;
+  }
 }

@@ -146,7 +146,9 @@ export function fromSystemError(error: unknown, doing: string, path: string): En
   if (error instanceof EngineError) return error;
   const name = systemCode(error);
   const meaning = name === undefined ? undefined : systemErrorMeanings[name];
-  const reason = error instanceof Error ? error.message : String(error);
+  const text = error instanceof Error ? error.message : String(error);
+  // Through which descriptor a directory was held tells nobody anything.
+  const reason = text.replaceAll(/'\/proc\/self\/fd\/\d+\//g, "'");
   return new EngineError(meaning?.code ?? 'IO_FAILED', `cannot ${doing} ${path}: ${reason}`, {
     path,
     cause: error,

@@ -105,6 +105,32 @@ test('a store that is read-only is named; what only reads the collection goes on
   expect(cli.read('work/skills/canvas/SKILL.md')).toBe('# newer\n');
 });
 
+test.each([['SKILL.md'], ['.']])(
+  'an artifact that cannot be read (%s) is named, and the rest is looked at',
+  async (denied) => {
+    await collection();
+    giveAway(cli.directory);
+    fs.mkdirSync(cli.at('home'), { recursive: true });
+    giveAway(cli.at('home'));
+    fs.chmodSync(cli.directory, 0o755);
+    const at = cli.at(join('work/skills/canvas', denied));
+    const { mode } = fs.statSync(at);
+    fs.chmodSync(at, 0);
+    const status = asNobody('status');
+    expect(status).toMatchObject({ exitCode: 3, stderr: '' });
+    expect(status.stdout).toMatch(/^C4 skills\/canvas: it cannot be read: EACCES/m);
+    const verify = asNobody('verify');
+    expect(verify).toMatchObject({ exitCode: 3, stderr: '' });
+    expect(verify.stdout).toMatch(/cannot read skills\/canvas\/SKILL.md: EACCES.*path-unreadable/);
+    expect(verify.stdout).toMatch(new RegExp(`^${denied === '.' ? '3' : '2'} findings; `, 'm'));
+    const change = asNobody('remove', 'canvas');
+    expect(change.exitCode).toBe(9);
+    expect(change.stderr).toMatch(/EACCES.*\[PERMISSION_DENIED\]/);
+    fs.chmodSync(at, mode);
+    expect(asNobody('status')).toMatchObject({ exitCode: 0, stderr: '' });
+  },
+);
+
 /** What `status` remembers, once nothing is too young for that. */
 async function remembered(): Promise<string> {
   const cache = cli.at('work/.skillmeat/hash-cache');

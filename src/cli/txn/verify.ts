@@ -12,10 +12,10 @@ export interface VerifyFlags {
 export async function verify(context: Context, { deep = false }: VerifyFlags): Promise<ExitCode> {
   const { output } = context;
   const { findings, verified, collection } = await lookAt(context, deep);
-  const text = describeFindings(findings, { verified, style: output.style });
+  const before = collection?.lines ?? [];
   output.answer(
     { verification: { isDeep: deep, findings, verified, collection: collection?.json ?? null } },
-    [...(collection?.lines ?? []), text].join('\n'),
+    describeFindings(findings, { verified, before, style: output.style }),
   );
   return findings.length + (collection?.count ?? 0) === 0 ? success : hasFindings;
 }

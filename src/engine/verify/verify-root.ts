@@ -1,8 +1,5 @@
 import { findDrift } from '../drift.js';
-import { isEngineError } from '../errors.js';
-import type { Place } from '../file-system.js';
-import { describeImage, special } from '../image.js';
-import { type Found, inspect } from '../inspect.js';
+import { describeImage } from '../image.js';
 import { readKnownPaths } from '../known-path.js';
 import { quote, type RelativePath } from '../path.js';
 import { RootTree } from '../root-tree.js';
@@ -21,20 +18,11 @@ export const verifyRoot: Part = async function* (verifying, wants) {
   const looked = new Map([...known].filter(([path]) => !unsure.has(path) && wants(path)));
   count('paths', looked.size);
   const failures = new Map<RelativePath, string>();
-  const look = async (place: Place, path: RelativePath): Promise<Found> => {
-    try {
-      return await inspect(looking, place, path);
-    } catch (error) {
-      if (!isEngineError(error, 'IO_FAILED', 'PERMISSION_DENIED')) throw error;
-      failures.set(path, error.message);
-      return { image: special, stat: undefined };
-    }
-  };
   using tree = new RootTree(looking.files, directory.root);
   for await (const { path, expected, found, transaction } of findDrift(looked, {
     looking,
     tree,
-    look,
+    onUnreadable: (at, { message }) => failures.set(at, message),
   })) {
     const failure = failures.get(path);
     const message = `${quote(path)} was changed by another program: the journal says ${describeImage(expected)}, found ${describeImage(found)}`;
