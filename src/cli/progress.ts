@@ -103,11 +103,13 @@ export function describeEvent({ name, event }: EngineEvent): string | undefined 
         verify: 'verifying',
         scan: 'looking at',
         write: 'writing',
+        pack: 'packing',
       }[event.phase];
       const of = event.total === undefined ? '' : ` of ${String(event.total)}`;
+      const things = event.phase === 'pack' ? 'contents' : 'paths';
       return event.phase === 'compare' || event.phase === 'verify'
         ? doing
-        : `${doing} ${String(event.done)}${of} paths`;
+        : `${doing} ${String(event.done)}${of} ${things}`;
     }
     case 'skillmeat:transaction':
       return event.phase === 'staged'

@@ -22,7 +22,8 @@ export interface EngineEvents {
       | 'compare'
       | 'verify'
       | 'scan'
-      | 'write';
+      | 'write'
+      | 'pack';
     readonly done: number;
     /** `undefined` when nobody knows yet. */
     readonly total: number | undefined;

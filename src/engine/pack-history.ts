@@ -89,6 +89,9 @@ class Packing {
   readonly #covered = new Set<ContentHash>();
   readonly #left = new Map<string, { slots: number; bytes: number }>();
   #blocked: string | null = null;
+  /** Contents that were read to be packed. */
+  #done = 0;
+  #total: number | undefined;
 
   constructor(packing: PackingHistory) {
     this.#packing = packing;
@@ -96,7 +99,9 @@ class Packing {
     const { files, pace } = looking;
     this.#writing = { objects, journal, files, pace, barrier, epoch: session.epoch };
     pace.onTurn = (): void => {
-      const progress = { phase: 'write', done: 0, total: undefined } as const;
+      // Until it is known how much there is, slots and objects are looked at.
+      const phase = this.#total === undefined ? 'compare' : 'pack';
+      const progress = { phase, done: this.#done, total: this.#total } as const;
       publish('skillmeat:progress', { root: directory.rootPath, ...progress });
     };
   }
@@ -214,8 +219,16 @@ class Packing {
         read: () => objects.packs.readFrom(content).catch(() => undefined),
       })),
     ];
+    const counted = contents.map((content) => ({
+      ...content,
+      read: () => {
+        this.#done += 1;
+        return content.read();
+      },
+    }));
+    this.#total = counted.length;
     let [packs, bytesAfter] = [0, 0];
-    for (const group of groupForPacks(contents)) {
+    for (const group of groupForPacks(counted)) {
       const written = await writePack(group, this.#writing);
       if (written === undefined) continue;
       for (const sha256 of written.contents) this.#covered.add(sha256);

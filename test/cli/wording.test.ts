@@ -229,6 +229,10 @@ describe('progress', () => {
       },
       'staging 3 paths',
     ],
+    [
+      { name: 'skillmeat:progress', event: { root: '', phase: 'pack', done: 3, total: 9 } },
+      'packing 3 of 9 contents',
+    ],
     [{ name: 'skillmeat:waiting', event: { root: '', waitMs: 1 } }, 'waiting for the lock'],
   ] as const)('%j', (event, text) => {
     expect(describeEvent(event)).toBe(text);
