@@ -25,7 +25,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['packs'],
   ['native', 'sqlite', 'file-system-types', 'mount-points', 'unsynced'],
   ['extended-attributes', 'emulated-exchange'],
-  ['node-file-system', 'inspect', 'remove-tree', 'pending-units'],
+  ['node-file-system', 'inspect', 'remove-tree', 'pending-units', 'moved-paths'],
   ['root-tree', 'cache-file', 'racy'],
   ['file-lock'],
   ['row-text', 'journal-failure', 'unused-pages'],

@@ -15,7 +15,8 @@ import { inspect, type Looking, statTree } from './inspect.js';
 import type { ChangeRow } from './change-row.js';
 import type { Journal } from './journal.js';
 import type { TransactionRow, TransactionUpdate } from './transaction-row.js';
-import { comparePaths, isBelow, parentOf, quote, type RelativePath } from './path.js';
+import { MovedPaths } from './moved-paths.js';
+import { comparePaths, isBelow, quote, type RelativePath } from './path.js';
 import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, type RootTree } from './root-tree.js';
@@ -124,8 +125,8 @@ class Recovery {
   readonly #superseded: (SupersededPath & { readonly sequence: number })[] = [];
   /** Rows of the newest transactions whose paths are as they would be without them. */
   readonly #untouched = new Set<ChangeRow>();
-  /** Directories that were made here since the last barrier. */
-  readonly #fresh = new Set<RelativePath>();
+  /** Units that were switched and directories that were made here since the last barrier. */
+  readonly #moved = new MovedPaths();
   /** Whether a mode was changed since the last barrier. */
   #hasNewModes = false;
   #changed = 0;
@@ -576,8 +577,8 @@ class Recovery {
     if (ours === undefined || isObstacle(theirs)) return;
     // guard: switch-only-own
     if (unit.rows.length > 1 && !(await this.#holdsOnly(states, theirs, unit))) return;
-    // guard: recovery-new-modes
-    if (this.#hasNewModes) await this.#flushFresh();
+    // guard: recovery-flush-whole
+    await this.#flushBefore(unit.path);
     await this.#attempt(states, () => this.#switchAndLook(move, states, ours, theirs));
   }
 
@@ -604,6 +605,7 @@ class Recovery {
     await retryTransient(() => {
       switchPlaces(files, { ours, theirs, from, to });
     });
+    this.#moved.add(move.unit.path);
     this.#context.tree.forget(move.unit.path);
     this.#context.stage.close();
     for (const row of move.unit.rows) {
@@ -653,22 +655,23 @@ class Recovery {
     for (const state of [...removals, ...others]) {
       if (pace.isDue()) await pace.turn();
       this.#trim();
-      const parent = parentOf(state.path);
-      const isFresh = parent !== undefined && this.#fresh.has(parent);
-      // guard: recovery-fresh-directory
-      if (isFresh || this.#hasNewModes) await this.#flushFresh();
+      // guard: recovery-flush-alone
+      await this.#flushBefore(state.path);
       await this.#attempt([state], () => this.#actOn(state));
     }
   }
 
   /**
-   * The power could keep what moves into a directory, and take back the directory's own name; or keep the
-   * move of a file, and take back the mode that it had by then.
+   * The power could keep a move in a directory, or of the directory, and take back the other one, which came
+   * before; or keep the move of a file, and take back the mode that it had by then.
    */
-  async #flushFresh(): Promise<void> {
-    // guard: recovery-fresh-barrier
+  async #flushBefore(path: RelativePath): Promise<void> {
+    // guard: recovery-new-modes [!this.#hasNewModes becomes true]
+    // guard: recovery-nested [!this.#moved.isNested(path) becomes true]
+    if (!this.#hasNewModes && !this.#moved.isNested(path)) return;
+    // guard: recovery-moves-barrier
     await this.#context.barrier();
-    this.#fresh.clear();
+    this.#moved.clear();
     this.#hasNewModes = false;
   }
 
@@ -723,7 +726,7 @@ class Recovery {
       const ours =
         to.kind === 'directory' ? this.#makeSpare(hop, to) : this.#sourceOf(state, source);
       if (!(await this.#exchange(state, ours, theirs, source))) return false;
-      if (to.kind === 'directory') this.#fresh.add(state.path);
+      if (to.kind === 'directory') this.#moved.add(state.path);
     }
     state.found = to;
     this.#changed += 1;

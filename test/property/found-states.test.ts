@@ -257,6 +257,30 @@ const found: readonly Found[] = [
     seed: 7,
     secondCrashes: { every: 1, states: 12 },
   },
+  {
+    what: 'what a recovery had moved in a directory was lost, and the move of the directory was not',
+    profile: 'worst-case POSIX',
+    actions: [
+      together([
+        [{ op: 'write', path: 'd/a', text: 'one' }],
+        [{ op: 'directory to file', path: 'd', text: 'one' }],
+      ]),
+    ],
+    seed: 8,
+    secondCrashes: { every: 1, states: 12 },
+  },
+  {
+    what: 'a directory that a recovery had moved was lost, and what moved into it after that was not',
+    profile: 'worst-case POSIX',
+    actions: [
+      together([
+        [{ op: 'replace tree', path: 'd', text: 'one' }],
+        [{ op: 'write', path: 'd/a', text: 'two' }],
+      ]),
+    ],
+    seed: 14,
+    secondCrashes: { every: 1, states: 12 },
+  },
 ];
 
 test.each(found)('no longer: $what', async ({ profile: name, actions, seed, secondCrashes }) => {

@@ -3,6 +3,7 @@ import type { Exploration, Explored } from './exploration.js';
 import { Explorer } from './explorer.js';
 import { type Profile, profiles } from './profiles.js';
 import { Random } from './random.js';
+import { Violation } from './violation.js';
 import {
   type Action,
   everyOperation,
@@ -88,7 +89,7 @@ class Part {
       await this.#exploreSmallScope();
       await this.#exploreRandomly();
     } catch (error) {
-      violation = error instanceof Error ? `${error.message}\n${causes(error)}` : String(error);
+      violation = describe(error);
     }
     const { seenStates, blocked, takenForTorn, violatedOn } = this.#explorer;
     return {
@@ -186,15 +187,18 @@ class Part {
   async #exploreRandomly(): Promise<void> {
     const { seed, states, part, parts } = this.#exploration;
     const profile = fc.constantFrom(...profiles).map(named);
+    const property = fc.asyncProperty(profile, workload, async (on, given) => {
+      this.#workloads += 1;
+      this.#tellProgress();
+      await this.#explorer.explore(on, given, statesOfWorkload);
+    });
     for (let round = 0; this.#explorer.seen.size < (states / parts) * overlap; round += 1) {
-      await fc.assert(
-        fc.asyncProperty(profile, workload, async (on, given) => {
-          this.#workloads += 1;
-          this.#tellProgress();
-          await this.#explorer.explore(on, given, statesOfWorkload);
-        }),
-        { numRuns: workloadsAtOnce, seed: seed + part + round * parts },
-      );
+      const parameters = { numRuns: workloadsAtOnce, seed: seed + part + round * parts };
+      try {
+        await fc.assert(property, parameters);
+      } catch (error) {
+        throw new Error(`random workloads of seed ${String(parameters.seed)}`, { cause: error });
+      }
     }
   }
 }
@@ -208,7 +212,14 @@ function named(profile: Profile): Profile {
   return Object.assign(profile, { [fc.toStringMethod]: () => profile.name });
 }
 
-function causes(error: Error): string {
-  const { cause } = error;
-  return cause instanceof Error ? `because ${cause.stack ?? ''}\n${causes(cause)}` : '';
+/** In its first line, which is all that the end of a long log shows: what is wrong, and where it was. */
+function describe(error: unknown): string {
+  const chain: Error[] = [];
+  for (let at = error; at instanceof Error; at = at.cause) chain.push(at);
+  const what = chain.find((one) => one instanceof Violation) ?? chain.at(-1);
+  const [line = ''] = (what?.message ?? String(error)).split('\n', 1);
+  return [
+    `${line}; ${chain[0]?.message ?? ''}`,
+    ...chain.map(({ stack = '' }) => `because ${stack}`),
+  ].join('\n');
 }
