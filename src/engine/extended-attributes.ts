@@ -46,15 +46,16 @@ let attributeCopier: boolean | undefined;
 export async function copyAttributesBySpawn(
   copies: readonly AttributeCopy[],
 ): Promise<readonly KeptAttributes[]> {
-  const inputOf = ({ from, to }: AttributeCopy): string => `${ours(from)}\0${ours(to)}\0`;
-  const copyFiles = ['cp', '--attributes-only', '--no-dereference', '--preserve=mode,xattr', '--'];
-  const copyAll = (some: readonly AttributeCopy[]): Promise<boolean> =>
-    succeeds('xargs', ['-0', '-n', '2', ...copyFiles], some.map(inputOf).join(''));
-  if (copies.length === 0) return [];
-  if (await copyAll(copies)) return copies.map(({ pair }) => ({ pair, lost: undefined }));
+  const pathsOf = ({ from, to }: AttributeCopy): readonly string[] => [ours(from), ours(to)];
+  const options = ['--attributes-only', '--no-dereference', '--preserve=mode,xattr', '--'];
+  if (copies.length > 1) {
+    const input = copies.flatMap(pathsOf).map((path) => `${path}\0`);
+    const areKept = await succeeds('xargs', ['-0', '-n', '2', 'cp', ...options], input.join(''));
+    if (areKept) return copies.map(({ pair }) => ({ pair, lost: undefined }));
+  }
   const kept: KeptAttributes[] = [];
   for (const copy of copies) {
-    const isKept = await copyAll([copy]);
+    const isKept = await succeeds('cp', [...options, ...pathsOf(copy)]);
     kept.push({ pair: copy.pair, lost: isKept ? undefined : '(extended attributes)' });
   }
   return kept;

@@ -220,10 +220,8 @@ test('without the version that was fetched, every difference is a conflict', asy
   upstream.commit({ ...first, 'canvas/SKILL.md': text.replace('one', 'ONE') });
   // Its history is written anew, and nobody has the old one.
   rmSync(join(place.directory, 'home'), { recursive: true });
-  upstream.git('checkout', '-q', '--orphan', 'fresh');
-  upstream.git('commit', '-q', '-m', 'all');
-  upstream.git('branch', '-q', '-D', 'main');
-  upstream.git('branch', '-q', '-m', 'main');
+  const orphan = upstream.git('commit-tree', 'HEAD^{tree}', '-m', 'all');
+  upstream.git('update-ref', 'HEAD', orphan);
   upstream.git('reflog', 'expire', '--expire=now', '--all');
   upstream.git('gc', '-q', '--prune=now');
   const error = await expectCode(update(collection), 'MERGE_CONFLICT');
