@@ -28,7 +28,7 @@ const modules = words(`
   rollback history
   journal journal-failure journal-statements meta-table anchor-table keeping-table schema column-types
   transaction-row change-row row-text
-  writer writer-lock file-lock group pending-units
+  writer writer-lock file-lock group pending-units moved-paths
 `);
 
 /** Whether others get a turn depends on the clock: no test takes both ways each time. */

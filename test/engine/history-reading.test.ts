@@ -2,7 +2,7 @@ import { chmodSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Moment, Store } from '../../src/engine/index.js';
-import { names, watchedFileSystem } from '../support/faults.js';
+import { names, systemError, watchedFileSystem } from '../support/faults.js';
 import { changeJournal, expectError, listOwn, modes, useSandbox } from '../support/store.js';
 
 const after = (id: number): Moment => ({ kind: 'transaction', id });
@@ -73,6 +73,16 @@ describe.each(modes)('native %s', (mode) => {
     });
     const store = await sandbox.open({ fileSystem });
     await expectError(store.read('d/a', after(0)), 'HISTORY_DAMAGED', { path: 'd/a' });
+  });
+
+  test('a slot that cannot be opened is told by what the disk said', async () => {
+    await (await openWithHistory()).close();
+    const slot = listOwn(sandbox.root, 'stage').find((name) => name.startsWith('1-')) ?? '';
+    const fileSystem = watchedFileSystem(mode, (call) => {
+      if (call.method === 'openForReading' && names(call, slot)) throw systemError('EIO');
+    });
+    const store = await sandbox.open({ fileSystem });
+    await expectError(store.read('d/a', after(0)), 'IO_FAILED');
   });
 
   test('a difference between two transactions, either way round', async () => {
