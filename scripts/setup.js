@@ -1,6 +1,6 @@
 // Installs and builds, each only when needed. Runs before anything is installed, so it uses nothing but Node.
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 export const root = path.dirname(import.meta.dirname);
@@ -31,7 +31,33 @@ export function run(program, args, environment = process.env) {
  * @returns {number}
  */
 export function runTool(name, args, environment) {
-  return run(path.join(root, 'node_modules', '.bin', name), args, environment);
+  return run(pathOf(name), args, environment);
+}
+
+/**
+ * Starts a tool whose output goes to a file, and returns how to wait for its exit code.
+ * @param {string} name
+ * @param {readonly string[]} args
+ * @param {string} log
+ * @returns {() => Promise<number>}
+ */
+export function startTool(name, args, log) {
+  const output = openSync(log, 'w');
+  const child = spawn(pathOf(name), args, { cwd: root, stdio: ['ignore', output, output] });
+  closeSync(output);
+  /** @type {Promise<number>} */
+  const ended = new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (status) => {
+      resolve(status ?? 1);
+    });
+  });
+  return () => ended;
+}
+
+/** @param {string} tool */
+function pathOf(tool) {
+  return path.join(root, 'node_modules', '.bin', tool);
 }
 
 /** Installs what package-lock.json asks for, unless it is installed already and works on this Node. */
