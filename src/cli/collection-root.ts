@@ -62,21 +62,23 @@ function nearestCollection(start: string): string | undefined {
  */
 export async function openCollectionForChange(
   context: Context,
+  flags: { readonly dryRun?: boolean } = {},
+): Promise<Collection> {
+  return openCollectionAt(context, findCollection(context.options), flags);
+}
+
+/** As {@link openCollectionForChange}, for a directory that is a collection or becomes one. */
+export async function openCollectionAt(
+  context: Context,
+  root: string,
   { dryRun = false }: { readonly dryRun?: boolean } = {},
 ): Promise<Collection> {
-  const root = findCollection(context.options);
-  if (!dryRun) return openCollectionAt(context, root);
+  if (!dryRun) return new Collection((await openOrMake(context, { root })).store);
   try {
     return new Collection(await openForCommand(context, { root }));
   } catch (error) {
     throw withHint(error, `A dry run makes no store. Run first: skillmeat txn init ${root}`);
   }
-}
-
-/** Opens a directory that is a collection, or becomes one. */
-export async function openCollectionAt(context: Context, root: string): Promise<Collection> {
-  const { store } = await openOrMake(context, { root });
-  return new Collection(store);
 }
 
 /**

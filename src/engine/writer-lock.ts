@@ -16,7 +16,7 @@ import { utcText } from './utc-text.js';
  *    it when the holder dies; nothing is ever judged by age.
  * 3. The file `owner` says for people who holds it. It is also the high-water mark: it names each
  *    transaction before it is applied, and how often the journal had been written to. A holder that
- *    lets go in order leaves `released` in it. A record that is missing, damaged, from another boot,
+ *    lets go in order says `isReleased` in it. A record that is missing, damaged, from another boot,
  *    or without `released` means that the holder died: recover.
  */
 

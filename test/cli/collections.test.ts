@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { json, type Outcome, useCommandLine } from '../support/command.js';
+import { json, type Outcome, planOf, useCommandLine, writing } from '../support/command.js';
 
 const cli = useCommandLine();
 
@@ -80,6 +80,7 @@ test('a dry run of import makes nothing; import makes a collection of what is th
   expect(await ok(['import', 'work'])).toBe(
     'Imported agent/review, command/review, skill/canvas (transaction 1).\n',
   );
+  expect(await run(['-C', 'home', 'import', 'work'])).toMatchObject(failure('USAGE', 2));
   // Neither makes the directory, or a store in it.
   expect(await run(['import', 'work/none'])).toMatchObject(failure('SOURCE_NOT_FOUND', 4));
   expect(existsSync(cli.at('work/none'))).toBe(false);
@@ -89,6 +90,31 @@ test('a dry run of import makes nothing; import makes a collection of what is th
   expect(readdirSync(cli.at('plain'))).toEqual(['notes.txt']);
   expect(await run(['import', 'work', '--as', 'song'])).toMatchObject(
     failure('ARTIFACT_TYPE_INVALID', 4),
+  );
+});
+
+test('a dry run of import makes no store for a collection that has none', async () => {
+  plant();
+  cli.write('work/collection.toml', '[collection]\nname = "work"\nversion = "1.0.0"\n');
+  cli.write('work/collection.lock', '');
+  const planned = await run(['import', 'work', '--dry-run']);
+  expect(planned).toMatchObject(failure('STORE_NOT_FOUND', 7));
+  expect(planned.stderr).toContain('A dry run makes no store');
+  expect(existsSync(cli.at('work/.skillmeat'))).toBe(false);
+});
+
+test('a store is made in the collection that is named', async () => {
+  await ok(['init']);
+  cli.write('home/collections/default/x', '');
+  cli.write('plan.json', planOf(writing('a', 'x')));
+  await ok(['txn', 'apply', '--init', '--collection', 'default', 'plan.json']);
+  expect(cli.read('home/collections/default/a')).toBe('x');
+  expect(existsSync(cli.at('.skillmeat'))).toBe(false);
+  expect(await ok(['txn', 'init', '--collection', 'default'])).toContain(
+    'There is a store already',
+  );
+  expect(await run(['txn', 'init', '.', '--collection', 'default'])).toMatchObject(
+    failure('USAGE', 2),
   );
 });
 

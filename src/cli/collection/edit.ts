@@ -10,7 +10,7 @@ import {
   type SkippedPath,
 } from '../../collection/index.js';
 import { toJsonChange } from '../artifact-json.js';
-import { openCollectionAt, openCollectionForChange } from '../collection-root.js';
+import { givenCollection, openCollectionAt, openCollectionForChange } from '../collection-root.js';
 import type { Context } from '../context.js';
 import { describeCollectionChange } from '../describe-collection.js';
 import { type ExitCode, success } from '../exit-codes.js';
@@ -91,13 +91,19 @@ export async function importDirectory(
   if (directory === '') throw new UsageError('DIR is empty', 'Use . for this directory.');
   const markdown = as === undefined ? undefined : parseArtifactType(as);
   const root = resolve(workingDirectory(), directory);
+  if ((givenCollection(context.options) ?? root) !== root) {
+    throw new UsageError(
+      'import got two directories',
+      'Give DIR, and neither -C nor --collection.',
+    );
+  }
   requireDirectory(root);
   if (!isCollection(root)) {
     // Before a store is made: neither a dry run nor one that finds nothing makes any.
     const { found, skipped } = await new CollectionReader(root).lookForArtifacts(markdown);
     if (flags.dryRun === true) return answerPlanned(context, found, skipped);
   }
-  await using collection: Collection = await openCollectionAt(context, root);
+  await using collection: Collection = await openCollectionAt(context, root, flags);
   const imported = await collection.importArtifacts({
     ...changeOptions(context, flags),
     name: name ?? root.split(/[/\\]/).at(-1) ?? 'default',

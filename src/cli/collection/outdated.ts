@@ -1,6 +1,7 @@
 import {
   addressOf,
   type AvailableUpdate,
+  idOf,
   type UpdateLook,
   resolveArtifact,
 } from '../../collection/index.js';
@@ -57,7 +58,7 @@ function toJsonAvailable({ artifact, fetched }: AvailableUpdate): object {
 }
 
 function toJsonFailed({ key, error }: Extract<UpdateLook, { kind: 'failed' }>): object {
-  return { key, code: error.code, message: error.message };
+  return { ...idOf(key), code: error.code, message: error.message };
 }
 
 function describeAvailable({ artifact, fetched }: AvailableUpdate): string {

@@ -1,4 +1,5 @@
 import type { ApplyOptions, PlanFormat, Store } from '../../engine/index.js';
+import { givenCollection } from '../collection-root.js';
 import type { Context } from '../context.js';
 import { describeReceipt } from '../describe-receipt.js';
 import { type ExitCode, success } from '../exit-codes.js';
@@ -43,7 +44,7 @@ export async function apply(
 async function openTarget(context: Context, flags: ApplyFlags): Promise<Store> {
   const makesStore = flags.init === true && flags.dryRun !== true;
   if (makesStore) {
-    const root = findRootOrPlace(context.options.root);
+    const root = findRootOrPlace(givenCollection(context.options));
     const { store, isNew } = await openOrMake(context, { root });
     if (isNew) context.output.notice(`made a store in ${store.root}/.skillmeat`);
     return store;

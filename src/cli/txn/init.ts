@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { givenCollection } from '../collection-root.js';
 import type { Context } from '../context.js';
 import { type ExitCode, success } from '../exit-codes.js';
 import { UsageError } from '../failure.js';
@@ -8,11 +9,12 @@ import { workingDirectory } from '../store-root.js';
 
 export async function init(context: Context, directory: string | undefined): Promise<ExitCode> {
   const { options, output } = context;
-  if (directory !== undefined && options.root !== undefined) {
-    throw new UsageError('init got a directory twice', 'Give either DIR or -C, not both.');
+  const given = givenCollection(options);
+  if (directory !== undefined && given !== undefined) {
+    throw new UsageError('init got a directory twice', 'Give DIR, -C or --collection, only one.');
   }
   if (directory === '') throw new UsageError('DIR is empty', 'Leave it out for this directory.');
-  const root = resolve(workingDirectory(), directory ?? options.root ?? '.');
+  const root = resolve(workingDirectory(), directory ?? given ?? '.');
   // Whoever writes to it, a store that is there is there.
   const { isNew, ...opened } = await openOrMake(context, { root, recover: 'never' });
   await using store = opened.store;
