@@ -28,7 +28,7 @@ export async function statusOf(
   view: ReadableView,
   hashOf?: ContentHashOf,
 ): Promise<CollectionStatus> {
-  const all = await findingsOf(files, view, { hashOf });
+  const all = await findingsOf(files, view, { hashOf, namesUnreadable: true });
   const byKey = new Map<ArtifactKey | null, CollectionFinding[]>();
   for (const finding of all) {
     const same = byKey.get(finding.artifact);

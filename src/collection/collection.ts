@@ -141,7 +141,8 @@ export class CollectionReader {
     const files = await this.files();
     const artifact = files.manifest.get(key);
     if (artifact === undefined) throw artifactNotFound(key);
-    const findings = await findingsOf(files, this.#view, { keys: new Set([key]) });
+    const keys = new Set([key]);
+    const findings = await findingsOf(files, this.#view, { keys, namesUnreadable: true });
     return { artifact, state: stateOf(findings) };
   }
 

@@ -35,6 +35,7 @@ export type ContentHashOf = (path: string) => Promise<string | undefined>;
  * C5 only tells that there is one.
  *
  * @param hashOf default: reads every file of the artifact.
+ * @param namesUnreadable an artifact that cannot be read is a finding (C4), and no error.
  */
 export async function findingsOf(
   files: CollectionFiles,
@@ -42,14 +43,16 @@ export async function findingsOf(
   {
     keys = allKeys(files),
     hashOf = (path) => contentHash(view, path),
+    namesUnreadable = false,
   }: {
     readonly keys?: ReadonlySet<ArtifactKey> | undefined;
     readonly hashOf?: ContentHashOf | undefined;
+    readonly namesUnreadable?: boolean;
   } = {},
 ): Promise<readonly CollectionFinding[]> {
   const findings: CollectionFinding[] = [...shapeFindings(files)];
   for (const key of keys) {
-    findings.push(...(await artifactFindings(files, { view, hashOf }, key)));
+    findings.push(...(await artifactFindings(files, { view, hashOf, namesUnreadable }, key)));
   }
   return findings;
 }
@@ -75,7 +78,15 @@ function shapeFindings({ manifest, lock }: CollectionFiles): readonly Collection
 
 async function artifactFindings(
   { manifest, lock }: CollectionFiles,
-  { view, hashOf }: { readonly view: ReadableView; readonly hashOf: ContentHashOf },
+  {
+    view,
+    hashOf,
+    namesUnreadable,
+  }: {
+    readonly view: ReadableView;
+    readonly hashOf: ContentHashOf;
+    readonly namesUnreadable: boolean;
+  },
   key: ArtifactKey,
 ): Promise<readonly CollectionFinding[]> {
   const finding = (rule: CollectionRule, path: string, message: string): CollectionFinding => ({
@@ -99,7 +110,11 @@ async function artifactFindings(
       ? []
       : [finding('C2', manifestName, `${addressOf(key)} is in the lock and not in the manifest`)];
   }
-  const place = await placeProblem(artifact, view).catch(unreadableProblem);
+  const unreadable = (error: unknown): PlaceProblem => {
+    if (!namesUnreadable || !isCollectionError(error, 'COLLECTION_UNREADABLE')) throw error;
+    return { message: `it cannot be read: ${error.message}`, isMissing: false };
+  };
+  const place = await placeProblem(artifact, view).catch(unreadable);
   const found: CollectionFinding[] =
     place === undefined
       ? []
@@ -116,7 +131,7 @@ async function artifactFindings(
   try {
     if ((await hashOf(artifact.path)) === entry.contentHash) return found;
   } catch (error) {
-    return [...found, finding('C4', artifact.path, unreadableProblem(error).message)];
+    return [...found, finding('C4', artifact.path, unreadable(error).message)];
   }
   const message = `${addressOf(key)} is not as the lock has it: locally modified`;
   return [...found, finding('C5', artifact.path, message)];
@@ -140,12 +155,6 @@ function shown(value: string | undefined): string {
 }
 
 type PlaceProblem = Pick<CollectionFinding, 'message' | 'isMissing'>;
-
-/** One artifact that this user may not read keeps nobody from looking at the others. */
-function unreadableProblem(error: unknown): PlaceProblem {
-  if (!isCollectionError(error, 'COLLECTION_UNREADABLE')) throw error;
-  return { message: `it cannot be read: ${error.message}`, isMissing: false };
-}
 
 async function placeProblem(
   { name, type, path }: Artifact,

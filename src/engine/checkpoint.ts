@@ -1,4 +1,4 @@
-import { EngineError } from './errors.js';
+import { EngineError, succeeds } from './errors.js';
 import { displacedSuffix, type Place } from './file-system.js';
 import { displacedRows } from './history.js';
 import { retainHistory } from './history-policy.js';
@@ -8,6 +8,7 @@ import type { Journal, Position } from './journal.js';
 import { keepsDisplaced, reasonOfMark } from './keeping.js';
 import type { TransactionRow } from './transaction-row.js';
 import type { Quarantine } from './quarantine.js';
+import type { RelativePath } from './path.js';
 import { removableByItself, removeRecords } from './remove-records.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, RootTree } from './root-tree.js';
@@ -112,13 +113,18 @@ export async function setAsideForeign(
       // guard: return-to-history
       if (returnToHistory(found, transaction, checkpointing)) continue;
       late.push(found.path);
-      // By a name that is not UTF-8 it cannot be moved, nor removed: it stays in history.
+      // By a name that is not UTF-8 it cannot be moved, nor removed, and a mount cannot: it stays in history.
       if (found.stat === undefined) continue;
-      quarantine.takeIn(found.place, {
-        path: found.path,
-        transaction: transaction.id,
-        why: 'neither in place nor in history: another program wrote to it or took its place',
-      });
+      const takeIn = (): void => {
+        quarantine.takeIn(found.place, {
+          path: found.path,
+          transaction: transaction.id,
+          why: 'neither in place nor in history: another program wrote to it or took its place',
+        });
+      };
+      // A store of somebody else's may not let itself be moved either.
+      if (isNestedStore(found)) await succeeds(takeIn);
+      else takeIn();
     }
   }
   return late;
@@ -194,13 +200,37 @@ export async function coverStagedByBarrier(
 /** Deletes what a transaction keeps in the stage directory. */
 async function discardStage(
   transaction: TransactionRow,
-  { looking, directory, journal }: Checkpointing,
+  { looking, directory, journal, quarantine }: Checkpointing,
 ): Promise<void> {
-  for (const { slot } of journal.changes(transaction.id)) {
-    if (slot !== undefined) {
-      await removeTreeIfPossible(looking, slotPlace(transaction, slot, directory));
-    }
+  for (const { slot, path } of journal.changes(transaction.id)) {
+    if (slot === undefined) continue;
+    const place = slotPlace(transaction, slot, directory);
+    if (await removeTreeIfPossible(looking, place)) continue;
+    await succeeds(async () => {
+      if (!(await holdsUnremovable(looking, place, path))) return;
+      const why = 'its history is over, and it holds a mount or what has no name that can be given';
+      // guard: discard-quarantine
+      quarantine.takeIn(place, { path, transaction: transaction.id, why });
+    });
   }
+}
+
+/** Tells whether a mount, or what has no name that can be given, is below a place. */
+async function holdsUnremovable(
+  looking: Looking,
+  place: Place,
+  path: RelativePath,
+): Promise<boolean> {
+  for await (const found of statTree(looking, place, path, 'yielded')) {
+    const isOdd = found.image.kind === 'special' && found.stat === undefined;
+    if (isOdd || isNestedStore(found)) return true;
+  }
+  return false;
+}
+
+/** A directory by whose name no transaction can have it. */
+function isNestedStore({ image, stat }: FoundAt): boolean {
+  return image.kind === 'special' && stat?.kind === 'directory';
 }
 
 function slotPlace({ stage }: TransactionRow, slot: string, directory: StoreDirectory): Place {
@@ -243,26 +273,41 @@ export function refuseLostTransactions({ looking, directory, journal }: Checkpoi
  *
  * @returns whether nothing of it is left.
  */
-export async function sweepStage({ looking, directory, journal }: Checkpointing): Promise<boolean> {
-  const keeping = journal.keeping.get();
+export async function sweepStage(checkpointing: Checkpointing): Promise<boolean> {
+  const { looking, directory } = checkpointing;
   let isSwept = true;
-  const isNeeded = new Map<string, boolean>();
+  const fates = new Map<string, 'needed' | 'goes' | 'cannot go'>();
   for (const { name } of looking.files.list(directory.stage)) {
     if (looking.pace.isDue()) await looking.pace.turn();
     const owner = transactionOf(name);
     // Nothing of ours: whoever put it here may want it.
     if (owner === undefined) continue;
-    let needed = isNeeded.get(owner.prefix);
-    if (needed === undefined) {
-      const transaction = journal.transaction(owner.id);
-      needed = transaction?.stage === owner.prefix && keepsDisplaced(transaction, keeping);
-      isNeeded.set(owner.prefix, needed);
-    }
-    if (needed) continue;
-    const isRemoved = await removeTreeIfPossible(looking, { directory: directory.stage, name });
+    const fate = fates.get(owner.prefix) ?? (await fateOf(owner, checkpointing));
+    fates.set(owner.prefix, fate);
+    if (fate === 'needed') continue;
+    const place: Place = { directory: directory.stage, name };
+    const isRemoved = fate === 'goes' && (await removeTreeIfPossible(looking, place));
     isSwept &&= isRemoved;
   }
   return isSwept;
+}
+
+/** Decides about what a transaction has in the stage directory; prunes again what should be gone. */
+async function fateOf(
+  { id, prefix }: { readonly id: number; readonly prefix: string },
+  checkpointing: Checkpointing,
+): Promise<'needed' | 'goes' | 'cannot go'> {
+  const { journal } = checkpointing;
+  const transaction = journal.transaction(id);
+  if (transaction?.stage !== prefix) return 'goes';
+  if (keepsDisplaced(transaction, journal.keeping.get())) return 'needed';
+  const isPruned = await succeeds(async () => {
+    // I3: pruning was killed, or could not delete it; somebody may have written there since.
+    // guard: sweep-late-writes
+    await setAsideForeign(transaction, checkpointing);
+    await discardStage(transaction, checkpointing);
+  });
+  return isPruned ? 'goes' : 'cannot go';
 }
 
 /**

@@ -148,7 +148,7 @@ export function fromSystemError(error: unknown, doing: string, path: string): En
   const meaning = name === undefined ? undefined : systemErrorMeanings[name];
   const text = error instanceof Error ? error.message : String(error);
   // Through which descriptor a directory was held tells nobody anything.
-  const reason = text.replaceAll(/'\/proc\/self\/fd\/\d+\//g, "'");
+  const reason = text.replaceAll(/'\/proc\/self\/fd\/\d+\/(?!')/g, "'");
   return new EngineError(meaning?.code ?? 'IO_FAILED', `cannot ${doing} ${path}: ${reason}`, {
     path,
     cause: error,
@@ -159,6 +159,17 @@ export function fromSystemError(error: unknown, doing: string, path: string): En
 /** As {@link fromSystemError}, but leaves alone what is not a failed system call. */
 export function fromSystemErrorOnly(error: unknown, doing: string, path: string): unknown {
   return systemCode(error) === undefined ? error : fromSystemError(error, doing, path);
+}
+
+/** Tries what may fail for a reason that is not ours, and tells whether it did not; a bug is thrown. */
+export async function succeeds(act: () => void | Promise<void>): Promise<boolean> {
+  try {
+    await act();
+    return true;
+  } catch (error) {
+    if (!isEngineError(error) && systemCode(error) === undefined) throw error;
+    return false;
+  }
 }
 
 /** A belief of ours that does not hold: a bug, never caught below the program's `main`. */

@@ -108,14 +108,14 @@ type Look = (place: Place, path: RelativePath) => Found | Promise<Found>;
 
 /**
  * What becomes of a name below that no transaction can have (a nested store's, one that is not UTF-8)
- * and of a mount: refused, or yielded as `special` and not entered.
+ * and of a mount: refused, or yielded as `special` and not entered; a mount after its directory, once more.
  */
 type OddNames = 'refused' | 'yielded';
 
 /**
  * Yields what is at `place` and, for a directory, everything below, each directory before its
  * content, names in code unit order. A yielded place is good until the next step. What is yielded of a
- * name that is not UTF-8 has no `stat`: nothing is found by that name.
+ * name that is not UTF-8, for which nothing is found by that name, and of a mount has no `stat`.
  *
  * @throws {EngineError} where odd names are refused: `PATH_ON_OTHER_MOUNT`, `PATH_IN_ENGINE_DIRECTORY`,
  * `PATH_INVALID` for a name that is not UTF-8.
@@ -163,7 +163,11 @@ async function* walkTree(
   if (found.image.kind !== 'directory') return;
   const directory = looking.files.openDirectory(place);
   // guard: walk-other-mount [if false]
-  if (directory === 'other-mount' && oddNames === 'refused') throw onOtherMount(path);
+  if (directory === 'other-mount') {
+    if (oddNames === 'refused') throw onOtherMount(path);
+    yield { path, place, image: special, stat: undefined };
+    return;
+  }
   // Gone or replaced since: whoever compares will see that it is not what it was.
   if (typeof directory === 'string') return;
   try {

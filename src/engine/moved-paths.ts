@@ -11,6 +11,10 @@ export class MovedPaths {
     for (const ancestor of ancestorsOf(path)) this.#above.add(ancestor);
   }
 
+  has(path: RelativePath): boolean {
+    return this.#moved.has(path);
+  }
+
   clear(): void {
     this.#moved.clear();
     this.#above.clear();

@@ -97,7 +97,7 @@ export async function whyNotPacked(
   const { owner, group } = looking.files.statDirectory(store);
   const isOrdinary = (at: FoundAt): boolean =>
     at.stat?.owner === owner && at.stat.group === group && !hasAttributes(at.place, looking.files);
-  return judge(statTree(looking, place, unit.path), unit, (at, before) => {
+  return judge(statTree(looking, place, unit.path, 'yielded'), unit, (at, before) => {
     const stat = at.stat;
     if (stat === undefined || stat.kind !== before.kind) return 'not as it was displaced';
     if (before.kind === 'file') {
@@ -127,13 +127,14 @@ export async function isStillDisplaced(
 ): Promise<boolean> {
   const isYoung = now - transaction.committedAt < unnamedObjectAgeMs;
   // First: what is written before it is read is seen then, and nobody opens it any more.
-  for await (const { place: at, stat } of statTree(looking, place, path)) {
+  for await (const { place: at, stat } of statTree(looking, place, path, 'yielded')) {
     if (stat?.kind !== 'file') continue;
     const isWritten = hasWriter(at, looking.files);
     // guard: pack-open-writers [if false]
     if (isWritten === true || (isYoung && isWritten === undefined)) return false;
   }
-  const reason = await judge(inspectTree(looking, place, path), unit, ({ image }, before) => {
+  const found = inspectTree(looking, place, path, 'yielded');
+  const reason = await judge(found, unit, ({ image }, before) => {
     if (image.kind === 'directory' && before.kind === 'directory') return undefined;
     return isSameImage(image, before) ? undefined : 'not as it was displaced';
   });

@@ -39,7 +39,12 @@ export class Quarantine {
   takeIn(place: Place, note: QuarantineNote): void {
     const name = this.#freeName(note.transaction);
     this.#writeNote(name, note);
-    this.#files.moveNew(place, { directory: this.#directory, name });
+    try {
+      this.#files.moveNew(place, { directory: this.#directory, name });
+    } catch (error) {
+      this.#files.removeFile(this.#noteAt(name));
+      throw error;
+    }
   }
 
   /** Tells whether anything of a transaction lies here, with or without a note. */

@@ -129,6 +129,7 @@ class Recovery {
   readonly #moved = new MovedPaths();
   /** Whether a mode was changed since the last barrier. */
   #hasNewModes = false;
+  #failedFlush: unknown;
   #changed = 0;
   /** Whether an earlier recovery was at work here. */
   #hasSpares = false;
@@ -570,6 +571,9 @@ class Recovery {
     const advances = states.some(({ decision }) => decision.do === 'advance');
     // guard: switch-unmoved [!isUnmoved becomes false]
     if (!isUnmoved || !advances || unit.slot === undefined) return;
+    // Before the looks: it may take long, and others go on.
+    // guard: recovery-flush-whole
+    await this.#flushBeforeMove(unit.path);
     // guard: switch-unchanged
     if (!(await this.#hasUnchanged(move))) return;
     const ours = this.#slotOf(move);
@@ -577,8 +581,6 @@ class Recovery {
     if (ours === undefined || isObstacle(theirs)) return;
     // guard: switch-only-own
     if (unit.rows.length > 1 && !(await this.#holdsOnly(states, theirs, unit))) return;
-    // guard: recovery-flush-whole
-    await this.#flushBefore(unit.path);
     await this.#attempt(states, () => this.#switchAndLook(move, states, ours, theirs));
   }
 
@@ -638,8 +640,10 @@ class Recovery {
   ): Promise<boolean> {
     const known = new Set(states.filter(({ found }) => found.kind !== 'absent').map((s) => s.path));
     const { looking } = this.#context;
-    for await (const { path, image } of statTree(looking, theirs, unit.path, 'yielded')) {
-      if (image.kind !== 'absent' && !known.has(path)) return false;
+    for await (const { path, image, stat } of statTree(looking, theirs, unit.path, 'yielded')) {
+      if (image.kind === 'absent') continue;
+      // Without a `stat` it is a mount, or has no name that can be given.
+      if (stat === undefined || !known.has(path)) return false;
     }
     return true;
   }
@@ -651,26 +655,45 @@ class Recovery {
       .filter((state) => state.error === undefined && needsAct(state))
       .toSorted((a, b) => comparePaths(a.path, b.path));
     const removals = pending.filter(isRemoval).toReversed();
+    const isDirectory = ({ found }: PathState): boolean => found.kind === 'directory';
     const others = pending.filter((state) => !isRemoval(state));
-    for (const state of [...removals, ...others]) {
+    // All files before the first directory: then one barrier lies between them.
+    const ordered = [
+      ...removals.filter((state) => !isDirectory(state)),
+      ...removals.filter(isDirectory),
+      ...others,
+    ];
+    for (const state of ordered) {
       if (pace.isDue()) await pace.turn();
       this.#trim();
-      // guard: recovery-flush-alone
-      await this.#flushBefore(state.path);
       await this.#attempt([state], () => this.#actOn(state));
     }
   }
 
   /**
-   * The power could keep a move in a directory, or of the directory, and take back the other one, which came
-   * before; or keep the move of a file, and take back the mode that it had by then.
+   * The power could keep a move in a directory, or of the directory, or its removal, and take back the other
+   * one, which came before; or keep the move of a file, and take back the mode that it had by then.
    */
-  async #flushBefore(path: RelativePath): Promise<void> {
-    // guard: recovery-new-modes [!this.#hasNewModes becomes true]
-    // guard: recovery-nested [!this.#moved.isNested(path) becomes true]
-    if (!this.#hasNewModes && !this.#moved.isNested(path)) return;
-    // guard: recovery-moves-barrier
-    await this.#context.barrier();
+  async #flushBeforeMove(path: RelativePath): Promise<void> {
+    // guard: recovery-new-modes [this.#hasNewModes becomes false]
+    // guard: recovery-nested [this.#moved.isNested(path) becomes false]
+    if (this.#hasNewModes || this.#moved.isNested(path)) await this.#flush();
+  }
+
+  /** The power could keep a mode, and take back what was moved to its place before. */
+  async #flushBeforeMode(path: RelativePath): Promise<void> {
+    // guard: recovery-mode-of-moved [this.#moved.has(path) becomes false]
+    if (this.#moved.has(path) || this.#moved.isNested(path)) await this.#flush();
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      // guard: recovery-moves-barrier
+      await this.#context.barrier();
+    } catch (error) {
+      this.#failedFlush = error;
+      throw error;
+    }
     this.#moved.clear();
     this.#hasNewModes = false;
   }
@@ -704,6 +727,11 @@ class Recovery {
    * @param source which hop's slot holds the image.
    */
   async #bring(state: PathState, hop: PathHop, source: number | undefined): Promise<boolean> {
+    const { found } = state;
+    const { to } = hop;
+    const isMode = isSameContent(found, to) && (to.kind === 'file' || to.kind === 'directory');
+    // guard: recovery-flush-alone
+    await (isMode ? this.#flushBeforeMode(state.path) : this.#flushBeforeMove(state.path));
     const theirs = this.#context.tree.locate(state.path);
     if (isObstacle(theirs)) {
       // guard: unsure-obstacle
@@ -713,20 +741,21 @@ class Recovery {
       state.decision = { do: 'supersede', why, kept: source };
       return false;
     }
-    const { found } = state;
-    const { to } = hop;
-    if (isSameContent(found, to) && (to.kind === 'file' || to.kind === 'directory')) {
+    if (isMode) {
       this.#setMode(theirs, to);
       this.#hasNewModes = true;
     } else if (to.kind === 'absent') {
       const isGone = found.kind !== 'directory' || this.#removeDirectory(state, theirs);
       if (!isGone) return false;
-      if (found.kind !== 'directory') await this.#displace(state, theirs, hop);
+      if (found.kind !== 'directory') {
+        await this.#displace(state, theirs, hop);
+        this.#moved.add(state.path);
+      }
     } else {
       const ours =
         to.kind === 'directory' ? this.#makeSpare(hop, to) : this.#sourceOf(state, source);
       if (!(await this.#exchange(state, ours, theirs, source))) return false;
-      if (to.kind === 'directory') this.#moved.add(state.path);
+      this.#moved.add(state.path);
     }
     state.found = to;
     this.#changed += 1;
@@ -846,6 +875,9 @@ class Recovery {
       await act();
     } catch (error) {
       if (error instanceof Error && error.message.startsWith('bug: ')) throw error;
+      // I10: that concerns every path.
+      // guard: recovery-flush-failed
+      if (error === this.#failedFlush) throw error;
       const failure = fromSystemError(error, 'recover', path);
       for (const state of states) state.error = failure;
     }

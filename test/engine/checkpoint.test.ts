@@ -2,6 +2,7 @@ import {
   closeSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   statSync,
@@ -20,7 +21,14 @@ import {
   unsettledTransactionsMax,
 } from '../../src/engine/limits.js';
 import { names, systemError, watchedFileSystem } from '../support/faults.js';
-import { expectError, listOwn, modes, readQuarantine, useSandbox } from '../support/store.js';
+import {
+  changeOwner,
+  expectError,
+  listOwn,
+  modes,
+  readQuarantine,
+  useSandbox,
+} from '../support/store.js';
 import { file } from '../support/tree.js';
 
 /** For a file that is replaced, plain Node starts two programs; not for a new one. */
@@ -183,20 +191,74 @@ describe.each(modes)('native %s', (mode) => {
     expect(sandbox.tree()).toMatchObject({ 'd/x': file('x') });
   });
 
-  test('leaves what has no name that can be given in the displaced directory', async () => {
+  test('leaves a store in a displaced directory where it cannot be moved', async () => {
     sandbox.seed({ 'd/x': 'x' });
-    const store = await sandbox.open();
+    const fileSystem = watchedFileSystem(mode, (call) => {
+      if (call.method === 'moveNew' && names(call, '.skillmeat')) throw systemError('EACCES');
+    });
+    const store = await sandbox.open({ fileSystem });
     await store.transact({}, (tx) => tx.remove('d'));
     const [slot = ''] = listOwn(sandbox.root, 'stage');
-    const nameless = Buffer.concat([
-      Buffer.from(`${sandbox.at('.skillmeat/stage')}/${slot}/a`),
-      Buffer.from([0xff]),
+    mkdirSync(join(sandbox.at('.skillmeat/stage'), slot, '.skillmeat'));
+    const events = await checkpointsOf(() => store.adopt());
+    expect(events[0]?.lateWrites).toEqual(['d/.skillmeat']);
+    expect(listOwn(sandbox.root, 'quarantine')).toEqual([]);
+    expect(readdirSync(sandbox.at(`.skillmeat/stage/${slot}`)).toSorted()).toEqual([
+      '.skillmeat',
+      'x',
     ]);
+  });
+
+  /** Removes `d`, and makes what has no name that can be given in what was displaced. */
+  async function removeWithNameless(store: Store): Promise<{ slot: string; nameless: Buffer }> {
+    await store.transact({}, (tx) => tx.remove('d'));
+    const [slot = ''] = listOwn(sandbox.root, 'stage');
+    const at = Buffer.from(`${sandbox.at('.skillmeat/stage')}/${slot}/a`);
+    const nameless = Buffer.concat([at, Buffer.of(0xff)]);
     writeFileSync(nameless, 'theirs');
+    return { slot, nameless };
+  }
+
+  test('leaves what has no name that can be given, and pruning sets all of it aside', async () => {
+    sandbox.seed({ 'd/x': 'x' });
+    const store = await sandbox.open();
+    const { nameless } = await removeWithNameless(store);
     const events = await checkpointsOf(() => store.adopt());
     expect(events[0]?.lateWrites).toEqual(['d/a\ufffd']);
-    expect(readQuarantine(sandbox.root)).toEqual([]);
     expect(readFileSync(nameless, 'utf8')).toBe('theirs');
+    await store.transact({}, (tx) => tx.write('next', 'x'));
+    // It is no hindrance to packing what lies beside it either.
+    await store.prune(undefined, { pack: true });
+    await store.prune({ keepLast: 0 });
+    expect(listOwn(sandbox.root, 'stage').filter((name) => name.startsWith('1-'))).toEqual([]);
+    expect(listOwn(sandbox.root, 'quarantine')).toEqual(['1-1', '1-1.json']);
+  });
+
+  test('what is written to a slot that outlives its pruning is found by the next sweep', async () => {
+    sandbox.seed({ 'd/x': 'x' });
+    let isDenied = true;
+    const fileSystem = watchedFileSystem(mode, (call) => {
+      if (isDenied && call.method === 'moveNew' && names(call, '1-1')) throw systemError('EACCES');
+    });
+    const store = await sandbox.open({ fileSystem });
+    const { slot } = await removeWithNameless(store);
+    await store.adopt();
+    await store.transact({}, (tx) => tx.write('next', 'x'));
+    await store.prune({ keepLast: 0 });
+    expect(listOwn(sandbox.root, 'stage')).toContain(slot);
+    // By a shell that is still in there.
+    writeFileSync(sandbox.at(`.skillmeat/stage/${slot}/notes`), 'late');
+    await store.close();
+    isDenied = false;
+    changeOwner(sandbox.root, { isReleased: false });
+    const again = await sandbox.open();
+    expect(listOwn(sandbox.root, 'stage')).not.toContain(slot);
+    const [first, ...rest] = listOwn(sandbox.root, 'quarantine').filter(
+      (name) => !/json/.test(name),
+    );
+    expect(readFileSync(sandbox.at(`.skillmeat/quarantine/${first ?? ''}`), 'utf8')).toBe('late');
+    expect(rest).toHaveLength(1);
+    expect((await again.status()).quarantined).toBe(2);
   });
 
   test('that fails does not fail the transaction, and settles nothing', async () => {

@@ -6,6 +6,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
@@ -14,8 +15,15 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Transaction } from '../../src/engine/index.js';
 import { recordCrashes } from '../support/crash.js';
+import { names, systemError, watchedFileSystem } from '../support/faults.js';
 import { mkfifoSync } from '../support/sources.js';
-import { modes, readQuarantine, requireHealthy, useSandbox } from '../support/store.js';
+import {
+  expectError,
+  modes,
+  readQuarantine,
+  requireHealthy,
+  useSandbox,
+} from '../support/store.js';
 import { directory, file, readStats, readTree, symlink, type Tree } from '../support/tree.js';
 import { testifyOfEachTest, testMachine } from '../support/evidence.js';
 
@@ -261,6 +269,59 @@ describe.each(modes)('native %s', (mode) => {
       expect(readFileSync(nameless, 'utf8')).toBe('theirs');
       expect(existsSync(join(killed.unapplied, 'd/.skillmeat'))).toBe(true);
       expect(readQuarantine(killed.unapplied)).toEqual([]);
+    });
+
+    test('that is replaced, an empty directory stays where something was mounted on it', async () => {
+      sandbox.seed({ 'd/a': 'old a', '../source/a': 'new a' });
+      mkdirSync(sandbox.at('d/empty'));
+      const { unapplied } = await kill((tx) => tx.copyIn('d', join(sandbox.directory, 'source')));
+      const fileSystem = watchedFileSystem(mode, (call) => {
+        if (call.method === 'removeDirectory' && names(call, 'empty')) throw systemError('EBUSY');
+        const isMount = call.method === 'openDirectory' && names(call, 'empty');
+        return isMount ? () => 'other-mount' : undefined;
+      });
+      const store = await sandbox.openAt(unapplied, { adopt: true, fileSystem });
+      expect((await store.status()).troubled).toHaveLength(1);
+      expect(statSync(join(unapplied, 'd/empty')).isDirectory()).toBe(true);
+    });
+
+    /** A removal of `d` that was not applied, and a file that somebody made in it since. */
+    async function removalWithForeignFile(): Promise<string> {
+      sandbox.seed(seed);
+      const { unapplied } = await kill((tx) => tx.remove('d'));
+      writeFileSync(join(unapplied, 'd/theirs'), 'theirs');
+      return unapplied;
+    }
+
+    test('that is removed, its files are safe before a directory of them goes', async () => {
+      const root = await removalWithForeignFile();
+      const calls: string[] = [];
+      const fileSystem = watchedFileSystem(mode, (call) => {
+        if (call.method === 'moveNew' && names(call, 'c')) calls.push('c moves');
+        if (call.method === 'barrier') calls.push('barrier');
+        if (call.method === 'removeDirectory' && names(call, 'sub')) calls.push('sub goes');
+      });
+      await sandbox.openAt(root, { adopt: true, fileSystem });
+      const moved = calls.indexOf('c moves');
+      expect(calls.slice(moved, moved + 3)).toEqual(['c moves', 'barrier', 'sub goes']);
+    });
+
+    test('that is removed, a sync that fails in between ends the recovery; the next one does it', async () => {
+      const root = await removalWithForeignFile();
+      let [isMoved, hasFailed] = [false, false];
+      const fileSystem = watchedFileSystem(mode, (call) => {
+        isMoved ||= call.method === 'moveNew' && names(call, 'c');
+        if (hasFailed && call.method === 'removeDirectory') throw new Error('after a failed sync');
+        if (!isMoved || hasFailed || call.method !== 'barrier') return;
+        // A second one would say nothing of it.
+        hasFailed = true;
+        throw systemError('EIO');
+      });
+      await expectError(sandbox.openAt(root, { adopt: true, fileSystem }), 'IO_FAILED');
+      expect(statSync(join(root, 'd/sub')).isDirectory()).toBe(true);
+      const { tree } = await recover(root);
+      expect(tree).toMatchObject({ 'd/theirs': file('theirs') });
+      expect(tree['d/sub']).toBeUndefined();
     });
 
     test('that is removed, a foreign file keeps its directories', async () => {

@@ -281,6 +281,19 @@ const found: readonly Found[] = [
     seed: 14,
     secondCrashes: { every: 1, states: 12 },
   },
+  {
+    what: 'files that a recovery had moved were lost, and the mode that it gave the last of them was not',
+    profile: 'worst-case POSIX',
+    actions: [
+      together([
+        [{ op: 'write', path: 'd/a', text: 'one' }],
+        [{ op: 'write', path: 'd/a', text: 'two' }],
+      ]),
+      transaction([{ op: 'chmod', path: 'd/a', mode: 0o700 }]),
+    ],
+    seed: 5,
+    secondCrashes: { every: 1, states: 12 },
+  },
 ];
 
 test.each(found)('no longer: $what', async ({ profile: name, actions, seed, secondCrashes }) => {
