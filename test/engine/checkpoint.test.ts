@@ -20,7 +20,7 @@ import {
   unsettledChangesMax,
   unsettledTransactionsMax,
 } from '../../src/engine/limits.js';
-import { names, systemError, watchedFileSystem } from '../support/faults.js';
+import { faultyFileSystem, names, systemError, watchedFileSystem } from '../support/faults.js';
 import {
   changeOwner,
   expectError,
@@ -259,6 +259,31 @@ describe.each(modes)('native %s', (mode) => {
     expect(readFileSync(sandbox.at(`.skillmeat/quarantine/${first ?? ''}`), 'utf8')).toBe('late');
     expect(rest).toHaveLength(1);
     expect((await again.status()).quarantined).toBe(2);
+  });
+
+  test('a slot that cannot be deleted, or not be looked at, stays for a later sweep', async () => {
+    sandbox.seed({ 'd/x': 'x' });
+    const faulty = faultyFileSystem(mode);
+    const store = await sandbox.open({ fileSystem: faulty.files });
+    await store.transact({}, (tx) => tx.remove('d'));
+    const [slot = ''] = listOwn(sandbox.root, 'stage');
+    await store.adopt();
+    await store.transact({}, (tx) => tx.write('next', 'x'));
+    faulty.fail('EACCES', (call) => call.method === 'removeFile' && names(call, 'x'));
+    await store.prune({ keepLast: 0 });
+    expect(listOwn(sandbox.root, 'quarantine')).toEqual([]);
+    await store.close();
+    const reopen = async (): Promise<void> => {
+      changeOwner(sandbox.root, { isReleased: false });
+      await (await sandbox.open({ fileSystem: faulty.files })).close();
+    };
+    faulty.fail('EACCES', (call) => call.method === 'openForReading' && names(call, 'x'));
+    await reopen();
+    expect(listOwn(sandbox.root, 'stage')).toContain(slot);
+    faulty.heal();
+    await reopen();
+    expect(listOwn(sandbox.root, 'stage')).not.toContain(slot);
+    expect(listOwn(sandbox.root, 'quarantine')).toEqual([]);
   });
 
   test('that fails does not fail the transaction, and settles nothing', async () => {
