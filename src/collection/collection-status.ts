@@ -1,6 +1,7 @@
-import type { ReadableView } from '../engine/index.js';
+import type { PathEntry, ReadableView } from '../engine/index.js';
 import { type Artifact, type ArtifactKey, artifactTypes, keyOf } from './artifact.js';
 import type { CollectionFiles } from './collection-files.js';
+import { isCollectionError } from './errors.js';
 import { type CollectionFinding, type ContentHashOf, findingsOf } from './findings.js';
 
 /**
@@ -63,12 +64,22 @@ async function untrackedIn(
   const parents = new Set(known.flatMap(ancestorsOf));
   const found: string[] = [];
   for (const { directory } of Object.values(artifactTypes)) {
-    for (const { name } of (await view.list(directory)) ?? []) {
+    for (const { name } of await listIfReadable(view, directory)) {
       const path = `${directory}/${name}`;
       if (!name.startsWith('.') && !tracked.has(path) && !parents.has(path)) found.push(path);
     }
   }
   return found;
+}
+
+/** What cannot be read has been told, artifact by artifact. */
+async function listIfReadable(view: ReadableView, path: string): Promise<readonly PathEntry[]> {
+  try {
+    return (await view.list(path)) ?? [];
+  } catch (error) {
+    if (!isCollectionError(error, 'COLLECTION_UNREADABLE')) throw error;
+    return [];
+  }
 }
 
 function ancestorsOf(path: string): readonly string[] {

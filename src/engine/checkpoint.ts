@@ -5,7 +5,7 @@ import { retainHistory } from './history-policy.js';
 import { isSameImage } from './image.js';
 import { type FoundAt, inspectTree, type Looking, statTree } from './inspect.js';
 import type { Journal, Position } from './journal.js';
-import { keepsDisplaced, reasonOfMark } from './keeping.js';
+import { type Keeping, keepsDisplaced, reasonOfMark } from './keeping.js';
 import type { TransactionRow } from './transaction-row.js';
 import type { Quarantine } from './quarantine.js';
 import type { RelativePath } from './path.js';
@@ -274,40 +274,62 @@ export function refuseLostTransactions({ looking, directory, journal }: Checkpoi
  * @returns whether nothing of it is left.
  */
 export async function sweepStage(checkpointing: Checkpointing): Promise<boolean> {
-  const { looking, directory } = checkpointing;
+  const { looking, directory, journal } = checkpointing;
+  const keeping = journal.keeping.get();
+  const fates = new Map<string, Fate>();
   let isSwept = true;
-  const fates = new Map<string, 'needed' | 'goes' | 'cannot go'>();
   for (const { name } of looking.files.list(directory.stage)) {
     if (looking.pace.isDue()) await looking.pace.turn();
     const owner = transactionOf(name);
     // Nothing of ours: whoever put it here may want it.
     if (owner === undefined) continue;
-    const fate = fates.get(owner.prefix) ?? (await fateOf(owner, checkpointing));
+    const fate = fates.get(owner.prefix) ?? (await fateOf(owner, keeping, checkpointing));
     fates.set(owner.prefix, fate);
-    if (fate === 'needed') continue;
-    const place: Place = { directory: directory.stage, name };
-    const isRemoved = fate === 'goes' && (await removeTreeIfPossible(looking, place));
-    isSwept &&= isRemoved;
+    const isDone = await sweep(name, { fate, id: owner.id }, checkpointing);
+    isSwept &&= isDone;
   }
   return isSwept;
 }
 
+/** @returns whether nothing is left of what should go. */
+async function sweep(
+  name: string,
+  { fate, id }: { readonly fate: Fate; readonly id: number },
+  { looking, directory, quarantine }: Checkpointing,
+): Promise<boolean> {
+  const place: Place = { directory: directory.stage, name };
+  switch (fate) {
+    case 'needed':
+      return true;
+    case 'goes':
+      return removeTreeIfPossible(looking, place);
+    case 'unseen':
+      return succeeds(() => {
+        const why = 'its history is over, and what is in it cannot be looked at';
+        quarantine.takeIn(place, { path: '', transaction: id, why });
+      });
+  }
+}
+
+/** `unseen`: what is in it cannot be looked at, so nobody may delete it. */
+type Fate = 'needed' | 'goes' | 'unseen';
+
 /** Decides about what a transaction has in the stage directory; prunes again what should be gone. */
 async function fateOf(
   { id, prefix }: { readonly id: number; readonly prefix: string },
+  keeping: Keeping,
   checkpointing: Checkpointing,
-): Promise<'needed' | 'goes' | 'cannot go'> {
-  const { journal } = checkpointing;
-  const transaction = journal.transaction(id);
+): Promise<Fate> {
+  const transaction = checkpointing.journal.transaction(id);
   if (transaction?.stage !== prefix) return 'goes';
-  if (keepsDisplaced(transaction, journal.keeping.get())) return 'needed';
+  if (keepsDisplaced(transaction, keeping)) return 'needed';
   const isPruned = await succeeds(async () => {
     // I3: pruning was killed, or could not delete it; somebody may have written there since.
     // guard: sweep-late-writes
     await setAsideForeign(transaction, checkpointing);
     await discardStage(transaction, checkpointing);
   });
-  return isPruned ? 'goes' : 'cannot go';
+  return isPruned ? 'goes' : 'unseen';
 }
 
 /**

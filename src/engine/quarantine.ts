@@ -39,10 +39,12 @@ export class Quarantine {
   takeIn(place: Place, note: QuarantineNote): void {
     const name = this.#freeName(note.transaction);
     this.#writeNote(name, note);
+    const to: Place = { directory: this.#directory, name };
     try {
-      this.#files.moveNew(place, { directory: this.#directory, name });
+      this.#files.moveNew(place, to);
     } catch (error) {
-      this.#files.removeFile(this.#noteAt(name));
+      // Without the native part it may have got its new name, and not lost the old one.
+      if (this.#files.stat(to) === undefined) this.#files.removeFile(this.#noteAt(name));
       throw error;
     }
   }

@@ -580,7 +580,8 @@ class Recovery {
     const theirs = this.#context.tree.locate(unit.path);
     if (ours === undefined || isObstacle(theirs)) return;
     // guard: switch-only-own
-    if (unit.rows.length > 1 && !(await this.#holdsOnly(states, theirs, unit))) return;
+    const isDirectory = states[0]?.found.kind === 'directory';
+    if (isDirectory && !(await this.#holdsOnly(states, theirs, unit))) return;
     await this.#attempt(states, () => this.#switchAndLook(move, states, ours, theirs));
   }
 
@@ -604,10 +605,10 @@ class Recovery {
     const head = move.unit.rows[0];
     assert(head !== undefined, 'a unit has a head');
     const [from, to] = move.isUndo ? [head.after, head.before] : [head.before, head.after];
+    this.#moved.add(move.unit.path);
     await retryTransient(() => {
       switchPlaces(files, { ours, theirs, from, to });
     });
-    this.#moved.add(move.unit.path);
     this.#context.tree.forget(move.unit.path);
     this.#context.stage.close();
     for (const row of move.unit.rows) {
@@ -748,14 +749,14 @@ class Recovery {
       const isGone = found.kind !== 'directory' || this.#removeDirectory(state, theirs);
       if (!isGone) return false;
       if (found.kind !== 'directory') {
-        await this.#displace(state, theirs, hop);
         this.#moved.add(state.path);
+        await this.#displace(state, theirs, hop);
       }
     } else {
       const ours =
         to.kind === 'directory' ? this.#makeSpare(hop, to) : this.#sourceOf(state, source);
-      if (!(await this.#exchange(state, ours, theirs, source))) return false;
       this.#moved.add(state.path);
+      if (!(await this.#exchange(state, ours, theirs, source))) return false;
     }
     state.found = to;
     this.#changed += 1;

@@ -1,6 +1,7 @@
 import { systemCode } from './errors.js';
 import type { Place } from './file-system.js';
 import type { Looking } from './inspect.js';
+import { namesEngineDirectory } from './path.js';
 
 /**
  * Removes a file or a directory with everything below, in the engine's own directory only.
@@ -27,12 +28,19 @@ async function removeTree(
   if (typeof directory === 'string') return;
   try {
     for (const { name } of files.list(directory)) {
+      // guard: remove-nested-store
+      if (namesEngineDirectory(name)) throw nestedStore();
       await removeTree({ files, pace }, { directory, name }, keepsFiles);
     }
   } finally {
     files.closeDirectory(directory);
   }
   files.removeDirectory(place);
+}
+
+/** Somebody else's, in what was displaced (I3). */
+function nestedStore(): Error {
+  return Object.assign(new Error('it holds a store of its own'), { code: 'ENOTEMPTY' });
 }
 
 /**

@@ -105,9 +105,13 @@ test('a store that is read-only is named; what only reads the collection goes on
   expect(cli.read('work/skills/canvas/SKILL.md')).toBe('# newer\n');
 });
 
-test.each([['SKILL.md'], ['.']])(
+test.each([
+  ['SKILL.md', 2],
+  ['.', 3],
+  ['..', 3],
+] as const)(
   'an artifact that cannot be read (%s) is named, and the rest is looked at',
-  async (denied) => {
+  async (denied, findings) => {
     await collection();
     giveAway(cli.directory);
     fs.mkdirSync(cli.at('home'), { recursive: true });
@@ -122,7 +126,7 @@ test.each([['SKILL.md'], ['.']])(
     const verify = asNobody('verify');
     expect(verify).toMatchObject({ exitCode: 3, stderr: '' });
     expect(verify.stdout).toMatch(/cannot read skills\/canvas\/SKILL.md: EACCES.*path-unreadable/);
-    expect(verify.stdout).toMatch(new RegExp(`^${denied === '.' ? '3' : '2'} findings; `, 'm'));
+    expect(verify.stdout).toMatch(new RegExp(`^${String(findings)} findings; `, 'm'));
     const change = asNobody('remove', 'canvas');
     expect(change.exitCode).toBe(9);
     expect(change.stderr).toMatch(/EACCES.*\[PERMISSION_DENIED\]/);

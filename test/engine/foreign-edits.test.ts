@@ -285,6 +285,15 @@ describe.each(modes)('native %s', (mode) => {
       expect(statSync(join(unapplied, 'd/empty')).isDirectory()).toBe(true);
     });
 
+    test('that is empty and removed, a foreign file keeps it', async () => {
+      mkdirSync(sandbox.at('d'));
+      const { unapplied } = await kill((tx) => tx.remove('d'));
+      writeFileSync(join(unapplied, 'd/theirs'), 'theirs');
+      const { tree, quarantine } = await recover(unapplied);
+      expect(tree).toMatchObject({ 'd/theirs': file('theirs') });
+      expect(quarantine).toEqual([]);
+    });
+
     /** A removal of `d` that was not applied, and a file that somebody made in it since. */
     async function removalWithForeignFile(): Promise<string> {
       sandbox.seed(seed);

@@ -2,8 +2,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Directory, FileSystem, Place } from '../../src/engine/file-system.js';
 import { NodeFileSystem } from '../../src/engine/node-file-system.js';
 import { Quarantine } from '../../src/engine/quarantine.js';
+import { systemError, watchedFileSystem } from '../support/faults.js';
 
 let directory = '';
 beforeEach(() => {
@@ -13,11 +15,13 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-function withQuarantine(act: (quarantine: Quarantine) => void): void {
-  const files = new NodeFileSystem({ native: 'auto' });
+function withQuarantine(
+  act: (quarantine: Quarantine, opened: Directory) => void,
+  files: FileSystem = new NodeFileSystem({ native: 'auto' }),
+): void {
   const opened = files.openRoot(directory);
   try {
-    act(new Quarantine({ files, directory: opened, now: () => 0 }));
+    act(new Quarantine({ files, directory: opened, now: () => 0 }), opened);
   } finally {
     files.closeDirectory(opened);
     files.close();
@@ -53,4 +57,25 @@ test('a note is only removed when what it is about is gone', () => {
     quarantine.removeNote('4-1');
   });
   expect(readdirSync(directory).toSorted()).toEqual(['3-1', '3-1.json']);
+});
+
+test('what fails to come in leaves a note only if it is there all the same', () => {
+  const note = { path: 'a', transaction: 3, why: 'late' };
+  writeFileSync(join(directory, 'stays'), 'x');
+  writeFileSync(join(directory, 'comes'), 'x');
+  const files = watchedFileSystem('auto', ({ method, values }, real) => {
+    if (method !== 'moveNew') return;
+    const [from, to] = values as [Place, Place];
+    // As without the native part, when the old name cannot be removed.
+    if (from.name === 'comes') real.moveNew(from, to);
+    throw systemError('EACCES');
+  });
+  withQuarantine((quarantine, opened) => {
+    for (const name of ['stays', 'comes']) {
+      expect(() => {
+        quarantine.takeIn({ directory: opened, name }, note);
+      }).toThrow('EACCES');
+    }
+  }, files);
+  expect(readdirSync(directory).toSorted()).toEqual(['3-1', '3-1.json', 'stays']);
 });
