@@ -642,9 +642,9 @@ class Recovery {
     const known = new Set(states.filter(({ found }) => found.kind !== 'absent').map((s) => s.path));
     const { looking } = this.#context;
     for await (const { path, image, stat } of statTree(looking, theirs, unit.path, 'yielded')) {
-      if (image.kind === 'absent') continue;
-      // Without a `stat` it is a mount, or has no name that can be given.
-      if (stat === undefined || !known.has(path)) return false;
+      // Without a `stat` it has just gone; or it is a mount, or has no name that can be given.
+      const isOurs = stat === undefined ? image.kind === 'absent' : known.has(path);
+      if (!isOurs) return false;
     }
     return true;
   }
