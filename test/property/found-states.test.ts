@@ -100,6 +100,7 @@ const found: readonly Found[] = [
       { do: 'recover' },
     ],
     seed: 1,
+    secondCrashes: { every: 1, states: 12 },
   },
   {
     what: 'a directory with a foreign file, which a file was to replace, was parked by the second recovery',
