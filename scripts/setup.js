@@ -35,24 +35,22 @@ export function runTool(name, args, environment) {
 }
 
 /**
- * Starts a tool whose output goes to a file, and returns how to wait for its exit code.
+ * Starts a tool whose output goes to a file, and returns its exit code when it has ended.
  * @param {string} name
  * @param {readonly string[]} args
  * @param {string} log
- * @returns {() => Promise<number>}
+ * @returns {Promise<number>}
  */
 export function startTool(name, args, log) {
   const output = openSync(log, 'w');
   const child = spawn(pathOf(name), args, { cwd: root, stdio: ['ignore', output, output] });
   closeSync(output);
-  /** @type {Promise<number>} */
-  const ended = new Promise((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('exit', (status) => {
       resolve(status ?? 1);
     });
   });
-  return () => ended;
 }
 
 /** @param {string} tool */

@@ -25,13 +25,13 @@ const failedSteps = build() === 0 ? [] : ['build'];
 const logs = mkdtempSync(path.join(tmpdir(), 'skillmeat-checks-'));
 const started = Object.entries(checks).map(([name, [tool, ...args]]) => {
   const log = path.join(logs, tool);
-  return { name, log, wait: startTool(tool, args, log) };
+  return { name, log, ended: startTool(tool, args, log) };
 });
 console.log('\n=== tests ===');
 const isCovered = process.env['SKILLMEAT_COVERAGE'] === '1';
 const totals = isCovered ? runCovered() : runVitest('vitest.config.ts');
-for (const { name, log, wait } of started) {
-  const status = await wait();
+for (const { name, log, ended } of started) {
+  const status = await ended;
   console.log(`\n=== ${name} ===\n${readFileSync(log, 'utf8').trim()}`);
   if (status !== 0) failedSteps.push(name);
 }

@@ -125,10 +125,11 @@ class Recovery {
   readonly #superseded: (SupersededPath & { readonly sequence: number })[] = [];
   /** Rows of the newest transactions whose paths are as they would be without them. */
   readonly #untouched = new Set<ChangeRow>();
-  /** Units that were switched and directories that were made here since the last barrier. */
+  /** What was moved here since the last barrier. */
   readonly #moved = new MovedPaths();
   /** Whether a mode was changed since the last barrier. */
   #hasNewModes = false;
+  /** What a barrier threw that failed. */
   #failedFlush: unknown;
   #changed = 0;
   /** Whether an earlier recovery was at work here. */
@@ -579,8 +580,8 @@ class Recovery {
     const ours = this.#slotOf(move);
     const theirs = this.#context.tree.locate(unit.path);
     if (ours === undefined || isObstacle(theirs)) return;
-    // guard: switch-only-own
     const isDirectory = states[0]?.found.kind === 'directory';
+    // guard: switch-only-own
     if (isDirectory && !(await this.#holdsOnly(states, theirs, unit))) return;
     await this.#attempt(states, () => this.#switchAndLook(move, states, ours, theirs));
   }

@@ -17,7 +17,7 @@ import { utcText } from './utc-text.js';
  * 3. The file `owner` says for people who holds it. It is also the high-water mark: it names each
  *    transaction before it is applied, and how often the journal had been written to. A holder that
  *    lets go in order says `isReleased` in it. A record that is missing, damaged, from another boot,
- *    or without `released` means that the holder died: recover.
+ *    or without `isReleased` means that the holder died: recover.
  */
 
 const lockName = 'lock';
