@@ -44,7 +44,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['object-store', 'path-selection', 'scan'],
   ['capture-file', 'snapshot-tree'],
   ['journal', 'writer-lock', 'quarantine'],
-  ['restore-plan', 'snapshot-record', 'snapshot-sizes', 'remove-records'],
+  ['restore-plan', 'listing-differences', 'snapshot-record', 'snapshot-sizes', 'remove-records'],
   ['collect-objects', 'prune-snapshots'],
   ['snapshot-trash'],
   ['restore-elsewhere'],

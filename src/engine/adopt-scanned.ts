@@ -1,40 +1,35 @@
 import { adopt, type AdoptedPath, adoptable, plannedAdoption } from './adopt.js';
 import type { Committing } from './commit.js';
 import { lookAt } from './drift.js';
+import { isEngineError } from './errors.js';
+import { type ContentHash, parseContentHash } from './hash.js';
 import { absent, isSameImage, type Image } from './image.js';
 import type { Journal } from './journal.js';
 import { readKnownPaths } from './known-path.js';
 import type { ListingEntry } from './listing.js';
+import { differingPaths } from './listing-differences.js';
 import type { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { comparePaths, type RelativePath } from './path.js';
 import type { Receipt } from './receipt.js';
 import { RootTree } from './root-tree.js';
 import type { Scanned } from './scan.js';
-import { listingReader, walkListing } from './snapshot-tree.js';
+import { findEntry, listingReader, type ReadListing } from './snapshot-tree.js';
+import type { ScannedAdoption } from './take-snapshot.js';
 import type { Session } from './writer.js';
 
 /*
  * What other programs changed, as the scan for a snapshot saw it, becomes a transaction:
  *
  * 0. Nothing, if neither the log nor the directory changed since it was done last.
- * 1. Compare what the journal says of every path that it knows with what the scan saw there.
- *    Nothing is read for that. What the scan left out it did not see.
+ * 1. Compare what the journal says of the paths that changed since, there or here, with what the scan
+ *    saw; if that cannot be told, of every path that it knows. No file is read for that. What the scan
+ *    left out it did not see.
  * 2. Settle, and look again at the few paths that differ: what is no longer as the scan saw it is
  *    not in the snapshot, and waits for the next one.
  * 3. Record the rest (adopt.ts). Its contents are objects by now, and on disk: when the next edit
  *    displaces them they are still there to go back to.
  */
-
-/** What became of the drift that a scan saw. */
-export interface ScannedAdoption {
-  /** `null`: there was none, or it could not be recorded. */
-  readonly transaction: Receipt['transaction'];
-  /** Why it could not be recorded. */
-  readonly blocked: string | null;
-  /** The journal's epoch afterwards. */
-  readonly epoch: number;
-}
 
 export interface AdoptScannedTerms {
   readonly message: string;
@@ -50,19 +45,16 @@ export async function adoptScanned(
 ): Promise<ScannedAdoption> {
   const { directory, journal, writer } = committing;
   const { epoch } = session;
+  const nothing = { transaction: null, blocked: null, epoch, noted: {} };
   const [troubled] = journal.troubled();
   if (troubled !== undefined) {
     // What is neither done nor undone must not be taken for somebody else's.
     const blocked = `transaction ${String(troubled.id)} is ${troubled.trouble ?? 'in trouble'}`;
-    return { transaction: null, blocked, epoch };
+    return { ...nothing, blocked };
   }
-  const nothing = { transaction: null, blocked: null, epoch };
   if (journal.meta(adoptedKey) === stateOf(scanned, journal)) return nothing;
   const seen = await findScannedDrift(scanned, terms, committing);
-  if (seen.length === 0) {
-    noteAdopted(scanned, journal);
-    return nothing;
-  }
+  if (seen.length === 0) return { ...nothing, noted: noteOf(scanned, journal) };
   await writer.settle();
   const { files, root } = directory;
   const looking = { files, pace: new Pace(terms.signal) };
@@ -73,22 +65,36 @@ export async function adoptScanned(
     if (isSameImage(found, drifted.after)) still.push(drifted);
   }
   const { transaction } = await adopt(still, { message, isDryRun: false }, { committing, session });
-  if (still.length === seen.length) noteAdopted(scanned, journal);
+  const noted = still.length === seen.length ? noteOf(scanned, journal) : {};
   // A transaction takes the next epoch.
-  return { transaction, blocked: null, epoch: epoch + (transaction === null ? 0 : 1) };
+  return { transaction, blocked: null, epoch: epoch + (transaction === null ? 0 : 1), noted };
 }
 
 /** The newest transaction and the state of the directory for which no drift was left to adopt. */
 const adoptedKey = 'drift_adopted';
 
-/** Comparing reads the whole log: an unchanged directory shall cost a scan and a row. */
-function noteAdopted(scanned: Scanned, journal: Journal): void {
-  journal.setMeta({ [adoptedKey]: stateOf(scanned, journal) });
+/** More paths than this are compared one by one with the whole log. */
+const changedPathsMax = 10_000;
+
+function noteOf(scanned: Scanned, journal: Journal): ScannedAdoption['noted'] {
+  return { [adoptedKey]: stateOf(scanned, journal) };
 }
 
-/** By the chain, not by the number: a journal that was built anew may give that a second time. */
 function stateOf({ sha256 }: Scanned, journal: Journal): string {
-  return `${journal.head().chain} ${sha256}`;
+  const { id, chain } = journal.head();
+  return `${String(id)} ${chain} ${sha256}`;
+}
+
+/** Returns where no drift was left to adopt, if the log still has that transaction. */
+function lastAdopted(
+  journal: Journal,
+): { readonly id: number; readonly sha256: ContentHash } | undefined {
+  const [id = '', chain, hash = ''] = String(journal.meta(adoptedKey)).split(' ');
+  const sha256 = parseContentHash(hash);
+  // By the chain, not by the number alone: a journal that was built anew may give that a second time.
+  // guard: adopted-chain [journal.headAt(Number(id))?.chain !== chain becomes false]
+  if (sha256 === undefined || journal.headAt(Number(id))?.chain !== chain) return undefined;
+  return { id: Number(id), sha256 };
 }
 
 /** Tells what {@link adoptScanned} would record. Writes nothing, and needs no lock. */
@@ -106,21 +112,59 @@ async function findScannedDrift(
   { journal }: Committing,
 ): Promise<readonly AdoptedPath[]> {
   const pace = new Pace(signal);
-  const known = await readKnownPaths(journal, { asOf: journal.head().id, pace });
-  if (known.size === 0) return [];
-  const entries = new Map<RelativePath, ListingEntry>();
-  const read = listingReader(objects, scanned.listings);
-  for await (const { path, entry } of walkListing(read, scanned.sha256)) {
-    if (pace.isDue()) await pace.turn();
-    if (known.has(path)) entries.set(path, entry);
-  }
+  const read = remembering(listingReader(objects, scanned.listings));
+  const among = await changedSinceAdopted(scanned, read, { journal, pace });
+  const known = await readKnownPaths(journal, { asOf: journal.head().id, among, pace });
   const leftOut = new Set<string>(scanned.leftOut.map(({ path }) => path));
-  const drift = [...known].flatMap(([path, { image, changedBy }]) => {
-    const found = hasLeftOut(path, leftOut) ? undefined : toImage(entries.get(path));
-    if (found === undefined || isSameImage(found, image)) return [];
-    return [{ path, expected: image, found, transaction: changedBy ?? null }];
-  });
+  const drift = [];
+  for (const [path, { image, changedBy }] of known) {
+    if (pace.isDue()) await pace.turn();
+    if (hasLeftOut(path, leftOut)) continue;
+    const found = toImage(await findEntry(read, scanned.sha256, path));
+    if (found === undefined || isSameImage(found, image)) continue;
+    drift.push({ path, expected: image, found, transaction: changedBy ?? null });
+  }
   return adoptable(drift.toSorted((a, b) => comparePaths(a.path, b.path)));
+}
+
+/**
+ * Returns the paths that may have drift by now: those that the scan saw otherwise than when the last drift
+ * was adopted, and those that transactions have changed since. `undefined`: all.
+ */
+async function changedSinceAdopted(
+  { sha256 }: Scanned,
+  read: ReadListing,
+  { journal, pace }: { readonly journal: Journal; readonly pace: Pace },
+): Promise<ReadonlySet<RelativePath> | undefined> {
+  const adopted = lastAdopted(journal);
+  if (adopted === undefined) return undefined;
+  const after = { id: adopted.id, sequence: Number.MAX_SAFE_INTEGER };
+  const rows = journal.changesAfter(after, changedPathsMax, {});
+  const changed = new Set(rows.map(({ path }) => path));
+  try {
+    for await (const { path, from } of differingPaths(read, { from: adopted.sha256, to: sha256 })) {
+      // Below what was left out then, nobody has looked for drift.
+      // guard: adopted-left-out [from?.kind === 'left-out' becomes false]
+      if (from?.kind === 'left-out' || changed.size >= changedPathsMax) return undefined;
+      if (pace.isDue()) await pace.turn();
+      changed.add(path);
+    }
+  } catch (error) {
+    // That snapshot is gone, and its listings with it.
+    if (!isEngineError(error, 'HISTORY_DAMAGED')) throw error;
+    return undefined;
+  }
+  return rows.length < changedPathsMax ? changed : undefined;
+}
+
+/** Each path is looked up by itself, and many are in the same directory. */
+function remembering(read: ReadListing): ReadListing {
+  const known = new Map<ContentHash, ReturnType<ReadListing>>();
+  return (sha256) => {
+    const listing = known.get(sha256) ?? read(sha256);
+    known.set(sha256, listing);
+    return listing;
+  };
 }
 
 function hasLeftOut(path: RelativePath, leftOut: ReadonlySet<string>): boolean {

@@ -23,6 +23,13 @@ export interface ChangeRow {
 }
 
 /** A row of the journal, by its transaction. */
+export interface SoughtPaths {
+  /** This path and what is below it. Default: all. */
+  readonly within?: RelativePath | undefined;
+  /** These paths, without what is below them. Default: all. */
+  readonly among?: ReadonlySet<RelativePath> | undefined;
+}
+
 export interface RowPosition {
   readonly id: number;
   readonly sequence: number;

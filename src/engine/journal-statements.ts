@@ -39,7 +39,7 @@ export interface Statements {
   readonly log: Statement<[number, number], StoredTransaction>;
   readonly logOf: Statement<[PathRange & { before: number; limit: number }], StoredTransaction>;
   readonly changesAfter: Statement<
-    [PathRange & RowPosition & { limit: number; removed: number }],
+    [PathRange & RowPosition & { limit: number; removed: number; paths: string | null }],
     StoredChange
   >;
   readonly displaced: Statement<
@@ -109,10 +109,14 @@ export function prepareStatements(database: SqliteDatabase): Statements {
       ),
     changesAfter: () =>
       database
-        .prepare<[PathRange & RowPosition & { limit: number; removed: number }], StoredChange>(
+        .prepare<
+          [PathRange & RowPosition & { limit: number; removed: number; paths: string | null }],
+          StoredChange
+        >(
           `SELECT journal_change.* FROM journal_change
          LEFT JOIN journal_transaction ON id = transaction_id
          WHERE (transaction_id, sequence) > (:id, :sequence) AND ${isInRange}
+           AND (:paths IS NULL OR path IN (SELECT value FROM json_each(:paths)))
            AND (transaction_id <= :removed
              OR (state IN ('committed', 'settled') AND trouble IS NULL))
          ORDER BY transaction_id, sequence LIMIT :limit`,

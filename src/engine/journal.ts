@@ -1,5 +1,5 @@
 import { AnchorTable } from './anchor-table.js';
-import type { ChangeRow, RowPosition, StoredChange } from './change-row.js';
+import type { ChangeRow, RowPosition, SoughtPaths, StoredChange } from './change-row.js';
 import { parseChange, toStoredChange } from './change-row.js';
 import { assert, EngineError, isEngineError, systemCode } from './errors.js';
 import { ContentHasher, type ContentHash } from './hash.js';
@@ -533,18 +533,18 @@ export class Journal implements Disposable {
   }
 
   /**
-   * Rows of the transactions that took effect, oldest first, of `within` and what is below it
-   * (`undefined`: all), following the row `after`, at most `limit`. Of those that were removed only
-   * what paths were at last.
+   * Rows of the transactions that took effect, oldest first, following a row, at most `limit`. Of those
+   * that were removed only what paths were at last.
    */
   changesAfter(
     { id, sequence }: RowPosition,
     limit: number,
-    within: RelativePath | undefined,
+    { within, among }: SoughtPaths,
   ): readonly (ChangeRow & RowPosition)[] {
     this.#requireSound();
     const removed = this.anchors.get().through;
-    const from = { ...range(within), id, sequence, limit, removed };
+    const paths = among === undefined ? null : JSON.stringify([...among]);
+    const from = { ...range(within), id, sequence, limit, removed, paths };
     return this.#reading(() =>
       this.#statements.changesAfter.all(from).map((row) => {
         return { ...this.#toChange(row), id: Number(row.transaction_id) };

@@ -18,23 +18,25 @@ export interface KnowingOptions {
   readonly asOf: number;
   /** Only these paths and what is below them. Default: all. */
   readonly within?: readonly RelativePath[] | undefined;
+  /** Only these paths, without what is below them. Default: all. */
+  readonly among?: ReadonlySet<RelativePath> | undefined;
   readonly pace: Pace;
 }
 
 /**
  * Returns what every path that the journal knows was after a transaction: what the last one up to
- * then left, or else what the first one later found. Reads the whole journal, as there is no index
- * of paths: one would make every commit dearer.
+ * then left, or else what the first one later found. SQLite goes through the whole journal, as there is no
+ * index of paths: one would make every commit dearer.
  */
 export async function readKnownPaths(
   journal: Journal,
-  { asOf, within, pace }: KnowingOptions,
+  { asOf, within, among, pace }: KnowingOptions,
 ): Promise<ReadonlyMap<RelativePath, KnownPath>> {
   const known = new Map<RelativePath, KnownPath>();
   const [only] = within ?? [];
-  const narrowest = within?.length === 1 ? only : undefined;
+  const sought = { within: within?.length === 1 ? only : undefined, among };
   for (let position: RowPosition = { id: 0, sequence: 0 }; ; ) {
-    const page = journal.changesAfter(position, journalPageRows, narrowest);
+    const page = journal.changesAfter(position, journalPageRows, sought);
     for (const { id, path, before, after } of page) {
       if (!isWithin(path, within)) continue;
       const earlier = known.get(path);

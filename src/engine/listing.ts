@@ -37,6 +37,25 @@ export type ListingEntry =
   | { readonly kind: 'symlink'; readonly name: string; readonly target: string }
   | { readonly kind: 'left-out'; readonly name: string; readonly why: LeftOutReason };
 
+/** Tells whether two entries say the same of a name itself, whatever is below it. */
+export function isSameEntry(
+  one: ListingEntry | undefined,
+  other: ListingEntry | undefined,
+): boolean {
+  switch (one?.kind) {
+    case undefined:
+      return other === undefined;
+    case 'file':
+      return other?.kind === 'file' && other.sha256 === one.sha256 && other.mode === one.mode;
+    case 'symlink':
+      return other?.kind === 'symlink' && other.target === one.target;
+    case 'directory':
+      return other?.kind === 'directory' && other.mode === one.mode;
+    case 'left-out':
+      return other?.kind === 'left-out';
+  }
+}
+
 /** Returns the text of a listing. `entries` are sorted by name. */
 export function encodeListing(entries: readonly ListingEntry[]): Buffer {
   const lines = entries.flatMap((entry) =>

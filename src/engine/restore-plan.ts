@@ -1,7 +1,7 @@
 import { EngineError, isEngineError } from './errors.js';
 import type { ContentHash } from './hash.js';
 import { changesMax } from './limits.js';
-import type { ListingEntry } from './listing.js';
+import { isSameEntry, type ListingEntry } from './listing.js';
 import type { PathSelection } from './path-selection.js';
 import type { RelativePath } from './path.js';
 import { childPath, type ReadListing } from './snapshot-tree.js';
@@ -163,15 +163,4 @@ function tooMany(): EngineError {
     `a restore compares at most ${String(changesMax)} paths that differ`,
     { hint: 'Restore some paths of it, or all of it with --to.' },
   );
-}
-
-function isSameEntry(from: ListingEntry | undefined, to: RestorableEntry): boolean {
-  switch (to.kind) {
-    case 'file':
-      return from?.kind === 'file' && from.sha256 === to.sha256 && from.mode === to.mode;
-    case 'symlink':
-      return from?.kind === 'symlink' && from.target === to.target;
-    case 'directory':
-      return from?.kind === 'directory' && from.mode === to.mode;
-  }
 }

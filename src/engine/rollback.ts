@@ -88,7 +88,7 @@ function isDone({ state, trouble }: TransactionRow): boolean {
 function requireKnown(journal: Journal, path: RelativePath): void {
   if (journal.logOf(path, 1, Number.MAX_SAFE_INTEGER).length > 0) return;
   // Of a removed transaction's.
-  if (journal.changesAfter({ id: 0, sequence: 0 }, 1, path).length > 0) return;
+  if (journal.changesAfter({ id: 0, sequence: 0 }, 1, { within: path }).length > 0) return;
   throw new EngineError('PATH_NOT_FOUND', `no transaction has changed anything at ${quote(path)}`, {
     path,
     hint: 'See what transactions have changed: skillmeat txn blame',

@@ -119,8 +119,17 @@ export class SnapshotTable {
     return this.list().find((row) => row.name === name);
   }
 
-  /** Writes a snapshot, synced. Its objects are on disk. @throws {EngineError} `FENCED`, `DISK_FULL`. */
-  add(snapshot: NewSnapshot, epoch: number): SnapshotRow {
+  /**
+   * Writes a snapshot, synced. Its objects are on disk.
+   *
+   * @param noted what else to say in `meta`, in the same step.
+   * @throws {EngineError} `FENCED`, `DISK_FULL`.
+   */
+  add(
+    snapshot: NewSnapshot,
+    epoch: number,
+    noted: Readonly<Record<string, string>> = {},
+  ): SnapshotRow {
     let row: SnapshotRow | undefined;
     this.#access.writing(() => {
       // guard: snapshot-add-fence
@@ -129,6 +138,7 @@ export class SnapshotTable {
       row = { ...snapshot, id: last + 1 };
       this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));
       this.#access.meta.set(lastIdKey, row.id);
+      for (const [key, value] of Object.entries(noted)) this.#access.meta.set(key, value);
     });
     if (row === undefined) throw new Error('bug: the row was written');
     return row;

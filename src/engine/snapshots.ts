@@ -532,7 +532,7 @@ export class Snapshots {
       openObjects: () => this.#host.openObjects(),
       exclusively: (work) => exclusively(waiting, (_epoch, session) => work(session)),
       adopt: async (scanned, objects, session) => {
-        const nothing = { transaction: null, blocked: null, epoch: session.epoch };
+        const nothing = { transaction: null, blocked: null, epoch: session.epoch, noted: {} };
         if (adopting === undefined) return nothing;
         const terms = { message: adopting, objects, signal };
         return adoptScanned(scanned, terms, { committing, session });

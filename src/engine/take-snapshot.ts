@@ -41,7 +41,7 @@ export interface TakingSnapshot {
     scanned: Scanned,
     objects: ObjectStore,
     session: Session,
-  ) => Promise<SnapshotAdoption & { readonly epoch: number }>;
+  ) => Promise<ScannedAdoption>;
   readonly onProgress: (done: number) => void;
 }
 
@@ -51,6 +51,14 @@ interface SnapshotAdoption {
   readonly transaction: Receipt['transaction'];
   /** Why it could not be recorded. */
   readonly blocked: string | null;
+}
+
+/** As {@link SnapshotAdoption}, for who goes on in the same turn. */
+export interface ScannedAdoption extends SnapshotAdoption {
+  /** The journal's epoch afterwards. */
+  readonly epoch: number;
+  /** For `meta`, together with the snapshot: that no drift is left. */
+  readonly noted: Readonly<Record<string, string>>;
 }
 
 export interface TakenSnapshot<Row> {
@@ -104,8 +112,8 @@ async function tryOnce(
     // guard: snapshot-collected
     if (endCollection(journal) !== collections) return undefined;
     refuseTaken(journal, words.name);
-    const { epoch, ...adoption } = await taking.adopt(scanned, objects, session);
-    const row = journal.snapshots.add(toNewSnapshot(taking, words, scanned), epoch);
+    const { epoch, noted, ...adoption } = await taking.adopt(scanned, objects, session);
+    const row = journal.snapshots.add(toNewSnapshot(taking, words, scanned), epoch, noted);
     return { row, adoption };
   });
   if (taken === undefined) return undefined;

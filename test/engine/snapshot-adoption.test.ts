@@ -73,17 +73,19 @@ describe.each(modes)('native %s', (mode) => {
     const store = await openWithFiles();
     const { snapshot } = await store.snapshots.create();
     using journal = openJournal(store);
-    const noted = `${journal.head().chain} ${snapshot.sha256}`;
+    const noted = `1 ${journal.head().chain} ${snapshot.sha256}`;
     expect(journal.meta('drift_adopted')).toBe(noted);
     // A lie: it would be found out by looking.
     editByHand();
     const { snapshot: edited } = await store.snapshots.create({ adopt: false });
-    journal.setMeta({ drift_adopted: `${journal.head().chain} ${edited.sha256}` });
+    journal.setMeta({ drift_adopted: `1 ${journal.head().chain} ${edited.sha256}` });
     expect((await store.snapshots.create()).adopted).toBeNull();
-    // Of another state, or after another transaction, it says nothing.
+    // Of another log, or of another state, it says nothing.
+    journal.setMeta({ drift_adopted: `1 ${'0'.repeat(64)} ${edited.sha256}` });
+    expect((await store.snapshots.create({ dryRun: true })).adopted?.changeCount).toBe(4);
     journal.setMeta({ drift_adopted: noted });
     expect((await store.snapshots.create()).adopted?.changeCount).toBe(4);
-    expect(journal.meta('drift_adopted')).toBe(`${journal.head().chain} ${edited.sha256}`);
+    expect(journal.meta('drift_adopted')).toBe(`2 ${journal.head().chain} ${edited.sha256}`);
     expect((await store.snapshots.create()).adopted).toBeNull();
   });
 
@@ -108,6 +110,15 @@ describe.each(modes)('native %s', (mode) => {
     expect(adopted?.changes.map(({ path }) => path)).toEqual(['gone']);
     const next = await store.snapshots.create({ ignore: ['d/a'] });
     expect(next.adopted?.changes.map(({ path }) => path)).toEqual(['d', 'd/b']);
+  });
+
+  test('when the listings of the last adoption are gone, all is compared', async () => {
+    const store = await openWithFiles();
+    await store.snapshots.create();
+    rmSync(sandbox.at('.skillmeat/objects'), { recursive: true });
+    editByHand();
+    expect((await store.snapshots.create()).adopted?.changeCount).toBe(4);
+    expect(await store.drift()).toEqual([]);
   });
 
   test('a file that is edited again after the scan waits for the next snapshot', async () => {
