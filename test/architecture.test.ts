@@ -61,7 +61,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['staged-view'],
   ['plan', 'arrange', 'transaction'],
   ['apply', 'store-directory'],
-  ['recover'],
+  ['recover', 'set-aside'],
   ['receipt', 'events', 'checkpoint'],
   ['mark-transaction'],
   ['removal-size', 'verify/finding', 'verify/verifying'],

@@ -1,19 +1,22 @@
 import { EngineError, succeeds } from './errors.js';
-import { displacedSuffix, type Place } from './file-system.js';
-import { displacedRows } from './history.js';
+import type { Place } from './file-system.js';
 import { retainHistory } from './history-policy.js';
-import { isSameImage } from './image.js';
-import { type FoundAt, inspectTree, type Looking, statTree } from './inspect.js';
+import { type Looking, statTree } from './inspect.js';
 import type { Journal, Position } from './journal.js';
 import { type Keeping, keepsDisplaced, reasonOfMark } from './keeping.js';
 import type { TransactionRow } from './transaction-row.js';
-import type { Quarantine } from './quarantine.js';
 import type { RelativePath } from './path.js';
 import { removableByItself, removeRecords } from './remove-records.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, RootTree } from './root-tree.js';
-import type { StoreDirectory } from './store-directory.js';
-import { slotName, toUnits, transactionOf } from './units.js';
+import {
+  isNestedStore,
+  setAsideForeign,
+  setAsideForeignSpare,
+  type SettingAside,
+  slotPlace,
+} from './set-aside.js';
+import { slotName, transactionOf } from './units.js';
 import type { HighWaterMark } from './writer-lock.js';
 
 /*
@@ -29,13 +32,7 @@ import type { HighWaterMark } from './writer-lock.js';
  * 6. Empty SQLite's log.
  */
 
-export interface Checkpointing {
-  readonly looking: Looking;
-  readonly directory: StoreDirectory;
-  readonly journal: Journal;
-  readonly quarantine: Quarantine;
-  /** Waits until everything is on disk; when that fails, the store is poisoned (I10). */
-  readonly barrier: () => Promise<void>;
+export interface Checkpointing extends SettingAside {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** The writer's; a record is only removed while it is the newest. */
@@ -73,89 +70,6 @@ export async function checkpoint(
   if (through !== undefined) removeRecords(journal, through, checkpointing.epoch);
   journal.truncateLog();
   return lateWrites;
-}
-
-/**
- * Moves out of a transaction's slots what is neither before- nor after-image of its path.
- *
- * @returns the paths that it belonged to.
- */
-export async function setAsideForeign(
-  transaction: TransactionRow,
-  checkpointing: Checkpointing,
-): Promise<readonly string[]> {
-  const { looking, directory, journal, quarantine } = checkpointing;
-  const late: string[] = [];
-  // guard: late-before-image [transaction.state === 'undoing' becomes false]
-  const isUndone = transaction.state === 'undoing' || transaction.state === 'rolled-back';
-  for (const { slot, path, rows } of toUnits(journal.changes(transaction.id))) {
-    if (slot === undefined) continue;
-    const rowOf = new Map(rows.map((row) => [row.path, row]));
-    const place = slotPlace(transaction, slot, directory);
-    const displaced: Place = { ...place, name: place.name + displacedSuffix };
-    // guard: late-displaced-beside [if false]
-    if (looking.files.stat(displaced) !== undefined) {
-      late.push(path);
-      quarantine.takeIn(displaced, {
-        path,
-        transaction: transaction.id,
-        why: 'another program took the path while the engine was replacing it',
-      });
-    }
-    for await (const found of inspectTree(looking, place, path, 'yielded')) {
-      const { image } = found;
-      if (image.kind === 'directory' || image.kind === 'absent') continue;
-      const row = rowOf.get(found.path);
-      // An undone transaction's before-images are back in place, unless somebody took the place.
-      const known = row === undefined ? [] : isUndone ? [row.after] : [row.before, row.after];
-      // guard: late-write-known [if true]
-      if (known.some((candidate) => isSameImage(candidate, image))) continue;
-      // guard: return-to-history
-      if (returnToHistory(found, transaction, checkpointing)) continue;
-      late.push(found.path);
-      // By a name that is not UTF-8 it cannot be moved, nor removed, and a mount cannot: it stays in history.
-      if (found.stat === undefined) continue;
-      const takeIn = (): void => {
-        quarantine.takeIn(found.place, {
-          path: found.path,
-          transaction: transaction.id,
-          why: 'neither in place nor in history: another program wrote to it or took its place',
-        });
-      };
-      // A store of somebody else's may not let itself be moved either.
-      if (isNestedStore(found)) await succeeds(takeIn);
-      else takeIn();
-    }
-  }
-  return late;
-}
-
-/**
- * Puts what an earlier transaction had displaced where its history expects it. The power may take that
- * move, or of plain Node's link and unlink the second, and keep the move of a directory above.
- *
- * @returns whether it was such a file or link.
- */
-function returnToHistory(
-  { image, path, place, stat }: FoundAt,
-  { id }: TransactionRow,
-  { looking: { files }, directory, journal }: Checkpointing,
-): boolean {
-  using history = new RootTree(files, directory.stage);
-  for (const earlier of journal.unsettled()) {
-    if (earlier.id >= id) break;
-    for (const row of displacedRows(earlier, journal.changes(earlier.id))) {
-      if (row.path !== path || row.keptAt === undefined) continue;
-      const kept = history.locate(row.keptAt);
-      if (isObstacle(kept) || !isSameImage(row.before, image)) continue;
-      const held = files.stat(kept);
-      if (held !== undefined && held.inode !== stat?.inode) continue;
-      if (held === undefined) files.moveNew(place, kept);
-      else files.removeFile(place);
-      return true;
-    }
-  }
-  return false;
 }
 
 /**
@@ -228,15 +142,6 @@ async function holdsUnremovable(
   return false;
 }
 
-/** A directory by whose name no transaction can have it. */
-function isNestedStore({ image, stat }: FoundAt): boolean {
-  return image.kind === 'special' && stat?.kind === 'directory';
-}
-
-function slotPlace({ stage }: TransactionRow, slot: string, directory: StoreDirectory): Place {
-  return { directory: directory.stage, name: slotName(stage, slot) };
-}
-
 /** Deletes what transactions displaced; those before the newest of them keep only what is marked. */
 export async function prune(
   pruned: readonly TransactionRow[],
@@ -295,13 +200,16 @@ export async function sweepStage(checkpointing: Checkpointing): Promise<boolean>
 async function sweep(
   name: string,
   { fate, id }: { readonly fate: Fate; readonly id: number },
-  { looking, directory, quarantine }: Checkpointing,
+  checkpointing: Checkpointing,
 ): Promise<boolean> {
+  const { looking, directory, quarantine } = checkpointing;
   const place: Place = { directory: directory.stage, name };
   switch (fate) {
     case 'needed':
       return true;
     case 'goes':
+      // guard: sweep-spare [() => setAsideForeignSpare(name, id, checkpointing) becomes () => {}]
+      if (!(await succeeds(() => setAsideForeignSpare(name, id, checkpointing)))) return false;
       return removeTreeIfPossible(looking, place);
     case 'unseen':
       return succeeds(() => {

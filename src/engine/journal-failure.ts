@@ -50,7 +50,7 @@ export function isJournalFailure(error: unknown): error is EngineError {
 export function writeFailure(error: unknown, path: string): unknown {
   const code = systemCode(error);
   const isOfSqlite = code !== undefined && code.startsWith('SQLITE_');
-  if (!(error instanceof Error) || !isOfSqlite) return error;
+  if (!(error instanceof Error) || isEngineError(error) || !isOfSqlite) return error;
   if (code.startsWith('SQLITE_CORRUPT')) return damaged(path, error.message);
   return failure(code, path, error.message, error);
 }

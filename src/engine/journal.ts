@@ -140,6 +140,22 @@ export class Journal implements Disposable {
     this.#database.close();
   }
 
+  /**
+   * Closes and leaves the log as it is. SQLite copies it into the database when its last connection is
+   * closed, and sees nothing of a write that failed; one that can only read copies nothing.
+   */
+  abandon(): void {
+    let reader: SqliteDatabase | undefined;
+    try {
+      reader = openDatabase(this.#path, { readonly: true, fileMustExist: true });
+      reader.prepare('SELECT 1 FROM meta').get();
+    } catch {
+      // It cannot be read any more: then nor can what would be copied.
+    }
+    this.#database.close();
+    reader?.close();
+  }
+
   /** Runs SQLite's own check of the file. @throws {EngineError} `JOURNAL_DAMAGED`. */
   quickCheck(): void {
     this.#reading(() => {

@@ -21,7 +21,7 @@ import type { Quarantine } from './quarantine.js';
 import { removeTreeIfPossible } from './remove-tree.js';
 import { isObstacle, type RootTree } from './root-tree.js';
 import { firstUnflushed, isUntouched, type Trace } from './unflushed.js';
-import { type JournalUnit, slotName, slotPath, toUnits } from './units.js';
+import { type JournalUnit, slotName, slotPath, spareName, spareOf, toUnits } from './units.js';
 
 /*
  * Brings every path of the unsettled transactions to the image that the journal says.
@@ -160,7 +160,7 @@ class Recovery {
     const { files } = this.#context.looking;
     this.#hasSpares = files
       .list(this.#context.stage.root)
-      .some(({ name }) => name.includes('.spare-'));
+      .some(({ name }) => spareOf(name) !== undefined);
     for (const move of this.#moves) {
       await this.#attempt(this.#statesOf(move), async () => {
         // guard: recovery-mend
@@ -422,8 +422,9 @@ class Recovery {
   /** An earlier recovery judged it, and has moved what it found in the slots. */
   #wasActedOn({ id, stage }: TransactionRow): boolean {
     const { looking, quarantine, stage: places } = this.#context;
-    const spare = slotName(stage, 'spare-');
-    const hasSpare = looking.files.list(places.root).some(({ name }) => name.startsWith(spare));
+    const hasSpare = looking.files
+      .list(places.root)
+      .some(({ name }) => name.startsWith(`${stage}.`) && spareOf(name) !== undefined);
     return hasSpare || quarantine.hasAnyOf(id);
   }
 
@@ -815,7 +816,7 @@ class Recovery {
   }
 
   #spareOf({ move, row }: Pick<PathHop, 'move' | 'row'>): Place {
-    const name = slotName(move.transaction.stage, `spare-${String(row.sequence)}`);
+    const name = spareName(move.transaction.stage, row.sequence);
     const spare = this.#stagePlace(name as RelativePath);
     assert(spare !== undefined, 'the stage directory is open');
     return spare;

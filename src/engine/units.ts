@@ -66,6 +66,17 @@ export function slotName(prefix: string, slot: string): string {
   return `${prefix}.${slot}`;
 }
 
+/** What recovery keeps in `stage/` beside the slots for the row with this number. */
+export function spareName(prefix: string, sequence: number): string {
+  return slotName(prefix, `spare-${String(sequence)}`);
+}
+
+/** The number of the row that a name in `stage/` is the spare of; `undefined` for all else there. */
+export function spareOf(name: string): number | undefined {
+  const match = /^[^.]+\.spare-(\d+)(?:\.displaced)?$/.exec(name);
+  return match === null ? undefined : Number(match[1]);
+}
+
 /** The path below `stage/` of a unit's member. */
 export function slotPath(
   prefix: string,

@@ -5,7 +5,6 @@ import {
   prune,
   refuseLostWrites,
   refuseLostTransactions,
-  setAsideForeign,
   sweepStage,
   type Checkpointing,
 } from './checkpoint.js';
@@ -35,6 +34,7 @@ import type { Quarantine } from './quarantine.js';
 import type { RecoveryReport } from './receipt.js';
 import { recover, type Recovered, type SupersededPath } from './recover.js';
 import { RootTree } from './root-tree.js';
+import { setAsideForeign } from './set-aside.js';
 import {
   journalLogName,
   type JournalFiles,

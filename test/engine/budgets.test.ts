@@ -259,16 +259,16 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
     auto: {
       calls:
         'barrier 1, closeDirectory 4, closeFile 8, closeWritten 4, createFile 4, list 2, makeDirectory 4, moveNew 3, moveOwn 1, openDirectory 5, openForReading 8, processOwner 7, readRecord 1, readSync 8, stat 19, statDirectory 7, statFile 16, tryLock 1, unlock 1, writeRecord 2, writeSync 5',
-      flushes: 'commit 2, syncfs 1',
-      statements: 'BEGIN 2, COMMIT 2, INSERT 5, PRAGMA 2, SELECT 35',
-      bytes: 'log 12360, objects 752, owner 2048, scan-cache',
+      flushes: 'commit 1, syncfs 1',
+      statements: 'BEGIN 1, COMMIT 1, INSERT 4, PRAGMA 2, SELECT 35',
+      bytes: 'log 8240, objects 752, owner 2048, scan-cache',
     },
     off: {
       calls:
         'barrier 1, closeDirectory 4, closeFile 8, closeWritten 4, createFile 4, list 2, makeDirectory 4, moveNew 3, moveOwn 1, openDirectory 5, openForReading 8, processOwner 7, readRecord 1, readSync 8, stat 19, statDirectory 7, statFile 16, writeRecord 2, writeSync 5',
-      flushes: 'commit 2, fsync 14',
-      statements: 'BEGIN 3, COMMIT 2, INSERT 5, PRAGMA 3, ROLLBACK 1, SELECT 35',
-      bytes: 'log 12360, objects 752, owner 2048, scan-cache',
+      flushes: 'commit 1, fsync 14',
+      statements: 'BEGIN 2, COMMIT 1, INSERT 4, PRAGMA 3, ROLLBACK 1, SELECT 35',
+      bytes: 'log 8240, objects 752, owner 2048, scan-cache',
     },
   },
   'a snapshot of 8 files unchanged': {

@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   closeSync,
   mkdirSync,
   openSync,
@@ -36,6 +37,11 @@ const newName = (n: number): string => `new ${String(n)}`;
 
 describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
+
+  function stagePrefixOf(id: number): string {
+    using journal = Journal.open(sandbox.at('.skillmeat/journal.db'));
+    return journal.transaction(id)?.stage ?? '';
+  }
 
   /** Makes the transactions that are missing for a checkpoint, but for the last. */
   async function fill(store: Store, done: number, nameOf = newName): Promise<void> {
@@ -160,6 +166,59 @@ describe.each(modes)('native %s', (mode) => {
     );
     expect((await store.status()).quarantined).toBe(3);
     expect(sandbox.tree()).toMatchObject({ log: file('replaced'), 'd/new': file('new') });
+  });
+
+  test('moves it out of a directory that nobody may write in, once that is known to be displaced', async () => {
+    sandbox.seed({ 'd/m/log': 'start ' });
+    chmodSync(sandbox.at('d/m'), 0o555);
+    const calls: string[] = [];
+    const fileSystem = watchedFileSystem(mode, (call) => {
+      const isMove = call.method === 'moveNew' && names(call, 'd');
+      const isMode = call.method === 'setModeOf' && names(call, 'm');
+      if (isMode) calls.push(`mode ${(call.values[2] as number).toString(8)}`);
+      else if (isMove || call.method === 'barrier') calls.push(call.method);
+    });
+    const store = await sandbox.open({ fileSystem });
+    const descriptor = openSync(sandbox.at('d/m/log'), 'a');
+    await store.transact({}, (tx) => tx.remove('d'));
+    writeSync(descriptor, 'late');
+    closeSync(descriptor);
+    const events = await checkpointsOf(() => store.adopt());
+    expect(events[0]?.lateWrites).toEqual(['d/m/log']);
+    expect(readQuarantine(sandbox.root)).toMatchObject([{ path: 'd/m/log', bytes: 'start late' }]);
+    expect(calls.slice(calls.indexOf('moveNew'))).toEqual([
+      'moveNew',
+      'barrier',
+      'mode 755',
+      'mode 555',
+      'barrier',
+    ]);
+    const [slot = ''] = listOwn(sandbox.root, 'stage');
+    expect(statSync(sandbox.at(`.skillmeat/stage/${slot}/m`)).mode & 0o777).toBe(0o555);
+  });
+
+  test('what somebody wrote to a file that recovery moved beside the slots is found by the sweep', async () => {
+    sandbox.seed({ a: 'first', b: 'first' });
+    const store = await sandbox.open();
+    await store.transact({}, async (tx) => {
+      await tx.write('a', 'second');
+      await tx.write('b', 'second');
+    });
+    await store.transact({}, (tx) => tx.write('b', 'third'));
+    await store.adopt();
+    await store.prune({ keepLast: 0 });
+    await store.close();
+    const stage = stagePrefixOf(1);
+    const beside = (sequence: number): string =>
+      sandbox.at(`.skillmeat/stage/${stage}.spare-${String(sequence)}`);
+    writeFileSync(beside(1), 'written to since');
+    // Of another transaction, but no stranger's.
+    writeFileSync(beside(2), 'third');
+    writeFileSync(beside(3), 'there is no such row');
+    changeOwner(sandbox.root, { isReleased: false });
+    await sandbox.open();
+    expect(readQuarantine(sandbox.root)).toMatchObject([{ path: 'a', bytes: 'written to since' }]);
+    expect(listOwn(sandbox.root, 'stage').filter((name) => name.includes('spare'))).toEqual([]);
   });
 
   test('finds what was added to a displaced directory', async () => {

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { rebuildStore } from '../../src/engine/index.js';
@@ -184,6 +184,44 @@ describe.each(modes)('native %s', (mode) => {
     await expectError(() => store.adopt(), 'STORE_POISONED');
     await store.close();
     await sandbox.open();
+  });
+
+  test('a store that stopped leaves the log of its journal to the next opening, which syncs it', async () => {
+    const logBytes = (): number | undefined =>
+      statSync(sandbox.at('.skillmeat/journal.db-wal'), { throwIfNoEntry: false })?.size;
+    const faulty = faultyFileSystem(mode);
+    const store = await sandbox.open({ fileSystem: faulty.files });
+    await store.transact({}, (tx) => tx.write('a', '1'));
+    faulty.fail('EIO', ({ method }) => method === 'barrier', 1);
+    await expectError(
+      store.transact({}, (tx) => tx.write('a', '2')),
+      'IO_FAILED',
+    );
+    await store.close();
+    expect(logBytes()).toBeGreaterThan(0);
+    const rewritten: unknown[] = [];
+    const fileSystem = watchedFileSystem(mode, ({ method, values }) => {
+      if (method === 'writeAnew') rewritten.push(...values);
+    });
+    const again = await sandbox.open({ fileSystem });
+    expect(rewritten).toMatchObject([{ name: 'journal.db-wal' }]);
+    await again.transact({}, (tx) => tx.write('a', '3'));
+    await again.close();
+    expect([logBytes(), sandbox.tree()]).toEqual([undefined, { a: file('3') }]);
+  });
+
+  test('a store that stopped and whose journal is gone is closed all the same', async () => {
+    const faulty = faultyFileSystem(mode);
+    const store = await sandbox.open({ fileSystem: faulty.files });
+    faulty.fail('EIO', ({ method }) => method === 'barrier', 1);
+    await expectError(
+      store.transact({}, (tx) => tx.write('a', '2')),
+      'IO_FAILED',
+    );
+    sandbox.breaksStore();
+    rmSync(sandbox.at('.skillmeat/journal.db'));
+    await store.close();
+    expect(existsSync(sandbox.at('.skillmeat/journal.db'))).toBe(false);
   });
 
   test('a new store has its directories on disk before its journal, and then the name of that', async () => {

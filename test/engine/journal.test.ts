@@ -2,12 +2,13 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { isEngineError } from '../../src/engine/index.js';
+import { EngineError, isEngineError } from '../../src/engine/index.js';
 import { hashContent } from '../../src/engine/hash.js';
 import { absent } from '../../src/engine/image.js';
 import type { ChangeRow } from '../../src/engine/change-row.js';
 import { emptyChain, type Head, type NewTransaction } from '../../src/engine/transaction-row.js';
 import { Journal } from '../../src/engine/journal.js';
+import { readFailure } from '../../src/engine/journal-failure.js';
 import { parsePath, type RelativePath } from '../../src/engine/path.js';
 import { breakTableRule, sealJournal } from '../support/broken-journal.js';
 import { whileSqliteFails } from '../support/failing-sqlite.js';
@@ -728,6 +729,9 @@ describe('a connection', () => {
     const inMemory = openDatabase(':memory:');
     expect(codeOf(() => requireDurability(inMemory))).toBe('SQLITE_UNSUITABLE');
     inMemory.close();
+    // It has a name already, though its code looks like one of SQLite's.
+    const missing = new EngineError('SQLITE_UNSUITABLE', 'better-sqlite3 is not installed');
+    expect(readFailure(missing, path)).toBe(missing);
   });
 
   test('prepares a statement once, when it is first used', () => {
