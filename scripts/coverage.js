@@ -23,7 +23,7 @@ import { root } from './setup.js';
 const modules = words(`
   plan apply arrange commit transaction units image path root-tree
   inspect remove-tree emulated-exchange unsynced
-  recover decide unflushed quarantine set-aside checkpoint
+  recover recovery-paths survey-paths leave-out act-on-paths decide unflushed quarantine set-aside checkpoint
   undo undo-choice undo-decision undo-order undo-rows undo-transaction
   rollback history
   journal journal-failure journal-statements meta-table anchor-table keeping-table schema column-types

@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
-import type { SupersededPath } from './recover.js';
+import type { SupersededPath } from './recovery-paths.js';
 
 /** What a host can listen to with `node:diagnostics_channel`; the engine itself never prints. */
 export interface EngineEvents {

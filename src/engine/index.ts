@@ -39,7 +39,7 @@ export type {
   TransactionState,
   TransactionSummary,
 } from './receipt.js';
-export type { SupersededPath } from './recover.js';
+export type { SupersededPath } from './recovery-paths.js';
 export type { CompressionLevel } from './compression.js';
 export type { Collected } from './collect-objects.js';
 export type { LeftOutReason } from './listing.js';

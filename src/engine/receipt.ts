@@ -3,7 +3,7 @@ import { type Image, isSameImage } from './image.js';
 import { type Keeping, keepsDisplaced } from './keeping.js';
 import type { ChangeRow } from './change-row.js';
 import type { TransactionRow } from './transaction-row.js';
-import type { SupersededPath } from './recover.js';
+import type { SupersededPath } from './recovery-paths.js';
 import { utcText } from './utc-text.js';
 
 /** Where a transaction stands. */

@@ -32,7 +32,8 @@ import { Pace } from './pace.js';
 import { engineDirectoryName } from './path.js';
 import type { Quarantine } from './quarantine.js';
 import type { RecoveryReport } from './receipt.js';
-import { recover, type Recovered, type SupersededPath } from './recover.js';
+import { recover, type Recovered } from './recover.js';
+import type { SupersededPath } from './recovery-paths.js';
 import { RootTree } from './root-tree.js';
 import { setAsideForeign } from './set-aside.js';
 import {
