@@ -43,6 +43,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['schema'],
   ['object-store', 'path-selection', 'scan'],
   ['capture-file', 'snapshot-tree'],
+  ['lock-holder'],
   ['journal', 'writer-lock', 'quarantine'],
   ['restore-plan', 'listing-differences', 'snapshot-record', 'snapshot-sizes', 'remove-records'],
   ['collect-objects', 'prune-snapshots'],
@@ -89,7 +90,9 @@ const engineRows: readonly (readonly string[])[] = [
   ['undo', 'adopt', 'prune-history'],
   ['undo-transaction', 'rollback', 'adopt-scanned'],
   ['snapshots'],
+  ['store-options'],
   ['store'],
+  ['open-store'],
   ['index'],
 ];
 

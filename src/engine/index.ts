@@ -63,32 +63,29 @@ export type { SnapshotUsage, StoreUsage, UsageRange } from './usage.js';
 export { defaultPolicy, type RetentionPolicy } from './retention.js';
 export type { Rule, Violation } from './rules.js';
 export type { Content } from './staged-content.js';
-export {
-  type AdoptOptions,
-  type ApplyOptions,
-  type DiffRequest,
-  type HashOf,
-  type HistoricFile,
-  type HistoryEntry,
-  type LastChange,
-  type LogOptions,
-  type MarkOptions,
-  openStore,
-  readPlan,
-  rebuildStore,
-  type OpenStoreOptions,
-  type PathsRequest,
-  type RecoverOptions,
-  type RollbackOptions,
-  type RollbackReceipt,
-  Store,
-  type StoreDiagnosis,
-  type StoreHistoryPolicy,
-  type StoreStatus,
-  type TransactOptions,
-  type UndoOptions,
-  type UndoReceipt,
-} from './store.js';
+export { openStore, rebuildStore } from './open-store.js';
+export { type HashOf, readPlan, Store } from './store.js';
+export type {
+  AdoptOptions,
+  ApplyOptions,
+  DiffRequest,
+  HistoricFile,
+  HistoryEntry,
+  LastChange,
+  LogOptions,
+  MarkOptions,
+  OpenStoreOptions,
+  PathsRequest,
+  RecoverOptions,
+  RollbackOptions,
+  RollbackReceipt,
+  StoreDiagnosis,
+  StoreHistoryPolicy,
+  StoreStatus,
+  TransactOptions,
+  UndoOptions,
+  UndoReceipt,
+} from './store-options.js';
 export type { Rebuilt } from './repair/rebuild.js';
 export { mergeParts, type MergedText, type MergePart } from './text-merge.js';
 export { type DiffContent, type DiffText, unifiedDiff } from './unified-diff.js';

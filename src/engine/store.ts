@@ -1,6 +1,4 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { hostname } from 'node:os';
-import { resolve } from 'node:path';
 import {
   type Collect,
   commit,
@@ -8,32 +6,23 @@ import {
   type Committing,
   requireMessage,
 } from './commit.js';
+import { compressionLevelDefault } from './compression.js';
 import type { DiffChange, Moment, Reading } from './diff.js';
 import { type DriftedPath, findDrift } from './drift.js';
-import {
-  assert,
-  EngineError,
-  fromSystemError,
-  fromSystemErrorOnly,
-  type PathConflict,
-} from './errors.js';
+import { assert, EngineError, fromSystemErrorOnly } from './errors.js';
 import { publish } from './events.js';
-import type { Capabilities, FileSystem } from './file-system.js';
-import { checksumReady, randomId } from './hash.js';
-import type { HistoryReading } from './history.js';
+import { randomId } from './hash.js';
 import { type HistoryPolicy, isPolicy } from './history-policy.js';
-import type { FileImage, Image } from './image.js';
-import { Journal } from './journal.js';
-import type { TransactionRow } from './transaction-row.js';
+import type { HistoryReading } from './history.js';
+import type { Journal } from './journal.js';
 import { readKnownPaths } from './known-path.js';
 import { lockWaitMsDefault } from './limits.js';
-import type { Marking } from './mark-transaction.js';
-import { NodeFileSystem } from './node-file-system.js';
+import { holderOf, plainText } from './lock-holder.js';
 import { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
-import { comparePaths, parsePath, type RelativePath } from './path.js';
-import type { OpenPlan, PlanFormat, PlanSource } from './plan-document.js';
 import type { PackingHistory } from './pack-candidate.js';
+import { comparePaths, parsePath, type RelativePath } from './path.js';
+import type { OpenPlan, PlanSource } from './plan-document.js';
 import type { PrunedHistory } from './prune-history.js';
 import { Quarantine } from './quarantine.js';
 import {
@@ -44,379 +33,46 @@ import {
   type TransactionRecord,
   type TransactionSummary,
 } from './receipt.js';
+import type { Repair, RepairOptions } from './repair/repairing.js';
 import { RootTree } from './root-tree.js';
-import type { Rule } from './rules.js';
-import { type CompressionLevel, compressionLevelDefault } from './compression.js';
 import { formatVersion } from './schema.js';
 import { Snapshots } from './snapshots.js';
 import {
   closeStoreDirectory,
-  detached,
-  explainUnopened,
   journalFiles,
-  journalPath,
-  makeStoreDirectory,
   makeWritable,
-  openStoreDirectory,
-  type RootIdentity,
-  rootIdentity,
   type StoreDirectory,
-  requireRoomForIndex,
 } from './store-directory.js';
+import type {
+  OpenStoreOptions,
+  TransactOptions,
+  ApplyOptions,
+  UndoOptions,
+  UndoReceipt,
+  RollbackOptions,
+  RollbackReceipt,
+  MarkOptions,
+  StoreHistoryPolicy,
+  RecoverOptions,
+  AdoptOptions,
+  DiffRequest,
+  PathsRequest,
+  LastChange,
+  LogOptions,
+  HistoryEntry,
+  HistoricFile,
+  StoreStatus,
+  StoreDiagnosis,
+} from './store-options.js';
+import type { TransactionRow } from './transaction-row.js';
 import type { Transaction } from './transaction.js';
-import type { Passage, TransactionKind } from './transaction-kind.js';
 import type { Undone, UndonePath, UndoRequest } from './undo.js';
-import type { Rebuilt } from './repair/rebuild.js';
-import type { Repair, RepairOptions } from './repair/repairing.js';
+import type { StoreUsage } from './usage.js';
 import type { Finding, Verified } from './verify/finding.js';
 import type { VerifyOptions } from './verify/verify.js';
 import type { Verifying } from './verify/verifying.js';
-import type { StoreUsage } from './usage.js';
 import { type AcquireOptions, type OwnerRecord, readOwner, WriterLock } from './writer-lock.js';
 import { type Session, Writer } from './writer.js';
-
-/** How to open a store. */
-export interface OpenStoreOptions {
-  /** Make the store, and the directory, when there is none. Default: false. */
-  readonly create?: boolean;
-  /** `off`: plain Node, without the native part. Default: `auto`. */
-  readonly native?: 'auto' | 'off';
-  /** How long to wait for other writers, in milliseconds. Default: 10 000. */
-  readonly lockWaitMs?: number;
-  /** Rules that every transaction of this store must satisfy (I6). */
-  readonly rules?: readonly Rule[];
-  /**
-   * `auto`: finish or undo what a dead process left, if nobody holds the lock for long.
-   * `never`: only look; reads work, and the first write recovers. Default: `auto`.
-   */
-  readonly recover?: 'auto' | 'never';
-  /** Take over a store whose root was copied, moved to another disk or restored. Default: false. */
-  readonly adopt?: boolean;
-  /** Work on a file system that is not known to keep the promises. Default: false. */
-  readonly acceptFileSystem?: boolean;
-  /** Permission bits of new files. Default: `0o644`. */
-  readonly fileMode?: number;
-  /** Permission bits of new directories. Default: `0o755`. */
-  readonly directoryMode?: number;
-  /** How hard to compress what snapshots store: 0–11, or `off`. Default: 3. */
-  readonly compression?: CompressionLevel;
-  /** What this program calls itself to those who wait for its lock. Default: `node`. */
-  readonly command?: string;
-  /** Who works with the store, for the log, as in `me@desk`. Default: nobody is named. */
-  readonly by?: string;
-  readonly signal?: AbortSignal;
-  /** Milliseconds since 1970; a seam for tests. */
-  readonly now?: () => number;
-  /** Makes UUIDs; a seam for tests. */
-  readonly newId?: () => string;
-  /** The disk; a seam for tests. Overrides `native`. */
-  readonly fileSystem?: FileSystem;
-}
-
-/** How to run one transaction. */
-export interface TransactOptions {
-  /** Why, for the log. At most 65 536 characters. */
-  readonly message?: string;
-  /** Do everything but the commit, and tell what would change. */
-  readonly dryRun?: boolean;
-  /** Rules for this transaction, besides those of the store. */
-  readonly rules?: readonly Rule[];
-  /** Stops before the commit; a transaction that is committed is always finished. */
-  readonly signal?: AbortSignal;
-  /** How long to wait for other writers, in milliseconds. */
-  readonly lockWaitMs?: number;
-  /**
-   * The callback, and the rules, know of the directory only what they read through the transaction.
-   * Then calls of one store that wait together may share a flush: the callback may run before what
-   * was recorded ahead of it is in place, and sees it there all the same. Default: false.
-   */
-  readonly sharesFlush?: boolean;
-}
-
-export interface ApplyOptions extends TransactOptions {
-  /** Default: told by the plan's first bytes. */
-  readonly format?: PlanFormat;
-  /** What to call the plan in messages. */
-  readonly name?: string;
-  /** Absolute directory that relative `from` paths start at. Needed when the plan has such. */
-  readonly baseDirectory?: string;
-}
-
-/** What to undo, and how. */
-export interface UndoOptions extends TransactOptions {
-  /**
-   * Number of the transaction. Default: for `undo` the newest that is neither an undo nor undone;
-   * for `redo` the newest undo that no other change came after.
-   */
-  readonly transaction?: number;
-  /** Only these paths and what is below them. Default: all that it changed. */
-  readonly paths?: readonly string[];
-  /** Merge, line by line, what was changed since. Default: false. */
-  readonly merge?: boolean;
-  /**
-   * Overwrite what was changed since and cannot be merged, and remove as much as it takes. What is
-   * there now stays in history. Default: false.
-   */
-  readonly force?: boolean;
-}
-
-/** The answer to `undo` and `redo`. */
-export interface UndoReceipt extends Receipt {
-  /** Number of the transaction that was undone. */
-  readonly undone: number;
-  /** What became of each path that it changed. */
-  readonly paths: readonly UndonePath[];
-}
-
-/** What to roll back to, and how. */
-export interface RollbackOptions extends TransactOptions {
-  readonly to:
-    | {
-        /** Number of a transaction: as it was after that one. 0 is before the first. */
-        readonly transaction: number;
-      }
-    | {
-        /** Name or number of a snapshot, or `latest`: all that it holds, edits by hand included. */
-        readonly snapshot: string | number;
-      };
-  /** Only these paths and what is below them. Default: all that transactions have changed since. */
-  readonly paths?: readonly string[];
-  /**
-   * Keep what other programs changed since the newest transaction: merge it, line by line, with
-   * what was there then; of a snapshot: leave the files that transactions know and others changed
-   * as they are. Otherwise it gives way, and stays in history. Default: false.
-   */
-  readonly keepLocal?: boolean;
-  /**
-   * Overwrite also what cannot be merged or was never in a transaction, and remove as much as it
-   * takes. Default: false.
-   */
-  readonly force?: boolean;
-  /** Makes further changes of the same transaction, once what comes back is staged. */
-  readonly alongside?: (tx: Transaction) => unknown;
-}
-
-/** The answer to `rollback`. */
-export interface RollbackReceipt extends Receipt {
-  /** What became of each path that transactions have changed since. */
-  readonly paths: readonly UndonePath[];
-  /** What is in the way. Only a dry run tells it; to a transaction, nothing else is planned then. */
-  readonly conflicts: readonly PathConflict[];
-}
-
-/** How to mark a transaction. */
-export interface MarkOptions extends Marking, Pick<TransactOptions, 'signal' | 'lockWaitMs'> {}
-
-/** What a store keeps to without being asked. */
-export interface StoreHistoryPolicy {
-  readonly policy: HistoryPolicy;
-  /** Whether nobody has set another. */
-  readonly isDefault: boolean;
-}
-
-export interface RecoverOptions {
-  /** Number of a blocked or damaged transaction to finish, whatever may be lost of it. */
-  readonly redo?: number;
-  /** Number of a blocked or damaged transaction to undo, whatever may be lost of it. */
-  readonly undo?: number;
-  readonly signal?: AbortSignal;
-  readonly lockWaitMs?: number;
-}
-
-/** What to adopt. */
-export interface AdoptOptions
-  extends Pick<TransactOptions, 'message' | 'dryRun' | 'signal' | 'lockWaitMs'> {
-  /** Only these paths and what is below them. Default: all that transactions have changed. */
-  readonly paths?: readonly string[];
-}
-
-/** What to compare. */
-export interface DiffRequest {
-  /** Default: after the newest transaction. */
-  readonly from?: Moment;
-  /** Default: now. */
-  readonly to?: Moment;
-  /** Only these paths and what is below them. Default: all that transactions have changed. */
-  readonly paths?: readonly string[];
-  /** Also compare texts line by line. Default: false. */
-  readonly text?: boolean;
-  readonly signal?: AbortSignal;
-}
-
-/** Which paths to look at. */
-export interface PathsRequest {
-  /** Only these paths and what is below them. Default: all that transactions have changed. */
-  readonly paths?: readonly string[];
-  readonly signal?: AbortSignal;
-}
-
-/** A path, and the transaction that changed it last. */
-export interface LastChange {
-  readonly path: string;
-  /** What the transaction left there. */
-  readonly image: Image;
-  /** The transaction's number. */
-  readonly changedBy: number;
-  /** `null`: its record is no longer in the log. */
-  readonly transaction: TransactionSummary | null;
-}
-
-export interface LogOptions {
-  /** Only transactions that changed this path or something below it. */
-  readonly path?: string;
-  /** Default: 100. */
-  readonly limit?: number;
-  /** Only transactions with a smaller number. */
-  readonly before?: number;
-}
-
-/** A transaction, and what it was for. */
-export interface HistoryEntry extends TransactionSummary, Passage {
-  readonly kind: TransactionKind;
-}
-
-/** A file as it was at some moment. */
-export interface HistoricFile {
-  readonly image: FileImage;
-  readonly bytes: Uint8Array;
-}
-
-/** What a store is like right now. */
-export interface StoreStatus {
-  /** Absolute, links resolved. */
-  readonly root: string;
-  /** Number of the newest transaction, 0 when there is none. */
-  readonly head: number;
-  /** Transactions that are committed but not known to be on disk as a whole. */
-  readonly unsettled: number;
-  /** Blocked and damaged ones. */
-  readonly troubled: readonly TransactionSummary[];
-  /** Things that were set aside, in `.skillmeat/quarantine`. */
-  readonly quarantined: number;
-  /** The last process that wrote, or that writes now; `null` when nobody did. */
-  readonly writer: {
-    readonly pid: number;
-    readonly host: string;
-    readonly command: string;
-    /** ISO 8601. */
-    readonly since: string;
-    /** Whether it let go in order. */
-    readonly isDone: boolean;
-  } | null;
-}
-
-/** What `doctor` reports. */
-export interface StoreDiagnosis {
-  readonly root: string;
-  readonly format: number;
-  readonly fileSystem: { readonly name: string; readonly support: string };
-  readonly foldsNames: boolean;
-  readonly capabilities: Capabilities;
-  /** Bytes that this user may still write. */
-  readonly freeBytes: number;
-  readonly transactions: number;
-}
-
-/**
- * Opens the store of a directory, recovering first what a dead process left.
- *
- * @param root the directory; absolute, or relative to the working directory.
- * @throws {EngineError} `STORE_NOT_FOUND`, `STORE_UNSAFE`, `STORE_DETACHED`, `STORE_FORMAT_NEWER`,
- * `STORE_LOCKED`, `JOURNAL_FOREIGN`, `JOURNAL_DAMAGED`, `FILE_SYSTEM_UNSUPPORTED`,
- * `SQLITE_UNSUITABLE`, `PERMISSION_DENIED`, `DISK_FULL`.
- */
-export async function openStore(root: string, options: OpenStoreOptions = {}): Promise<Store> {
-  if (typeof root !== 'string' || root === '') throw new TypeError('root must be a path');
-  await checksumReady;
-  const files = options.fileSystem ?? new NodeFileSystem({ native: options.native ?? 'auto' });
-  const given = { files, rootPath: resolve(root) };
-  try {
-    return await open(given, options);
-  } catch (error) {
-    files.close();
-    throw fromSystemErrorOnly(error, 'open', given.rootPath);
-  }
-}
-
-async function open(
-  given: { readonly files: FileSystem; readonly rootPath: string },
-  options: OpenStoreOptions,
-): Promise<Store> {
-  const acceptsFileSystem = options.acceptFileSystem ?? false;
-  if (options.create === true) await create({ ...given, acceptsFileSystem }, options);
-  const store = openParts(openStoreDirectory({ ...given, acceptsFileSystem }), options);
-  try {
-    if (options.recover !== 'never') await store.recoverOnOpen();
-    return store;
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
-}
-
-function openParts(directory: StoreDirectory, options: OpenStoreOptions): Store {
-  let journal: Journal | undefined;
-  try {
-    requireRoomForIndex(directory);
-    journal = Journal.open(journalPath(directory));
-    requireSameRoot(directory, journal, options.adopt ?? false);
-    return new Store(directory, journal, options);
-  } catch (error) {
-    journal?.[Symbol.dispose]();
-    const failure = explainUnopened(error, directory);
-    closeStoreDirectory(directory);
-    throw failure;
-  }
-}
-
-/**
- * Builds the journal of a store anew from what can be believed of it: transactions as far as the hash
- * chain holds, snapshots, and, when those cannot be read, what their contents tell. The old journal and
- * what lost transactions displaced go to quarantine; no file of the root is touched. Nobody may have the
- * store open. The next opening recovers.
- *
- * @throws {EngineError} `STORE_NOT_FOUND`, `STORE_UNSAFE`, `STORE_LOCKED`, `STORE_DETACHED` for a journal
- * that is not known to be of this directory (unless `adopt`), `JOURNAL_FOREIGN` for a
- * journal that is no plain file, `DISK_FULL`, ….
- */
-export async function rebuildStore(
-  root: string,
-  { dryRun = false, ...options }: OpenStoreOptions & { readonly dryRun?: boolean } = {},
-): Promise<Rebuilt> {
-  if (typeof root !== 'string' || root === '') throw new TypeError('root must be a path');
-  await checksumReady;
-  const { rebuild } = await import('./repair/rebuild.js');
-  const files = options.fileSystem ?? new NodeFileSystem({ native: options.native ?? 'auto' });
-  const acceptsFileSystem = options.acceptFileSystem ?? false;
-  const rootPath = resolve(root);
-  const made: string[] = [];
-  const onMissing = (name: string): void => {
-    made.push(name);
-  };
-  const directory = openStoreDirectory({ files, rootPath, acceptsFileSystem, onMissing });
-  const { now = Date.now, newId = randomId } = options;
-  const holder = {
-    pid: process.pid,
-    host: hostname(),
-    command: plainText(options.command ?? 'node'),
-  };
-  try {
-    using lock = new WriterLock({ files, directory: directory.store, holder, now });
-    const waitMs = options.lockWaitMs ?? lockWaitMsDefault;
-    await lock.acquire({ waitMs, signal: options.signal });
-    const bootId = files.bootId() ?? `process-${newId()}`;
-    const accepted = { isDryRun: dryRun, adopts: options.adopt ?? false };
-    return await rebuild({ directory, lock, bootId, now, newId, ...accepted });
-  } catch (error) {
-    throw fromSystemErrorOnly(error, 'rebuild the journal of', rootPath);
-  } finally {
-    const { store } = directory;
-    // A dry run leaves everything as it was.
-    if (dryRun) for (const name of made) files.removeDirectory({ directory: store, name });
-    files.close();
-    closeStoreDirectory(directory);
-  }
-}
 
 /**
  * Checks a plan without a store: all of it, but of JSON Lines the first line only. {@link Store.apply}
@@ -479,7 +135,7 @@ export class Store implements AsyncDisposable {
     this.#lock = new WriterLock({
       files,
       directory: directory.store,
-      holder: { pid: process.pid, host: hostname(), command: plainText(options.command ?? 'node') },
+      holder: holderOf(options.command),
       now,
     });
     this.#writer = new Writer({
@@ -1286,69 +942,6 @@ export class Store implements AsyncDisposable {
   }
 }
 
-async function create(
-  given: {
-    readonly files: FileSystem;
-    readonly rootPath: string;
-    readonly acceptsFileSystem: boolean;
-  },
-  options: OpenStoreOptions,
-): Promise<void> {
-  const { files, rootPath } = given;
-  try {
-    files.makeRoot(rootPath);
-  } catch (error) {
-    throw fromSystemError(error, 'make the directory', rootPath);
-  }
-  const now = options.now ?? Date.now;
-  const holder = {
-    pid: process.pid,
-    host: hostname(),
-    command: plainText(options.command ?? 'node'),
-  };
-  await makeStoreDirectory({
-    ...given,
-    meta: (identity) => ({
-      uuid: (options.newId ?? randomId)(),
-      created_at: now(),
-      epoch: 1,
-      pruned_through: 0,
-      settled_through: 0,
-      ...identityMeta(identity),
-    }),
-    exclusively: async (directory, make) => {
-      using lock = new WriterLock({ files, directory, holder, now });
-      await lock.acquire({
-        waitMs: options.lockWaitMs ?? lockWaitMsDefault,
-        signal: options.signal,
-      });
-      await make();
-    },
-  });
-}
-
-function identityMeta({ inode, born }: RootIdentity): Readonly<Record<string, string>> {
-  return { root_inode: inode, root_born: born };
-}
-
-/**
- * A journal is instructions: one that came with a copied or cloned directory is not followed until
- * somebody says so.
- */
-function requireSameRoot(directory: StoreDirectory, journal: Journal, adopt: boolean): void {
-  const { inode, born } = rootIdentity(directory);
-  // guard: same-root [if true]
-  if (journal.meta('root_inode') === inode && journal.meta('root_born') === born) return;
-  if (adopt) {
-    journal.setMeta(identityMeta({ inode, born }));
-    return;
-  }
-  // A page that lost its rows says nothing of the root.
-  journal.quickCheck();
-  // guard: same-root-or-adopted
-  throw detached(directory);
-}
-
 function toWriter(owner: OwnerRecord | undefined): StoreStatus['writer'] {
   if (owner === undefined) return null;
   const { pid, host, command, since, isReleased } = owner;
@@ -1365,9 +958,4 @@ function refuseUnresolved(journal: Journal): void {
     `transaction ${String(first.id)} is ${first.trouble ?? ''}: ${first.reason ?? ''}`,
     { hint: 'Resolve it first: skillmeat txn recover' },
   );
-}
-
-/** Short and printable: it goes into a record of fixed size. */
-function plainText(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e]|["\\]/g, '?').slice(0, 160);
 }

@@ -3,6 +3,7 @@ import { assert, EngineError, systemCode } from './errors.js';
 import type { Directory, FileSystem, OpenFile, Place } from './file-system.js';
 import { checksumOf } from './hash.js';
 import { lockPollMsMax } from './limits.js';
+import type { LockHolder } from './lock-holder.js';
 import { openDatabase, type SqliteDatabase } from './sqlite.js';
 import { utcText } from './utc-text.js';
 
@@ -24,15 +25,8 @@ const lockName = 'lock';
 const ownerName = 'owner';
 
 /** Who is asking, for the people who read `owner`. */
-interface Holder {
-  readonly pid: number;
-  readonly host: string;
-  /** Program and arguments, shortened. */
-  readonly command: string;
-}
-
 /** What the file `owner` says. */
-export interface OwnerRecord extends Holder {
+export interface OwnerRecord extends LockHolder {
   readonly bootId: string;
   /** ISO 8601. */
   readonly since: string;
@@ -52,7 +46,7 @@ export interface WriterLockOptions {
   readonly files: FileSystem;
   /** The store's own directory. */
   readonly directory: Directory;
-  readonly holder: Holder;
+  readonly holder: LockHolder;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
