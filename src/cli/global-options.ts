@@ -100,12 +100,42 @@ export function parseMoment(text: string): Moment {
   if (text === 'now') return { kind: 'now' };
   const id = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(id)) return { kind: 'transaction', id };
-  throw new InvalidArgumentError('Expected the number of a transaction, or "now".');
+  const snapshot = text.startsWith(snapshotPrefix) ? text.slice(snapshotPrefix.length) : '';
+  if (snapshot !== '') return { kind: 'snapshot', snapshot };
+  throw new InvalidArgumentError(
+    'Expected the number of a transaction, "now", or "snapshot:" and its name or number.',
+  );
+}
+
+/** Sets a snapshot apart from a transaction of the same number, or an artifact of the same name. */
+const snapshotPrefix = 'snapshot:';
+
+/** As {@link parseMoment}, where only a snapshot can be meant, or now. */
+export function parseSnapshotOrNow(text: string): Moment {
+  if (text === 'now') return { kind: 'now' };
+  const snapshot = text.startsWith(snapshotPrefix) ? text.slice(snapshotPrefix.length) : text;
+  if (snapshot !== '') return { kind: 'snapshot', snapshot };
+  throw new InvalidArgumentError('Expected the name or number of a snapshot, or "now".');
+}
+
+/** The number of a transaction, `now`, or `snapshot:` and how the snapshot was named. */
+export type JsonMoment = number | string;
+
+export function toJsonMoment(moment: Moment): JsonMoment {
+  switch (moment.kind) {
+    case 'now':
+      return 'now';
+    case 'transaction':
+      return moment.id;
+    case 'snapshot':
+      return `${snapshotPrefix}${String(moment.snapshot)}`;
+  }
 }
 
 /** As {@link parseMoment}; any other word names an artifact. */
 export function parseMomentOrArtifact(text: string): Moment | string {
-  return text === 'now' || /^\d+$/.test(text) ? parseMoment(text) : text;
+  const isMoment = text === 'now' || /^\d+$/.test(text) || text.startsWith(snapshotPrefix);
+  return isMoment ? parseMoment(text) : text;
 }
 
 /** Gathers the values of an option that may be given again. */

@@ -63,11 +63,11 @@ function addDiff(parent: Command, runCommand: RunCommand): Command {
   const from = knowsArtifacts
     ? new Argument(
         '[FROM]',
-        'after which transaction, or "now" (default: the newest transaction); or an artifact: since it was fetched',
+        'after which transaction, "now", or "snapshot:NAME" (default: the newest transaction); or an artifact: since it was fetched',
       ).argParser(parseMomentOrArtifact)
     : new Argument(
         '[FROM]',
-        'after which transaction, or "now" (default: the newest transaction)',
+        'after which transaction, "now", or "snapshot:NAME" (default: the newest transaction)',
       ).argParser(parseMoment);
   const command = parent
     .command('diff')
@@ -77,27 +77,31 @@ function addDiff(parent: Command, runCommand: RunCommand): Command {
   if (knowsArtifacts) {
     command.option('--upstream', 'of an artifact: what upstream has instead of what is here');
   }
+  return addDiffOptions(command).action(
+    async (
+      side: DiffFlags['from'] | string,
+      to: DiffFlags['to'],
+      flags: Omit<DiffFlags, 'from' | 'to'> & { readonly upstream?: boolean },
+      self: Command,
+    ) =>
+      runCommand(self, async (context) => {
+        if (typeof side === 'string') {
+          const { diffArtifact } = await import('./collection/diff-artifact.js');
+          return diffArtifact(context, side, { ...flags, to });
+        }
+        if (flags.upstream === true) {
+          throw new UsageError('--upstream needs an artifact', 'See: skillmeat list');
+        }
+        return (await import('./txn/diff.js')).diff(context, { ...flags, from: side, to });
+      }),
+  );
+}
+
+/** What to compare, and how to print it. */
+export function addDiffOptions(command: Command): Command {
   return addPathOption(command)
     .option('-p, --patch', 'print the texts, as git apply and patch take them')
-    .addOption(new Option('--names', 'print the paths only').conflicts('patch'))
-    .action(
-      async (
-        side: DiffFlags['from'] | string,
-        to: DiffFlags['to'],
-        flags: Omit<DiffFlags, 'from' | 'to'> & { readonly upstream?: boolean },
-        self: Command,
-      ) =>
-        runCommand(self, async (context) => {
-          if (typeof side === 'string') {
-            const { diffArtifact } = await import('./collection/diff-artifact.js');
-            return diffArtifact(context, side, { ...flags, to });
-          }
-          if (flags.upstream === true) {
-            throw new UsageError('--upstream needs an artifact', 'See: skillmeat list');
-          }
-          return (await import('./txn/diff.js')).diff(context, { ...flags, from: side, to });
-        }),
-    );
+    .addOption(new Option('--names', 'print the paths only').conflicts('patch'));
 }
 
 function addLog(parent: Command, runCommand: RunCommand): Command {
@@ -120,11 +124,12 @@ function addCat(parent: Command, runCommand: RunCommand): Command {
   return parent
     .command('cat')
     .argument('<PATH>', 'a file')
-    .description('print a file as it was after a transaction')
+    .description('print a file as it was after a transaction, or in a snapshot')
     .addOption(
-      new Option('--at <moment>', 'number of a transaction, or "now" (default: now)').argParser(
-        parseMoment,
-      ),
+      new Option(
+        '--at <moment>',
+        'number of a transaction, "now", or "snapshot:NAME" (default: now)',
+      ).argParser(parseMoment),
     )
     .action(async (path: string, flags: CatFlags, self: Command) =>
       runCommand(self, async (context) => (await import('./txn/cat.js')).cat(context, path, flags)),

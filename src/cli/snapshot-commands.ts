@@ -1,8 +1,11 @@
-import { type Command, Option } from 'commander';
+import { Argument, type Command, Option } from 'commander';
+import type { Moment } from '../engine/index.js';
 import { parseAge, parseCount, parseSize } from './amounts.js';
-import { addGlobalOptions, collect } from './global-options.js';
+import { addGlobalOptions, collect, parseSnapshotOrNow } from './global-options.js';
+import { addDiffOptions } from './history-commands.js';
 import type { RunCommand } from './program.js';
 import type { PruneFlags } from './txn/prune.js';
+import type { DiffFlags } from './txn/diff.js';
 import type { CreateFlags } from './txn/snapshot.js';
 import type { DeleteFlags, UndeleteFlags } from './txn/snapshot-trash.js';
 import type { RestoreFlags } from './txn/restore.js';
@@ -15,6 +18,7 @@ export function addSnapshotCommands(parent: Command, runCommand: RunCommand): vo
     .enablePositionalOptions();
   addCreate(snapshot, runCommand);
   addLooking(snapshot, runCommand);
+  addDiff(snapshot, runCommand);
   addRestore(snapshot, runCommand);
   addDelete(snapshot, runCommand);
   addUndelete(snapshot, runCommand);
@@ -66,6 +70,29 @@ function addLooking(snapshot: Command, runCommand: RunCommand): void {
         (await import('./txn/snapshot.js')).showSnapshot(context, reference, flags),
       ),
     );
+}
+
+function addDiff(snapshot: Command, runCommand: RunCommand): void {
+  const command = snapshot
+    .command('diff')
+    .addArgument(new Argument('<SNAPSHOT>', snapshotHelp).argParser(parseSnapshotOrNow))
+    .addArgument(
+      new Argument('[TO]', 'another snapshot, or "now" (default: now)').argParser(
+        parseSnapshotOrNow,
+      ),
+    )
+    .description('print what differs between a snapshot and now, or another one');
+  addDiffOptions(command).action(
+    async (
+      from: Moment,
+      to: DiffFlags['to'],
+      flags: Omit<DiffFlags, 'from' | 'to'>,
+      self: Command,
+    ) =>
+      runCommand(self, async (context) =>
+        (await import('./txn/diff.js')).diff(context, { ...flags, from, to }),
+      ),
+  );
 }
 
 function addRestore(parent: Command, runCommand: RunCommand): void {

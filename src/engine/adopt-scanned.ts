@@ -3,10 +3,9 @@ import type { Committing } from './commit.js';
 import { lookAt } from './drift.js';
 import { isEngineError } from './errors.js';
 import { type ContentHash, parseContentHash } from './hash.js';
-import { absent, isSameImage, type Image } from './image.js';
+import { isSameImage } from './image.js';
 import type { Journal } from './journal.js';
 import { readKnownPaths } from './known-path.js';
-import type { ListingEntry } from './listing.js';
 import { differingPaths } from './listing-differences.js';
 import type { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
@@ -14,7 +13,7 @@ import { comparePaths, type RelativePath } from './path.js';
 import type { Receipt } from './receipt.js';
 import { RootTree } from './root-tree.js';
 import type { Scanned } from './scan.js';
-import { findEntry, listingReader, type ReadListing } from './snapshot-tree.js';
+import { listingReader, TreeLookup } from './snapshot-tree.js';
 import type { ScannedAdoption } from './take-snapshot.js';
 import type { Session } from './writer.js';
 
@@ -112,15 +111,13 @@ async function findScannedDrift(
   { journal }: Committing,
 ): Promise<readonly AdoptedPath[]> {
   const pace = new Pace(signal);
-  const read = remembering(listingReader(objects, scanned.listings));
-  const among = await changedSinceAdopted(scanned, read, { journal, pace });
+  const lookup = new TreeLookup(listingReader(objects, scanned.listings));
+  const among = await changedSinceAdopted(scanned, lookup, { journal, pace });
   const known = await readKnownPaths(journal, { asOf: journal.head().id, among, pace });
-  const leftOut = new Set<string>(scanned.leftOut.map(({ path }) => path));
   const drift = [];
   for (const [path, { image, changedBy }] of known) {
     if (pace.isDue()) await pace.turn();
-    if (hasLeftOut(path, leftOut)) continue;
-    const found = toImage(await findEntry(read, scanned.sha256, path));
+    const found = await lookup.imageAt(scanned.sha256, path);
     if (found === undefined || isSameImage(found, image)) continue;
     drift.push({ path, expected: image, found, transaction: changedBy ?? null });
   }
@@ -133,7 +130,7 @@ async function findScannedDrift(
  */
 async function changedSinceAdopted(
   { sha256 }: Scanned,
-  read: ReadListing,
+  lookup: TreeLookup,
   { journal, pace }: { readonly journal: Journal; readonly pace: Pace },
 ): Promise<ReadonlySet<RelativePath> | undefined> {
   const adopted = lastAdopted(journal);
@@ -142,7 +139,10 @@ async function changedSinceAdopted(
   const rows = journal.changesAfter(after, changedPathsMax, {});
   const changed = new Set(rows.map(({ path }) => path));
   try {
-    for await (const { path, from } of differingPaths(read, { from: adopted.sha256, to: sha256 })) {
+    for await (const { path, from } of differingPaths(lookup, {
+      from: adopted.sha256,
+      to: sha256,
+    })) {
       // Below what was left out then, nobody has looked for drift.
       // guard: adopted-left-out [from?.kind === 'left-out' becomes false]
       if (from?.kind === 'left-out' || changed.size >= changedPathsMax) return undefined;
@@ -155,37 +155,4 @@ async function changedSinceAdopted(
     return undefined;
   }
   return rows.length < changedPathsMax ? changed : undefined;
-}
-
-/** Each path is looked up by itself, and many are in the same directory. */
-function remembering(read: ReadListing): ReadListing {
-  const known = new Map<ContentHash, ReturnType<ReadListing>>();
-  return (sha256) => {
-    const listing = known.get(sha256) ?? read(sha256);
-    known.set(sha256, listing);
-    return listing;
-  };
-}
-
-function hasLeftOut(path: RelativePath, leftOut: ReadonlySet<string>): boolean {
-  if (leftOut.size === 0) return false;
-  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
-    if (leftOut.has(path.slice(0, end))) return true;
-  }
-  return false;
-}
-
-/** `undefined` for what the scan left out. */
-function toImage(entry: ListingEntry | undefined): Image | undefined {
-  if (entry === undefined) return absent;
-  switch (entry.kind) {
-    case 'file':
-      return { kind: 'file', sha256: entry.sha256, size: entry.size, mode: entry.mode };
-    case 'directory':
-      return { kind: 'directory', mode: entry.mode };
-    case 'symlink':
-      return { kind: 'symlink', target: entry.target };
-    case 'left-out':
-      return undefined;
-  }
 }

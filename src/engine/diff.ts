@@ -1,20 +1,30 @@
-import { EngineError } from './errors.js';
+import { assert, EngineError } from './errors.js';
 import { lookAt } from './drift.js';
 import { placesOf, readFileAt, readKept } from './history.js';
-import type { FileImage, FoundImage } from './image.js';
+import type { FileImage, FoundImage, Image } from './image.js';
 import { isSameImage } from './image.js';
 import type { Looking } from './inspect.js';
 import type { Journal } from './journal.js';
-import { type KnownPath, readKnownPaths } from './known-path.js';
+import { isWithin, type KnownPath, readKnownPaths } from './known-path.js';
+import { differingPaths } from './listing-differences.js';
 import { comparePaths, quote, type RelativePath } from './path.js';
 import type { ObjectStore } from './object-store.js';
 import { isObstacle, type RootTree } from './root-tree.js';
+import type { Scanned } from './scan.js';
+import type { SnapshotRow } from './snapshot-table.js';
+import { findSnapshot } from './snapshot-trash.js';
+import { listingReader, TreeLookup } from './snapshot-tree.js';
 import { type DiffText, unifiedDiff } from './unified-diff.js';
 
 /** A moment that the directory can be looked at. */
 export type Moment =
   /** After a transaction; 0 is before the first. */
-  { readonly kind: 'transaction'; readonly id: number } | { readonly kind: 'now' };
+  | { readonly kind: 'transaction'; readonly id: number }
+  /** What a snapshot holds; by its name or number, or `latest`. */
+  | { readonly kind: 'snapshot'; readonly snapshot: string | number }
+  | { readonly kind: 'now' };
+
+type SnapshotMoment = Extract<Moment, { kind: 'snapshot' }>;
 
 /** A path that differs between two moments. */
 export interface DiffChange {
@@ -34,10 +44,7 @@ export interface Reading {
   readonly objects: ObjectStore;
 }
 
-/**
- * The directory at one moment. A snapshot would be a third kind: it knows every path, and where it
- * lists none there is nothing.
- */
+/** The directory at one moment, as far as the journal knows. */
 interface Side {
   /** Paths that this side can tell of by itself. */
   readonly paths: Iterable<RelativePath>;
@@ -50,23 +57,27 @@ export interface DiffOptions {
   readonly to: Moment;
   readonly within: readonly RelativePath[] | undefined;
   readonly hasText: boolean;
+  /** Looks at the whole directory as a snapshot did. */
+  readonly scanNow: (row: SnapshotRow) => Promise<Pick<Scanned, 'sha256' | 'listings'>>;
 }
 
+/** A path, and what it was at either moment. */
+type TwoImages = Pick<DiffChange, 'before' | 'after'> & { readonly path: RelativePath };
+
 /**
- * Yields the paths that differ, sorted. Of the disk only those are looked at that the journal knows.
+ * Yields the paths that differ, sorted. Without a snapshot only those are looked at that the journal
+ * knows. What a snapshot left out differs from nothing.
  *
- * @throws {EngineError} `TRANSACTION_NOT_FOUND`.
+ * @throws {EngineError} `TRANSACTION_NOT_FOUND`, `SNAPSHOT_NOT_FOUND`, `HISTORY_DAMAGED`.
  */
 export async function* compareMoments(
-  { from, to, within, hasText }: DiffOptions,
+  options: DiffOptions,
   reading: Reading,
 ): AsyncGenerator<DiffChange, void> {
-  const [old, now] = [await openSide(from, within, reading), await openSide(to, within, reading)];
-  const paths = new Set([...old.paths, ...now.paths]);
-  for (const path of [...paths].toSorted(comparePaths)) {
-    const { pace } = reading.looking;
-    if (pace.isDue()) await pace.turn();
-    const [before, after] = [await imageAt(path, old, reading), await imageAt(path, now, reading)];
+  const { from, to, hasText } = options;
+  const hasSnapshot = from.kind === 'snapshot' || to.kind === 'snapshot';
+  const images = hasSnapshot ? imagesOfTrees(options, reading) : imagesKnown(options, reading);
+  for await (const { path, before, after } of images) {
     if (isSameImage(before, after)) continue;
     const diff = hasText
       ? unifiedDiff(
@@ -79,24 +90,73 @@ export async function* compareMoments(
   }
 }
 
+async function* imagesKnown(
+  { from, to, within }: DiffOptions,
+  reading: Reading,
+): AsyncGenerator<TwoImages, void> {
+  const { pace } = reading.looking;
+  const [old, now] = [await openSide(from, within, reading), await openSide(to, within, reading)];
+  const paths = new Set([...old.paths, ...now.paths]);
+  for (const path of [...paths].toSorted(comparePaths)) {
+    if (pace.isDue()) await pace.turn();
+    const [before, after] = [await imageAt(path, old, reading), await imageAt(path, now, reading)];
+    yield { path, before, after };
+  }
+}
+
+/** With a snapshot on either side: that knows every path, and what is now is scanned as it was. */
+async function* imagesOfTrees(
+  { from, to, within, scanNow }: DiffOptions,
+  reading: Reading,
+): AsyncGenerator<TwoImages, void> {
+  const { journal, objects } = reading;
+  const { pace } = reading.looking;
+  const rowOf = (moment: Moment): SnapshotRow | undefined =>
+    moment.kind === 'snapshot' ? findSnapshot(moment.snapshot, journal) : undefined;
+  const rows = { from: rowOf(from), to: rowOf(to) };
+  const row = rows.from ?? rows.to;
+  assert(row !== undefined, 'one of the moments is a snapshot');
+  const isBoth = rows.from !== undefined && rows.to !== undefined;
+  const now = isBoth ? undefined : await scanNow(row);
+  const lookup = new TreeLookup(listingReader(objects, now?.listings));
+  const old = {
+    root: (rows.from ?? now ?? row).sha256,
+    side: await openSide(from, within, reading),
+  };
+  const young = { root: (rows.to ?? now ?? row).sha256, side: await openSide(to, within, reading) };
+  const paths = new Set([...old.side.paths, ...young.side.paths]);
+  for await (const { path } of differingPaths(lookup, { from: old.root, to: young.root })) {
+    if (pace.isDue()) await pace.turn();
+    if (isWithin(path, within)) paths.add(path);
+  }
+  for (const path of [...paths].toSorted(comparePaths)) {
+    if (pace.isDue()) await pace.turn();
+    const before = old.side.imageOf(path) ?? (await lookup.imageAt(old.root, path));
+    const after = young.side.imageOf(path) ?? (await lookup.imageAt(young.root, path));
+    if (before !== undefined && after !== undefined) yield { path, before, after };
+  }
+}
+
 /**
  * Returns a file as it was at a moment.
  *
  * @throws {EngineError} `PATH_NOT_FOUND`, `PATH_IS_DIRECTORY`, `PATH_IS_LINK`, `PATH_SPECIAL`,
- * `HISTORY_PRUNED`, `HISTORY_DAMAGED`, `TRANSACTION_NOT_FOUND`.
+ * `HISTORY_PRUNED`, `HISTORY_DAMAGED`, `TRANSACTION_NOT_FOUND`, `SNAPSHOT_NOT_FOUND`.
  */
 export async function readFileOf(
   path: RelativePath,
   moment: Moment,
   reading: Reading,
 ): Promise<{ readonly image: FileImage; readonly bytes: Uint8Array }> {
-  const side = await openSide(moment, [path], reading);
-  const image = await imageAt(path, side, reading);
+  const isOfSnapshot = moment.kind === 'snapshot';
+  const image = isOfSnapshot
+    ? await imageInSnapshot(path, moment, reading)
+    : await imageAt(path, await openSide(moment, [path], reading), reading);
   if (image.kind !== 'file') throw notAFile(path, image);
   const bytes = await contentOf(path, image, reading);
   if (bytes !== undefined) return { image, bytes };
   const { journal, objects } = reading;
-  const isHeld = placesOf(image.sha256, path, journal).next().done !== true;
+  const isHeld = isOfSnapshot || placesOf(image.sha256, path, journal).next().done !== true;
   // guard: read-damaged [if false]
   if (isHeld || objects.has(image.sha256)) {
     throw new EngineError(
@@ -112,12 +172,30 @@ export async function readFileOf(
   );
 }
 
+async function imageInSnapshot(
+  path: RelativePath,
+  { snapshot }: SnapshotMoment,
+  { journal, objects }: Reading,
+): Promise<Image> {
+  const lookup = new TreeLookup(listingReader(objects));
+  const image = await lookup.imageAt(findSnapshot(snapshot, journal).sha256, path);
+  if (image !== undefined) return image;
+  throw new EngineError(
+    'PATH_NOT_FOUND',
+    `${quote(path)} was left out of snapshot ${String(snapshot)}`,
+    {
+      path,
+      hint: `See what it holds: skillmeat snapshot show ${String(snapshot)} --files`,
+    },
+  );
+}
+
 async function openSide(
   moment: Moment,
   within: readonly RelativePath[] | undefined,
   { journal, looking }: Reading,
 ): Promise<Side> {
-  if (moment.kind === 'now') return { paths: [], imageOf: () => undefined };
+  if (moment.kind !== 'transaction') return { paths: [], imageOf: () => undefined };
   const { id: asOf } = moment;
   if (asOf > journal.head().id || asOf < journal.anchors.get().through) {
     throw journal.anchors.unknown(asOf);

@@ -54,6 +54,7 @@ export async function readKnownPaths(
   }
 }
 
-function isWithin(path: RelativePath, within: readonly RelativePath[] | undefined): boolean {
+/** Tells whether a path is one of some, or below one; all are when there are none. */
+export function isWithin(path: RelativePath, within: readonly RelativePath[] | undefined): boolean {
   return within === undefined || within.some((top) => path === top || isBelow(path, top));
 }

@@ -1,7 +1,7 @@
 import type { ContentHash } from './hash.js';
 import { isSameEntry, type ListingEntry } from './listing.js';
 import type { RelativePath } from './path.js';
-import { childPath, type ReadListing } from './snapshot-tree.js';
+import { childPath, type TreeLookup } from './snapshot-tree.js';
 
 /** Two trees of listings; `undefined` is one that has nothing. */
 export interface TwoTrees {
@@ -23,28 +23,22 @@ export interface DifferingPath {
  * @throws {EngineError} `HISTORY_DAMAGED`.
  */
 export async function* differingPaths(
-  read: ReadListing,
+  lookup: TreeLookup,
   { from, to }: TwoTrees,
   parent?: RelativePath,
 ): AsyncGenerator<DifferingPath, void> {
   if (from === to) return;
-  const before = await entriesOf(read, from);
-  const after = await entriesOf(read, to);
+  const before = from === undefined ? nothing : await lookup.entries(from);
+  const after = to === undefined ? nothing : await lookup.entries(to);
   for (const name of new Set([...before.keys(), ...after.keys()])) {
     const [old, now] = [before.get(name), after.get(name)];
     const path = childPath(parent, name);
     if (!isSameEntry(old, now)) yield { path, from: old, to: now };
-    yield* differingPaths(read, { from: listingOf(old), to: listingOf(now) }, path);
+    yield* differingPaths(lookup, { from: listingOf(old), to: listingOf(now) }, path);
   }
 }
 
-async function entriesOf(
-  read: ReadListing,
-  sha256: ContentHash | undefined,
-): Promise<ReadonlyMap<string, ListingEntry>> {
-  const entries = sha256 === undefined ? [] : await read(sha256);
-  return new Map(entries.map((entry) => [entry.name, entry]));
-}
+const nothing: ReadonlyMap<string, ListingEntry> = new Map();
 
 function listingOf(entry: ListingEntry | undefined): ContentHash | undefined {
   return entry?.kind === 'directory' ? entry.sha256 : undefined;

@@ -1,5 +1,6 @@
 import { EngineError } from './errors.js';
 import { type ContentHash, parseContentHash } from './hash.js';
+import type { Image } from './image.js';
 import { isInnerPath, namesEngineDirectory } from './path.js';
 
 /*
@@ -36,6 +37,20 @@ export type ListingEntry =
     }
   | { readonly kind: 'symlink'; readonly name: string; readonly target: string }
   | { readonly kind: 'left-out'; readonly name: string; readonly why: LeftOutReason };
+
+/** Returns what an entry says of its name; `undefined` for what was left out. */
+export function imageOfEntry(entry: ListingEntry): Image | undefined {
+  switch (entry.kind) {
+    case 'file':
+      return { kind: 'file', sha256: entry.sha256, size: entry.size, mode: entry.mode };
+    case 'directory':
+      return { kind: 'directory', mode: entry.mode };
+    case 'symlink':
+      return { kind: 'symlink', target: entry.target };
+    case 'left-out':
+      return undefined;
+  }
+}
 
 /** Tells whether two entries say the same of a name itself, whatever is below it. */
 export function isSameEntry(

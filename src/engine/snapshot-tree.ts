@@ -1,7 +1,8 @@
 import { EngineError } from './errors.js';
 import type { ContentHash } from './hash.js';
 import { listingBytesMax, pathBytesMax, pathSegmentsMax } from './limits.js';
-import { type ListingEntry, parseListing } from './listing.js';
+import { absent, type Image } from './image.js';
+import { imageOfEntry, type ListingEntry, parseListing } from './listing.js';
 import type { ObjectStore } from './object-store.js';
 import { childOf, quote, type RelativePath } from './path.js';
 
@@ -53,6 +54,39 @@ export async function findEntry(
     if (found.kind === 'directory') sha256 = found.sha256;
   }
   return found;
+}
+
+/** Looks paths up in trees of listings. Each listing is read once. */
+export class TreeLookup {
+  readonly #read: ReadListing;
+  readonly #known = new Map<ContentHash, ReadonlyMap<string, ListingEntry>>();
+
+  constructor(read: ReadListing) {
+    this.#read = read;
+  }
+
+  /** Returns the entries of a directory's listing by name. @throws {EngineError} `HISTORY_DAMAGED`. */
+  async entries(sha256: ContentHash): Promise<ReadonlyMap<string, ListingEntry>> {
+    const known = this.#known.get(sha256);
+    if (known !== undefined) return known;
+    const entries = new Map((await this.#read(sha256)).map((entry) => [entry.name, entry]));
+    this.#known.set(sha256, entries);
+    return entries;
+  }
+
+  /** Returns what a tree has at `path`; `undefined` when that, or something above it, was left out. */
+  async imageAt(root: ContentHash, path: RelativePath): Promise<Image | undefined> {
+    let found: ListingEntry | undefined;
+    let sha256 = root;
+    for (const name of path.split('/')) {
+      if (found?.kind === 'left-out') return undefined;
+      if (found !== undefined && found.kind !== 'directory') return absent;
+      found = (await this.entries(sha256)).get(name);
+      if (found === undefined) return absent;
+      if (found.kind === 'directory') sha256 = found.sha256;
+    }
+    return found === undefined ? absent : imageOfEntry(found);
+  }
 }
 
 /** As {@link childOf}, for a name that came from a listing: bounded, whatever it says (I8). */

@@ -26,7 +26,7 @@ import {
   toSnapshot,
   toSnapshotPath,
 } from './snapshot-record.js';
-import type { LeftOut } from './scan.js';
+import type { LeftOut, Scanned } from './scan.js';
 import type { SnapshotRow } from './snapshot-table.js';
 import { findEntry, listingReader, type ReadListing, walkListing } from './snapshot-tree.js';
 import type { Rule } from './rules.js';
@@ -383,6 +383,13 @@ export class Snapshots {
     using objects = this.#host.openObjects();
     const taking = this.#taking(this.#looking(signal, 'scan'), row.patterns, row);
     return (await scanAll(taking, objects)).listings;
+  }
+
+  /** @internal The directory as it is now, with the rules of a snapshot; reads what changed since the last. */
+  async scanNow(row: SnapshotRow, signal: AbortSignal | undefined): Promise<Scanned> {
+    using objects = this.#host.openObjects();
+    const taking = this.#taking(this.#looking(signal, 'scan'), row.patterns, row);
+    return await scanCurrent(taking, objects);
   }
 
   /** @internal */

@@ -7,7 +7,7 @@ import {
   requireMessage,
 } from './commit.js';
 import { compressionLevelDefault } from './compression.js';
-import type { DiffChange, Moment, Reading } from './diff.js';
+import type { DiffChange, DiffOptions, Moment, Reading } from './diff.js';
 import { type DriftedPath, findDrift } from './drift.js';
 import { assert, EngineError, fromSystemErrorOnly } from './errors.js';
 import { publish } from './events.js';
@@ -365,7 +365,8 @@ export class Store implements AsyncDisposable {
     const { compareMoments } = await import('./diff.js');
     return this.#readHistory(request.signal, async (reading) => {
       const changes: DiffChange[] = [];
-      const options = { from, to, within, hasText: request.text ?? false };
+      const scanNow: DiffOptions['scanNow'] = (row) => this.snapshots.scanNow(row, request.signal);
+      const options = { from, to, within, hasText: request.text ?? false, scanNow };
       for await (const change of compareMoments(options, reading)) changes.push(change);
       return changes;
     });

@@ -75,6 +75,44 @@ describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
     expect(json(back)).toEqual({ snapshot });
   });
 
+  test('diff compares a snapshot with now and with another one', async () => {
+    await cli.run([...prefix, ...create]);
+    cli.write('a', 'two');
+    cli.write('new', 'n');
+    const summary = await cli.run([...prefix, 'snapshot', 'diff', 'first']);
+    expect(summary).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(summary.stdout).toMatch(/^2 changed \(1 created, 1 replaced\):\nM a .*\nA new .*\n$/);
+    await cli.run([...prefix, 'snapshot', 'create', 'second']);
+    const names = ['snapshot', 'diff', '1', 'snapshot:second', '--names'];
+    expect((await cli.run([...prefix, ...names])).stdout).toBe('a\nnew\n');
+    expect((await cli.run([...prefix, 'snapshot', 'diff', 'second', 'now'])).stdout).toBe(
+      'No difference.\n',
+    );
+    const between = await cli.run([...prefix, 'diff', 'snapshot:first', 'snapshot:2', '--json']);
+    expect(json(between)).toMatchObject({
+      diff: { from: 'snapshot:first', to: 'snapshot:2', changes: [{ path: 'a' }, { path: 'new' }] },
+    });
+    const patch = await cli.run([...prefix, 'diff', 'snapshot:first', '-p', '--path', 'a']);
+    expect(patch.stdout).toContain('\n-one\n');
+    expect((await cli.run(['txn', 'cat', 'a', '--at', 'snapshot:first'])).stdout).toBe('one');
+    expect(json(await cli.run(['txn', 'cat', 'a', '--at', 'snapshot:1', '--json']))).toMatchObject({
+      file: { at: 'snapshot:1', base64: Buffer.from('one').toString('base64') },
+    });
+  });
+
+  test('diff refuses what is no moment, and a snapshot that is not there', async () => {
+    for (const line of [
+      ['diff', 'snapshot:'],
+      ['snapshot', 'diff', ''],
+      ['snapshot', 'diff'],
+    ]) {
+      expect((await cli.run([...prefix, ...line])).exitCode).toBe(2);
+    }
+    const missing = await cli.run([...prefix, 'snapshot', 'diff', 'none']);
+    expect(missing.exitCode).toBe(4);
+    expect(missing.stderr).toContain('there is no snapshot "none" [SNAPSHOT_NOT_FOUND]');
+  });
+
   test('restore brings back what differs, and says what', async () => {
     await cli.run([...prefix, ...create]);
     cli.write('a', 'two');

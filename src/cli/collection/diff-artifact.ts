@@ -28,7 +28,7 @@ export async function diffArtifact(
     // Whoever knows of no collection means a moment.
     if (!isCollectionError(error, 'COLLECTION_NOT_FOUND')) throw error;
     throw new UsageError(
-      `"${address}" is no moment: expected the number of a transaction, or "now"`,
+      `"${address}" is no moment: expected the number of a transaction, "now" or "snapshot:NAME"`,
       'An artifact is compared in its collection: skillmeat -C DIR, or --collection.',
     );
   });

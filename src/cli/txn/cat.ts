@@ -1,6 +1,7 @@
 import type { Moment } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { type ExitCode, success } from '../exit-codes.js';
+import { toJsonMoment } from '../global-options.js';
 import { toJsonImage } from '../json-shapes.js';
 import { openForReading } from '../open-store.js';
 
@@ -19,7 +20,7 @@ export async function cat(
   const { image, bytes } = await store.read(path, at);
   const file = {
     path,
-    at: at.kind === 'now' ? 'now' : at.id,
+    at: toJsonMoment(at),
     image: toJsonImage(image),
     base64: Buffer.from(bytes).toString('base64'),
   };

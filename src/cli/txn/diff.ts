@@ -3,6 +3,7 @@ import type { Context } from '../context.js';
 import { describeDiff } from '../describe-diff.js';
 import { type ExitCode, success } from '../exit-codes.js';
 import { toJsonImage } from '../json-shapes.js';
+import { type JsonMoment, toJsonMoment } from '../global-options.js';
 import { openForReading } from '../open-store.js';
 
 export interface DiffFlags {
@@ -37,7 +38,7 @@ export async function diff(context: Context, flags: DiffFlags): Promise<ExitCode
 /** Prints what differs between two sides. */
 export function answerDiff(
   { output }: Context,
-  sides: { readonly from: number | string; readonly to: number | string },
+  sides: { readonly from: JsonMoment; readonly to: JsonMoment },
   changes: readonly DiffChange[],
   { patch = false, names = false }: Pick<DiffFlags, 'patch' | 'names'>,
 ): void {
@@ -55,8 +56,4 @@ export function answerDiff(
   // A patch may be piped on: not a line more than it has, and every byte as it is.
   if (patch) output.answerBytes({ diff: data }, Buffer.from(describeDiff(changes, form)));
   else output.answer({ diff: data }, describeDiff(changes, form));
-}
-
-function toJsonMoment(moment: Moment): number | 'now' {
-  return moment.kind === 'now' ? 'now' : moment.id;
 }
