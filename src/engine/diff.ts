@@ -6,6 +6,7 @@ import { isSameImage } from './image.js';
 import type { Looking } from './inspect.js';
 import type { Journal } from './journal.js';
 import { isWithin, type KnownPath, readKnownPaths } from './known-path.js';
+import { changesMax } from './limits.js';
 import { differingPaths } from './listing-differences.js';
 import { comparePaths, quote, type RelativePath } from './path.js';
 import type { ObjectStore } from './object-store.js';
@@ -68,7 +69,7 @@ type TwoImages = Pick<DiffChange, 'before' | 'after'> & { readonly path: Relativ
  * Yields the paths that differ, sorted. Without a snapshot only those are looked at that the journal
  * knows. What a snapshot left out differs from nothing.
  *
- * @throws {EngineError} `TRANSACTION_NOT_FOUND`, `SNAPSHOT_NOT_FOUND`, `HISTORY_DAMAGED`.
+ * @throws {EngineError} `TRANSACTION_NOT_FOUND`, `SNAPSHOT_NOT_FOUND`, `HISTORY_DAMAGED`, `LIMIT_EXCEEDED`.
  */
 export async function* compareMoments(
   options: DiffOptions,
@@ -128,6 +129,8 @@ async function* imagesOfTrees(
   for await (const { path } of differingPaths(lookup, { from: old.root, to: young.root })) {
     if (pace.isDue()) await pace.turn();
     if (isWithin(path, within)) paths.add(path);
+    // I9: listings that name each other again and again are small, and what they unfold to is not.
+    if (paths.size > changesMax) throw tooManyPaths();
   }
   for (const path of [...paths].toSorted(comparePaths)) {
     if (pace.isDue()) await pace.turn();
@@ -207,6 +210,12 @@ async function openSide(
     pace,
   });
   return { paths: known.keys(), imageOf: (path) => known.get(path)?.image };
+}
+
+function tooManyPaths(): EngineError {
+  return new EngineError('LIMIT_EXCEEDED', `more than ${String(changesMax)} paths differ`, {
+    hint: 'Compare some of them, with --path.',
+  });
 }
 
 async function imageAt(path: RelativePath, side: Side, reading: Reading): Promise<FoundImage> {
