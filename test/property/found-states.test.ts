@@ -295,6 +295,31 @@ const found: readonly Found[] = [
     seed: 5,
     secondCrashes: { every: 1, states: 12 },
   },
+  {
+    // The model's own: a copy in the slot of a refused transaction was taken for the edited file.
+    what: 'a file that an editor writes to while a group that copies it is refused',
+    profile: 'ext4',
+    actions: [
+      {
+        do: 'together',
+        transactions: [
+          [
+            { op: 'swap', one: 'e/a', other: 'e/b' },
+            { op: 'write', path: 'd/a', text: 'one' },
+          ],
+          [{ op: 'file to directory', path: 'd/a', text: 'one' }],
+        ],
+        edits: [
+          { how: 'in place', path: 'e/a', afterSteps: 10 },
+          { how: 'in place', path: 'e/a', afterSteps: 0 },
+        ],
+        failingSwitch: 0,
+        failingSync: 0,
+        held: undefined,
+      },
+    ],
+    seed: 0,
+  },
 ];
 
 test.each(found)('no longer: $what', async ({ profile: name, actions, seed, secondCrashes }) => {

@@ -237,7 +237,10 @@ class Recording {
     const { visible } = this.#simulation.machine;
     const contents = contentsOf(visible);
     for (const text of this.#editsOfTransaction) {
-      const found = contents.filter((content) => content.text === text);
+      // A copy that a refused transaction had staged is no displaced file.
+      const found = contents.filter(
+        (content) => content.text === text && this.#foreignInodes.has(content.inode),
+      );
       const isDisplaced = found.length > 0 && !found.some(({ isInRoot }) => isInRoot);
       const hash = hashContent(text);
       const isKnown = changes.some(
