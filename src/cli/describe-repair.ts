@@ -15,16 +15,19 @@ export function describeRepairs(
   {
     rebuilt,
     findings,
+    collection,
     style,
   }: {
     readonly rebuilt: Rebuilt | null;
     readonly findings: readonly Finding[] | null;
+    /** Findings of the collection, and those of them that are left. */
+    readonly collection: { readonly found: number; readonly left: number };
     readonly style: Style;
   },
 ): string {
   const lines = repairs.flatMap((repair) => describeRepair(repair, style));
   if (rebuilt !== null) lines.push(describeRebuilt(rebuilt, findings === null));
-  return [...lines, style.strong(describeResult(repairs, findings))].join('\n');
+  return [...lines, style.strong(describeResult(repairs, findings, collection))].join('\n');
 }
 
 function describeRepair(
@@ -40,13 +43,20 @@ function describeRepair(
   ];
 }
 
-function describeResult(repairs: readonly Repair[], findings: readonly Finding[] | null): string {
-  if (repairs.length === 0) return 'Nothing to repair.';
+function describeResult(
+  repairs: readonly Repair[],
+  findings: readonly Finding[] | null,
+  collection: { readonly found: number; readonly left: number },
+): string {
+  const found = repairs.length + collection.found;
+  if (found === 0) return 'Nothing to repair.';
   if (findings === null) {
-    return `${counted(repairs.length, 'finding')}; nothing was changed. Do it with: skillmeat repair --yes`;
+    return `${counted(found, 'finding')}; nothing was changed. Do it with: skillmeat repair --yes`;
   }
-  const done = repairs.filter(({ outcome }) => outcome === 'done').length;
-  const left = findings.length === 0 ? 'none is left' : `${String(findings.length)} left`;
+  const ofStore = repairs.filter(({ outcome }) => outcome === 'done').length;
+  const done = ofStore + collection.found - collection.left;
+  const count = findings.length + collection.left;
+  const left = count === 0 ? 'none is left' : `${String(count)} left`;
   return `${counted(done, 'finding')} answered, ${left}.`;
 }
 

@@ -41,7 +41,9 @@ export function describeRollback(
     conflicts.length > 0
       ? style.alarming(`Would be refused: ${counted(conflicts.length, 'path')} in conflict.`)
       : transaction === null
-        ? `Nothing to change: it is as it was at ${target}.`
+        ? paths.some(({ outcome }) => outcome === 'kept')
+          ? `Nothing to change: all that differs from ${target} is kept.`
+          : `Nothing to change: it is as it was at ${target}.`
         : isDryRun
           ? `Would roll back to ${target}: ${counts}.`
           : `Rolled back to ${target} by transaction ${String(transaction.id)}: ${counts}.`;

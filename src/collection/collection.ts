@@ -542,8 +542,8 @@ export class Collection implements AsyncDisposable {
   }
 
   /**
-   * Undoes a transaction, as `Store.undo` does. A part of one, and one that is merged with what came
-   * after it, has to keep the rules C1–C5.
+   * Undoes a transaction, as `Store.undo` does. The result may not break a rule that was kept before;
+   * undone as a whole, artifacts come back as they were, edits by hand included.
    *
    * @throws {EngineError} `RULE_VIOLATED`, and what `Store.undo` throws.
    */
@@ -568,10 +568,9 @@ export class Collection implements AsyncDisposable {
   }
 
   #undoOptions(options: UndoOptions): UndoOptions {
-    const { paths, merge = false, rules = [] } = options;
-    if (paths === undefined && !merge) return options;
+    const { paths, rules = [] } = options;
     const mayDiffer = paths === undefined ? 'all' : new Set<ArtifactKey>();
-    return { ...options, rules: [...rules, rollbackRule(this.root, mayDiffer)] };
+    return { ...options, rules: [...rules, rollbackRule(this.root, mayDiffer, 'changed')] };
   }
 
   async #rollback(

@@ -15,8 +15,11 @@ export interface Committing {
   readonly filesBefore: CollectionFiles | undefined;
   /** What the transaction means to write; what it does write is read all the same. */
   readonly filesMeant: CollectionFiles | undefined;
-  /** Artifacts that the transaction means to touch; `undefined` when nobody knows. */
-  readonly keys: ReadonlySet<ArtifactKey> | undefined;
+  /**
+   * Artifacts that the transaction means to touch; `undefined` when nobody knows: then all are looked at.
+   * `changed`: those of which it changes a line or a file, so that what it costs is up to the change.
+   */
+  readonly keys: ReadonlySet<ArtifactKey> | 'changed' | undefined;
   /** Artifacts that may differ from their lock afterwards: somebody decided so. */
   readonly mayDiffer: ReadonlySet<ArtifactKey>;
 }
@@ -60,11 +63,12 @@ function toViolation({ rule, message, path }: CollectionFinding): Violation {
 
 /** Returns `undefined`, which is all, when a change lies outside of what was meant. */
 function touchedKeys(
-  keys: ReadonlySet<ArtifactKey>,
+  meant: ReadonlySet<ArtifactKey> | 'changed',
   changes: readonly Change[],
   before: CollectionFiles | undefined,
   after: CollectionFiles,
 ): ReadonlySet<ArtifactKey> | undefined {
+  const keys = meant === 'changed' ? new Set<ArtifactKey>() : meant;
   const places = [...keys].flatMap((key) =>
     [before?.manifest.get(key), after.manifest.get(key)].flatMap(
       (artifact) => artifact?.path ?? [],
@@ -75,7 +79,7 @@ function touchedKeys(
     path === lockName ||
     // A directory that came or went with what is in it, such as `skills`.
     places.some((at) => path === at || path.startsWith(`${at}/`) || at.startsWith(`${path}/`));
-  if (!changes.every(isMeant)) return undefined;
+  if (meant !== 'changed' && !changes.every(isMeant)) return undefined;
   const paths = withAncestors(changes);
   return new Set([
     ...keys,

@@ -12,8 +12,13 @@ import { manifestName } from './manifest.js';
  * tear manifest, lock and files apart. What is no collection, or is none any more, breaks no rule.
  *
  * @param mayDifferThen artifacts that come back as they were, edits by hand included.
+ * @param keys which artifacts to look at, see `commitRule`. Default: all.
  */
-export function rollbackRule(root: string, mayDifferThen: ReadonlySet<ArtifactKey> | 'all'): Rule {
+export function rollbackRule(
+  root: string,
+  mayDifferThen: ReadonlySet<ArtifactKey> | 'all',
+  keys?: 'changed',
+): Rule {
   return async (view, changes) => {
     const before = new LiveView(root);
     const isCollection = (await view.stat(manifestName)) !== undefined;
@@ -33,7 +38,7 @@ export function rollbackRule(root: string, mayDifferThen: ReadonlySet<ArtifactKe
       before,
       filesBefore,
       filesMeant: undefined,
-      keys: undefined,
+      keys,
       mayDiffer,
     }));
     return rule(view, changes);

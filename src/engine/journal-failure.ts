@@ -35,7 +35,7 @@ export function readFailure(error: unknown, path: string): unknown {
   return new EngineError('JOURNAL_FOREIGN', `${path} is not an SQLite database`, {
     path,
     cause: error,
-    hint: 'Move the .skillmeat directory away and run: skillmeat txn init',
+    hint: 'See what can be kept of it: skillmeat repair',
   });
 }
 

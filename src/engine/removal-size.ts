@@ -70,6 +70,6 @@ async function countFiles(
 
 function tooLarge(what: string): EngineError {
   return new EngineError('REMOVAL_TOO_LARGE', what, {
-    hint: 'Look at it with --dry-run; if it is meant, add --force.',
+    hint: 'See what, with --dry-run; if it is meant, add --force.',
   });
 }

@@ -320,7 +320,7 @@ function openOwn(files: FileSystem, place: Place, rootPath: string): Directory {
   if (opened === 'absent' && isStore) {
     throw new EngineError('STORE_NOT_FOUND', `${rootPath} has no ${engineDirectoryName}`, {
       path: rootPath,
-      hint: 'Run: skillmeat txn init',
+      hint: `Make one with: skillmeat txn init ${rootPath}`,
     });
   }
   if (opened === 'absent') {
@@ -383,7 +383,7 @@ function requireJournal(files: FileSystem, store: Directory, rootPath: string): 
     `${rootPath}/${engineDirectoryName} was never finished`,
     {
       path: rootPath,
-      hint: 'Run: skillmeat txn init',
+      hint: `Make it with: skillmeat txn init ${rootPath}`,
     },
   );
 }
@@ -425,7 +425,7 @@ function refuseLostJournal(files: FileSystem, store: Directory, rootPath: string
     `${rootPath}/${engineDirectoryName}/${journalName} is missing, though it held ${String(head)} transactions`,
     {
       path: rootPath,
-      hint: 'Restore it from a backup; or move the .skillmeat directory away to start anew.',
+      hint: 'See what can be kept: skillmeat repair; or restore it from a backup.',
     },
   );
 }

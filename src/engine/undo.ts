@@ -93,6 +93,7 @@ export async function stageUndo(
 export function collectUndo(
   { message, annotations, removesAll }: UndoRequest,
   { paths }: Undone,
+  isDryRun: boolean,
 ): Collected {
   const known = new Set(paths.map(({ path }) => path));
   return {
@@ -101,7 +102,8 @@ export function collectUndo(
     review: async (changes, looking) => {
       if (removesAll) return;
       refuseUnknown(changes, known);
-      await refuseLargeRemoval(changes, looking);
+      // Who only looks shall see what would be removed.
+      if (!isDryRun) await refuseLargeRemoval(changes, looking);
     },
   };
 }

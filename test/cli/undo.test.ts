@@ -151,10 +151,10 @@ describe('undo and redo', () => {
     [['undo', '1', '2'], 'too many arguments'],
     [['undo', '--path'], 'argument missing'],
     [['redo', '-1'], "'-1' is invalid"],
-    [['txn', 'diff', 'yesterday'], 'or "now"'],
+    [['txn', 'diff', 'yesterday'], '"now"'],
     [['diff', '--names', '--patch'], 'cannot be used with'],
     [['txn', 'cat'], "missing required argument 'PATH'"],
-    [['txn', 'cat', 'a', '--at', '-3'], 'or "now"'],
+    [['txn', 'cat', 'a', '--at', '-3'], '"now"'],
     [['cat', 'a'], "unknown command 'cat'"],
   ])('%j makes no sense', async (args, message) => {
     await store();

@@ -108,6 +108,23 @@ test('an edited artifact is removed only by force, and undo brings the edit back
   expect(await collection.reader.artifacts()).toHaveLength(1);
 });
 
+test('an undo that is forced may not tear manifest, lock and files apart', async () => {
+  const collection = await place.open();
+  await collection.init('mine');
+  await collection.add([place.skill('canvas')]);
+  await collection.add([place.skill('paint')]);
+  const { head } = await collection.store.status();
+  await collection.tag(['canvas'], { add: ['q'] });
+  await collection.remove(['paint']);
+  // The lines of then have an artifact that is gone since.
+  const undoing = collection.undo({ transaction: head + 1, force: true });
+  await expectCode(undoing, 'RULE_VIOLATED');
+  await requireConsistent(place.root);
+  await collection.undo();
+  await requireConsistent(place.root);
+  expect(await collection.reader.artifacts()).toHaveLength(2);
+});
+
 test('a rename takes the files, both entries and an edit along', async () => {
   const collection = await place.open();
   await collection.init('mine');

@@ -390,6 +390,7 @@ describe.each(modes)('native %s', (mode) => {
       await write(store, 'a', '1');
       const to = { transaction: 0 };
       await expectRefused(sandbox.root, () => store.rollback({ to }), 'REMOVAL_TOO_LARGE');
+      expect((await store.rollback({ to, dryRun: true })).transaction).not.toBeNull();
       await store.rollback({ to, force: true });
       expect(sandbox.tree()).toEqual({});
     });
@@ -483,6 +484,7 @@ describe.each(modes)('native %s', (mode) => {
       });
       const to = { snapshot: 'latest' };
       await expectRefused(sandbox.root, () => store.rollback({ to }), 'REMOVAL_TOO_LARGE');
+      expect((await store.rollback({ to, dryRun: true })).transaction).not.toBeNull();
       const rules = [async () => [{ rule: 'never', message: 'no' }]];
       await expectRefused(
         sandbox.root,

@@ -536,6 +536,9 @@ describe.each(modes)('native %s', (mode) => {
       );
       const store = await addFiles(21);
       await expectRefused(sandbox.root, () => store.undo(), 'REMOVAL_TOO_LARGE');
+      // Who is told to look at it first can.
+      const planned = await store.undo({ dryRun: true });
+      expect(planned.transaction?.changes.length).toBeGreaterThan(20);
       await store.undo({ force: true });
       expect(sandbox.tree()['made']).toBeUndefined();
     });

@@ -34,7 +34,9 @@ export async function repair(
   const { output } = context;
   const { repairs, rebuilt, findings } = await answer(context, { deep, adopt, isDryRun: !yes });
   const collection = await ofCollection(context, !yes);
-  const text = describeRepairs(repairs, { rebuilt, findings, style: output.style });
+  const counts = { found: collection?.json.length ?? 0, left: collection?.count ?? 0 };
+  const terms = { rebuilt, findings, collection: counts, style: output.style };
+  const text = describeRepairs(repairs, terms);
   output.answer(
     {
       repair: { isDryRun: !yes, repairs, rebuilt, findings, collection: collection?.json ?? null },
