@@ -207,10 +207,11 @@ async function sweep(
   switch (fate) {
     case 'needed':
       return true;
-    case 'goes':
+    case 'goes': {
       // guard: sweep-spare [() => setAsideForeignSpare(name, id, checkpointing) becomes () => {}]
-      if (!(await succeeds(() => setAsideForeignSpare(name, id, checkpointing)))) return false;
-      return removeTreeIfPossible(looking, place);
+      const isSeen = await succeeds(() => setAsideForeignSpare(name, id, checkpointing));
+      return isSeen && (await removeTreeIfPossible(looking, place));
+    }
     case 'unseen':
       return succeeds(() => {
         const why = 'its history is over, and what is in it cannot be looked at';
