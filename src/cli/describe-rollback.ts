@@ -36,17 +36,10 @@ export function describeRollback(
     'snapshot' in to
       ? `snapshot ${printable(String(to.snapshot))}`
       : `transaction ${String(to.transaction)}`;
-  const counts = transaction === null ? '' : describeCounts(transaction.changes);
   const result =
     conflicts.length > 0
       ? style.alarming(`Would be refused: ${counted(conflicts.length, 'path')} in conflict.`)
-      : transaction === null
-        ? paths.some(({ outcome }) => outcome === 'kept')
-          ? `Nothing to change: all that differs from ${target} is kept.`
-          : `Nothing to change: it is as it was at ${target}.`
-        : isDryRun
-          ? `Would roll back to ${target}: ${counts}.`
-          : `Rolled back to ${target} by transaction ${String(transaction.id)}: ${counts}.`;
+      : describeResult({ transaction, paths }, { target, isDryRun });
   if (isQuiet) return style.strong(result);
   const shown = conflicts
     .slice(0, listedMax)
@@ -57,6 +50,20 @@ export function describeRollback(
     ...listChanges(transaction?.changes ?? [], listedMax),
     ...describeOutcomes(paths),
   ].join('\n');
+}
+
+function describeResult(
+  { transaction, paths }: Pick<RollbackReceipt, 'transaction' | 'paths'>,
+  { target, isDryRun }: { readonly target: string; readonly isDryRun: boolean },
+): string {
+  if (transaction === null) {
+    return paths.some(({ outcome }) => outcome === 'kept')
+      ? `Nothing to change: all that differs from ${target} is kept.`
+      : `Nothing to change: it is as it was at ${target}.`;
+  }
+  const counts = describeCounts(transaction.changes);
+  if (isDryRun) return `Would roll back to ${target}: ${counts}.`;
+  return `Rolled back to ${target} by transaction ${String(transaction.id)}: ${counts}.`;
 }
 
 function describeOutcomes(paths: readonly UndonePath[]): readonly string[] {

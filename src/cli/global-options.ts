@@ -100,8 +100,8 @@ export function parseMoment(text: string): Moment {
   if (text === 'now') return { kind: 'now' };
   const id = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(id)) return { kind: 'transaction', id };
-  const snapshot = text.startsWith(snapshotPrefix) ? text.slice(snapshotPrefix.length) : '';
-  if (snapshot !== '') return { kind: 'snapshot', snapshot };
+  const snapshot = withoutPrefix(text);
+  if (snapshot !== text && snapshot !== '') return { kind: 'snapshot', snapshot };
   throw new InvalidArgumentError(
     'Expected the number of a transaction, "now", or "snapshot:" and its name or number.',
   );
@@ -110,10 +110,15 @@ export function parseMoment(text: string): Moment {
 /** Sets a snapshot apart from a transaction of the same number, or an artifact of the same name. */
 const snapshotPrefix = 'snapshot:';
 
+/** Returns the name or number of a snapshot that may be called `snapshot:` and that. */
+export function withoutPrefix(text: string): string {
+  return text.startsWith(snapshotPrefix) ? text.slice(snapshotPrefix.length) : text;
+}
+
 /** As {@link parseMoment}, where only a snapshot can be meant, or now. */
 export function parseSnapshotOrNow(text: string): Moment {
   if (text === 'now') return { kind: 'now' };
-  const snapshot = text.startsWith(snapshotPrefix) ? text.slice(snapshotPrefix.length) : text;
+  const snapshot = withoutPrefix(text);
   if (snapshot !== '') return { kind: 'snapshot', snapshot };
   throw new InvalidArgumentError('Expected the name or number of a snapshot, or "now".');
 }

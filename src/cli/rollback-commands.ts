@@ -1,5 +1,5 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
-import { collect, parsePositive } from './global-options.js';
+import { collect, parsePositive, withoutPrefix } from './global-options.js';
 import type { AddCommand } from './history-commands.js';
 import type { RunCommand } from './program.js';
 import type { MetricsFlags } from './txn/metrics.js';
@@ -73,7 +73,7 @@ function parseTarget(text: string): RollbackTarget {
     const transaction = Number(text);
     if (Number.isSafeInteger(transaction)) return { transaction };
   }
-  const snapshot = text.replace(/^snapshot:/, '');
+  const snapshot = withoutPrefix(text);
   if (snapshot !== '' && !text.startsWith('-')) return { snapshot };
   throw new InvalidArgumentError('Expected the number of a transaction, or a snapshot.');
 }

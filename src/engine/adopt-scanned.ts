@@ -72,7 +72,7 @@ export async function adoptScanned(
 /** The newest transaction and the state of the directory for which no drift was left to adopt. */
 const adoptedKey = 'drift_adopted';
 
-/** More paths than this are compared one by one with the whole log. */
+/** With more changed paths, or rows of the log, than this, all are compared. */
 const changedPathsMax = 10_000;
 
 function noteOf(scanned: Scanned, journal: Journal): ScannedAdoption['noted'] {
@@ -137,6 +137,7 @@ async function changedSinceAdopted(
   if (adopted === undefined) return undefined;
   const after = { id: adopted.id, sequence: Number.MAX_SAFE_INTEGER };
   const rows = journal.changesAfter(after, changedPathsMax, {});
+  if (rows.length >= changedPathsMax) return undefined;
   const changed = new Set(rows.map(({ path }) => path));
   try {
     for await (const { path, from } of differingPaths(lookup, {
@@ -154,5 +155,5 @@ async function changedSinceAdopted(
     if (!isEngineError(error, 'HISTORY_DAMAGED')) throw error;
     return undefined;
   }
-  return rows.length < changedPathsMax ? changed : undefined;
+  return changed;
 }

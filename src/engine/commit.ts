@@ -208,7 +208,7 @@ class Attempt {
     const members = plan.units.flatMap((unit) => unit.members);
     const changes = toChanges(members);
     await requireRules(options.rules, readableView(view), changes);
-    await collected.review?.(changes, { looking, tree });
+    await collected.review?.(changes, { looking, tree, isDryRun: options.isDryRun });
     this.#refuseTroubled(plan);
     const units = await arrange(plan, { looking, tree, contents });
     if (options.isDryRun || units.length === 0) return this.#leave(plan, units);

@@ -9,18 +9,20 @@ import type { RootTree } from './root-tree.js';
 export interface LookingAtRoot {
   readonly looking: Looking;
   readonly tree: RootTree;
+  readonly isDryRun: boolean;
 }
 
 /**
  * Refuses what looks like a mistake: to remove more than half of the files, or everything. Looks at
- * no more of the root than twice what would be removed.
+ * no more of the root than twice what would be removed. A dry run shows it: its hint asks for one.
  *
  * @throws {EngineError} `REMOVAL_TOO_LARGE`.
  */
 export async function refuseLargeRemoval(
   changes: readonly Change[],
-  { looking, tree }: LookingAtRoot,
+  { looking, tree, isDryRun }: LookingAtRoot,
 ): Promise<void> {
+  if (isDryRun) return;
   const removed = changes.filter(
     ({ before, after }) => before.kind === 'file' && after.kind === 'absent',
   ).length;
@@ -35,7 +37,10 @@ export async function refuseLargeRemoval(
   throw tooLarge(`${String(removed)} of ${String(files)} files would be removed`);
 }
 
-function emptiesRoot(changes: readonly Change[], { looking, tree }: LookingAtRoot): boolean {
+function emptiesRoot(
+  changes: readonly Change[],
+  { looking, tree }: Pick<LookingAtRoot, 'looking' | 'tree'>,
+): boolean {
   const names = new Set<string>([engineDirectoryName]);
   for (const { path, after } of changes) {
     if (after.kind !== 'absent') return false;

@@ -281,7 +281,7 @@ export class Snapshots {
         return {
           annotations: { rollsBackTo: name, ...(paths !== undefined && { paths }) },
           review: async (changes, looking) => {
-            if (!forces && !dryRun) await refuseLargeRemoval(changes, looking);
+            if (!forces) await refuseLargeRemoval(changes, looking);
           },
         };
       }),

@@ -798,7 +798,7 @@ export class Store implements AsyncDisposable {
       const collected = await tx.act(async (view, reading) => {
         const requested = await request(reading);
         undone = await stageUndo(requested, view, { journal, reading });
-        return collectUndo(requested, undone, options.dryRun ?? false);
+        return collectUndo(requested, undone);
       });
       if (undone?.conflicts.length === 0) await alongside?.(tx);
       return collected;

@@ -93,7 +93,6 @@ export async function stageUndo(
 export function collectUndo(
   { message, annotations, removesAll }: UndoRequest,
   { paths }: Undone,
-  isDryRun: boolean,
 ): Collected {
   const known = new Set(paths.map(({ path }) => path));
   return {
@@ -102,8 +101,7 @@ export function collectUndo(
     review: async (changes, looking) => {
       if (removesAll) return;
       refuseUnknown(changes, known);
-      // Who only looks shall see what would be removed.
-      if (!isDryRun) await refuseLargeRemoval(changes, looking);
+      await refuseLargeRemoval(changes, looking);
     },
   };
 }

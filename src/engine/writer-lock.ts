@@ -24,7 +24,6 @@ import { utcText } from './utc-text.js';
 const lockName = 'lock';
 const ownerName = 'owner';
 
-/** Who is asking, for the people who read `owner`. */
 /** What the file `owner` says. */
 export interface OwnerRecord extends LockHolder {
   readonly bootId: string;
