@@ -5,6 +5,7 @@ import { join } from 'node:path';
 /** A program that keeps versions of a directory. */
 export interface SnapshotPeer {
   readonly name: string;
+  readonly program: string;
   readonly series: { readonly keep: string; readonly restore: string };
   /** Up to how many files it is waited for. */
   readonly filesMax: number;
@@ -24,27 +25,43 @@ export interface PeerPlace {
 const who = ['-c', 'user.name=b', '-c', 'user.email=b@b', '-c', 'gc.auto=0'];
 let archives = 0;
 
-const git: SnapshotPeer = {
-  name: 'git',
-  series: { keep: 'git add -A, git commit', restore: 'git checkout' },
-  filesMax: Number.POSITIVE_INFINITY,
-  begin: (place) => {
-    command(place, ['git', 'init', '-q']);
-    git.keep(place);
-    command(place, ['git', 'tag', 'first']);
-  },
-  keep: (place) => {
-    command(place, ['git', 'add', '-A']);
-    command(place, ['git', ...who, 'commit', '-q', '--allow-empty', '-m', 'x']);
-  },
-  // Finds out itself what differs, as we do.
-  restore: (place) => {
-    command(place, ['git', 'checkout', '-q', 'first', '--', '.']);
-  },
-};
+const git = gitWith('git', { keep: 'git add -A, git commit', restore: 'git checkout' }, []);
+const flushingGit = gitWith(
+  'git that flushes',
+  { keep: 'the same, flushing what it keeps', restore: 'git that flushes, checkout' },
+  ['-c', 'core.fsync=all'],
+);
+
+function gitWith(
+  name: string,
+  series: SnapshotPeer['series'],
+  settings: readonly string[],
+): SnapshotPeer {
+  const keep = (place: PeerPlace): void => {
+    command(place, ['git', ...settings, 'add', '-A']);
+    command(place, ['git', ...settings, ...who, 'commit', '-q', '--allow-empty', '-m', 'x']);
+  };
+  return {
+    name,
+    program: 'git',
+    series,
+    filesMax: Number.POSITIVE_INFINITY,
+    begin: (place) => {
+      command(place, ['git', 'init', '-q']);
+      keep(place);
+      command(place, ['git', 'tag', 'first']);
+    },
+    keep,
+    // Finds out itself what differs, as we do.
+    restore: (place) => {
+      command(place, ['git', ...settings, 'checkout', '-q', 'first', '--', '.']);
+    },
+  };
+}
 
 const restic: SnapshotPeer = {
   name: 'restic',
+  program: 'restic',
   series: { keep: 'restic backup', restore: 'restic restore' },
   filesMax: 10_000,
   begin: (place) => {
@@ -62,6 +79,7 @@ const restic: SnapshotPeer = {
 
 const borg: SnapshotPeer = {
   name: 'borg',
+  program: 'borg',
   series: { keep: 'borg create', restore: 'borg extract' },
   filesMax: 10_000,
   begin: (place) => {
@@ -77,13 +95,12 @@ const borg: SnapshotPeer = {
   },
 };
 
-export const snapshotPeers: readonly SnapshotPeer[] = [git, restic, borg];
+export const snapshotPeers: readonly SnapshotPeer[] = [git, flushingGit, restic, borg];
 
 /** What a peer says of its version; `undefined`: it is not installed. */
-export function versionOf({ name }: SnapshotPeer): string | undefined {
-  const { status, stdout } = spawnSync(name, [name === 'restic' ? 'version' : '--version'], {
-    encoding: 'utf8',
-  });
+export function versionOf({ program }: SnapshotPeer): string | undefined {
+  const asks = program === 'restic' ? 'version' : '--version';
+  const { status, stdout } = spawnSync(program, [asks], { encoding: 'utf8' });
   return status === 0 ? stdout.trim().split(' ').slice(0, 3).join(' ') : undefined;
 }
 

@@ -22,6 +22,7 @@ const engineRows: readonly (readonly string[])[] = [
     'tags',
   ],
   ['file-system', 'descriptor', 'pack-format'],
+  ['statx'],
   ['packs'],
   ['native', 'sqlite', 'file-system-types', 'mount-points', 'unsynced'],
   ['extended-attributes', 'emulated-exchange'],

@@ -39,7 +39,7 @@ export const snapshots: Question = {
   question: `What does it cost to keep a version of a directory, of which ${String(changedFiles)} files or none changed, and to bring ${String(changedFiles)} files back?`,
   peers: 'git, restic and borg, as they are installed; restic and borg up to 10 000 files',
   unequal:
-    'ours is the library in this process, the peers are processes (git: two for a commit); ours flushes what it kept and its record before it says so, git does not flush loose objects; ours, undo and restore are transactions that can be undone, git checkout overwrites in place; restic and borg are told which files to bring back, ours and git find out; restic encrypts',
+    'ours is the library in this process, the peers are processes (git: two for a commit); ours flushes what it kept and its record before it says so, git only when it is told to (core.fsync=all, a row of its own); ours, undo and restore are transactions that can be undone, git checkout overwrites in place; restic and borg are told which files to bring back, ours and git find out; restic encrypts',
   xLabel: 'files',
   unit: 'ms',
   run,

@@ -1,4 +1,6 @@
 import { createRequire } from 'node:module';
+import type { Stat } from './file-system.js';
+import { statxFlags, statxMask, statxNumber, StatxStructure } from './statx.js';
 
 /** Linux system calls that Node does not offer. Numbers and constants: linux/fs.h, linux/fcntl.h. */
 export interface Native {
@@ -11,6 +13,11 @@ export interface Native {
    * the error number negated.
    */
   openBeneath(directory: number, path: string): number;
+  /**
+   * `statx` of a name in an open directory, links not followed; of an open file itself when the name
+   * is empty. Returns the error number when it failed.
+   */
+  stat(descriptor: number, name: string): Stat | number;
   /** `syncfs`, on the caller's thread. Returns 0 or the error number. */
   syncFileSystemNow(descriptor: number): number;
   /** `syncfs`, on a thread of its own. Returns 0 or an error number. */
@@ -97,6 +104,10 @@ function load(): Native | string {
       openat2: library.func(
         'long syscall(long number, int dir, const char *path, void *how, size_t size)',
       ),
+      // By its number as well: the C library of some systems is older than the call.
+      statx: library.func(
+        'long syscall(long number, int dir, const char *path, int flags, unsigned int mask, void *to)',
+      ),
       syncfs: library.func('int syncfs(int fd)'),
       posix_fadvise: library.func(
         'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
@@ -122,6 +133,7 @@ function bind(
   calls: Record<
     | 'renameat2'
     | 'openat2'
+    | 'statx'
     | 'syncfs'
     | 'posix_fadvise'
     | 'fcntl'
@@ -134,6 +146,7 @@ function bind(
 ): Native {
   const failed = (result: number): number => (result === -1 ? koffi.errno() : 0);
   const scratch = Buffer.alloc(attributeBytesMax);
+  const structure = new StatxStructure();
   const setLock = (descriptor: number, type: number): number =>
     failed(calls.fcntl(descriptor, openFileLockSet, flockStructure(type)));
   return {
@@ -144,6 +157,11 @@ function bind(
     openBeneath: (directory, path) => {
       const result = calls.openat2(openat2Number, directory, path, openHow, openHow.length);
       return result === -1 ? -koffi.errno() : result;
+    },
+    stat: (descriptor, name) => {
+      const { bytes } = structure;
+      const result = calls.statx(statxNumber, descriptor, name, statxFlags, statxMask, bytes);
+      return result === -1 ? koffi.errno() : structure.toStat();
     },
     // guard: native-sync-now [failed(calls.syncfs(descriptor)) becomes 0]
     syncFileSystemNow: (descriptor) => failed(calls.syncfs(descriptor)),

@@ -86,6 +86,7 @@ export class NodeFileSystem implements FileSystem {
   readonly #nativeReason: string | undefined;
   #exchangeIsAtomic: boolean;
   #opensBeneath = true;
+  #looksNatively: boolean;
   readonly #extendedAttributes: Capabilities['extendedAttributes'];
   /** Plain Node only: what the next barrier must sync. */
   readonly #unsynced = new Unsynced();
@@ -95,6 +96,7 @@ export class NodeFileSystem implements FileSystem {
     this.#native = typeof loaded === 'string' ? undefined : loaded;
     this.#nativeReason = typeof loaded === 'string' ? loaded : undefined;
     this.#exchangeIsAtomic = this.#native !== undefined;
+    this.#looksNatively = this.#native !== undefined;
     this.#extendedAttributes =
       this.#native !== undefined || hasAttributeCopier() ? 'kept' : 'unknown';
   }
@@ -221,16 +223,36 @@ export class NodeFileSystem implements FileSystem {
   // --- looking -------------------------------------------------------------------------------
 
   stat(place: Place): Stat | undefined {
+    const looked = this.#lookNatively(inner(place.directory).descriptor, place.name);
+    if (looked === ENOENT) return undefined;
+    if (typeof looked === 'number') throw systemError(looked, 'statx', place.name);
+    if (looked !== undefined) return looked;
     const found = fs.lstatSync(pathIn(place), { bigint: true, throwIfNoEntry: false });
     return found === undefined ? undefined : toStat(found);
   }
 
   statFile(file: OpenFile): Stat {
+    const looked = this.#lookNatively(file.descriptor, '');
+    if (typeof looked === 'number') throw systemError(looked, 'statx', 'an open file');
+    if (looked !== undefined) return looked;
     return toStat(fs.fstatSync(file.descriptor, { bigint: true }));
+  }
+
+  /** `undefined`: Node has to do it. */
+  #lookNatively(descriptor: number, name: string): Stat | number | undefined {
+    if (!this.#looksNatively) return undefined;
+    const looked = this.#native?.stat(descriptor, name);
+    // From kernels and container sandboxes that do not know the call.
+    if (looked !== ENOSYS && looked !== EPERM) return looked;
+    this.#looksNatively = false;
+    return undefined;
   }
 
   statDirectory(directory: Directory): Stat {
     const { descriptor, address } = inner(directory);
+    const looked = this.#lookNatively(descriptor, '');
+    if (typeof looked === 'number') throw systemError(looked, 'statx', 'an open directory');
+    if (looked !== undefined) return looked;
     return toStat(
       descriptor >= 0
         ? fs.fstatSync(descriptor, { bigint: true })
@@ -668,7 +690,7 @@ function toStat(found: fs.BigIntStats): Stat {
 
 // --- native calls ------------------------------------------------------------------------------
 
-const { EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM } = osConstants.errno;
+const { EINVAL, ENOENT, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM } = osConstants.errno;
 /** What a file system answers that does not know a flag of `renameat2`. */
 const notSupported = new Set([EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP]);
 

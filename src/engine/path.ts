@@ -9,7 +9,7 @@ declare const relativePathBrand: unique symbol;
  */
 export type RelativePath = string & { readonly [relativePathBrand]: true };
 
-/** Name of the engine's own directory, directly below the root. */
+/** Name of the engine's own directory, directly below the root; also in `engineDirectory` below. */
 export const engineDirectoryName = '.skillmeat';
 
 const windowsDevice = /^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?:[.:]|$)/i;
@@ -32,13 +32,15 @@ export function foldSegment(segment: string): string {
     .normalize('NFKD');
 }
 
-const engineDirectoryFold = foldSegment(engineDirectoryName);
+// SKILLM~1 is the 8.3 alias that Windows would give the directory; it drops dots and spaces at the end.
+const engineDirectory = /^(?:\.skillmeat|skillm~\d+)[. ]*$/i;
+// eslint-disable-next-line no-control-regex
+const ascii = /^[\0-\u007f]*$/;
 
 /** Tells whether a file system could take `segment` for the engine's own directory. */
 export function namesEngineDirectory(segment: string): boolean {
-  const folded = foldSegment(segment).replace(/[. ]+$/, '');
-  // SKILLM~1 is the 8.3 alias that Windows would give the directory.
-  return folded === engineDirectoryFold || /^SKILLM~\d+$/.test(folded);
+  // Folding a name takes as long as looking at it, and would not change what is compared of this one.
+  return engineDirectory.test(ascii.test(segment) ? segment : foldSegment(segment));
 }
 
 /**

@@ -6,13 +6,14 @@ import { isRacy } from './racy.js';
 
 /*
  * `.skillmeat/scan-cache`: what the last snapshot saw, so that the next one reads only what has
- * changed. Per directory the hash of its listing, and per name in it what `lstat` said. It is
+ * changed. Per directory the hash of its listing, and per name in it what `lstat` said; whose own
+ * times are as they were, that is not even listed. It is
  * believed only whole (cache-file.ts) and only as long as no object was collected: what it names is
  * in the object store.
  */
 
 const cacheName = 'scan-cache';
-const version = 1;
+const version = 2;
 const lengthBytes = 8;
 /** Inode, size and two times of one name. */
 const fieldsPerName = 4;
@@ -21,6 +22,8 @@ const fieldsPerName = 4;
 export interface SeenDirectory {
   /** Of its listing. */
   readonly sha256: ContentHash;
+  /** Says that {@link names} are still all; see {@link stampOf}. */
+  readonly stamp: string;
   /** Sorted. */
   readonly names: readonly string[];
   /** {@link fieldsPerName} for each name. */
@@ -40,6 +43,20 @@ export interface CacheKey {
 
 /** By path; the root is ''. */
 export type SeenTree = ReadonlyMap<string, SeenDirectory>;
+
+/**
+ * Returns what is another as soon as a name is added to a directory or taken away, as every file system
+ * that we support dates that; empty when nothing can be said.
+ *
+ * @param stat of the directory, before it was listed.
+ * @param lookedAtNs when that was; see {@link noteStat}.
+ */
+export function stampOf(stat: Stat, lookedAtNs: bigint): string {
+  // guard: scan-cache-names-racy
+  if (isRacy(stat, lookedAtNs)) return '';
+  // 0: it keeps no such time.
+  return stat.changedNs === 0n ? '' : `${String(stat.inode)} ${String(stat.changedNs)}`;
+}
 
 export function newStats(count: number): BigInt64Array<ArrayBuffer> {
   return new BigInt64Array(count * fieldsPerName);
@@ -129,7 +146,12 @@ export function saveSeen(
   replaceCacheFile(files, store, { name: cacheName, rest, id: draftName });
 }
 
-type CachedDirectory = readonly [path: string, sha256: string, names: readonly string[]];
+type CachedDirectory = readonly [
+  path: string,
+  sha256: string,
+  stamp: string,
+  names: readonly string[],
+];
 
 interface CacheText {
   readonly version: number;
@@ -141,7 +163,7 @@ interface CacheText {
 function encode(seen: SeenTree, key: CacheKey): Buffer {
   const directories = Array.from(
     seen,
-    ([path, { sha256, names }]): CachedDirectory => [path, sha256, names],
+    ([path, { sha256, stamp, names }]): CachedDirectory => [path, sha256, stamp, names],
   );
   const content: CacheText = { version, key, directories };
   const text = Buffer.from(JSON.stringify(content));
@@ -163,12 +185,12 @@ function decode(rest: Buffer, key: CacheKey): SeenTree | undefined {
   }
   const seen = new Map<string, SeenDirectory>();
   let offset = rest.byteOffset + lengthBytes;
-  for (const [path, sha256, names] of content.directories) {
+  for (const [path, sha256, stamp, names] of content.directories) {
     const count = names.length * fieldsPerName;
     const stats = new BigInt64Array(rest.buffer as ArrayBuffer, offset, count);
     offset += stats.byteLength;
     // As encode() made it, and the hash says that it is that.
-    seen.set(path, { sha256: sha256 as ContentHash, names, stats });
+    seen.set(path, { sha256: sha256 as ContentHash, stamp, names, stats });
   }
   return seen;
 }

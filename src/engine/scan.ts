@@ -15,13 +15,14 @@ import {
   newStats,
   noteLeftOut,
   noteStat,
+  stampOf,
   type SeenDirectory,
   type SeenTree,
 } from './scan-cache.js';
 
 /*
- * Looks at everything below a root: one listing of each directory, one `lstat` of each name. What
- * the last scan saw is taken from its listing; only what changed since is read. No link is
+ * Looks at everything below a root: one `lstat` of each name. What the last scan saw is taken from
+ * its listing; only directories that changed since are listed, and only files that did are read. No link is
  * followed, no other mount entered.
  */
 
@@ -98,6 +99,8 @@ interface Visited {
 class Scanner {
   readonly #scanning: Scanning;
   readonly #isIgnored: ((path: string, isDirectory: boolean) => boolean) | undefined;
+  /** Of a file system that is not known to, each directory is listed. */
+  readonly #datesDirectories: boolean;
   readonly leftOut: LeftOut[] = [];
   readonly listings = new Map<ContentHash, Buffer>();
   readonly seen = new Map<string, SeenDirectory>();
@@ -108,6 +111,8 @@ class Scanner {
   constructor(scanning: Scanning) {
     this.#scanning = scanning;
     this.#isIgnored = compileRules(scanning.rules.patterns);
+    const { support } = scanning.looking.files.typeOf(scanning.root);
+    this.#datesDirectories = support === 'supported' || support === 'volatile';
   }
 
   async directory(
@@ -119,7 +124,10 @@ class Scanner {
     this.current = path === '' ? 'the root' : path;
     // Taken before anything is looked at: a later time would hide a write in the same tick.
     const lookedAtNs = toNanoseconds(this.#scanning.now());
-    const names = this.#namesIn(directory, path);
+    const stamp = this.#stampOf(directory, lookedAtNs);
+    // guard: scan-cache-names [known?.stamp === stamp becomes known !== undefined]
+    const isListed = stamp !== '' && known?.stamp === stamp;
+    const names = isListed ? known.names : this.#namesIn(directory, path);
     const present: string[] = [];
     const stats = newStats(names.length);
     /** What is not as the last scan saw it. */
@@ -150,7 +158,7 @@ class Scanner {
       this.#done += 1;
     }
     if (known !== undefined && changed.size === 0 && present.length === known.names.length) {
-      this.seen.set(path, known);
+      this.seen.set(path, known.stamp === stamp ? known : { ...known, stamp });
       return { sha256: known.sha256, counts };
     }
     const entries = await this.#entries(present, changed, known);
@@ -162,7 +170,8 @@ class Scanner {
     const listing = encodeListing(entries);
     const sha256 = hashContent(listing);
     if (sha256 !== known?.sha256) this.listings.set(sha256, listing);
-    this.seen.set(path, { sha256, names: present, stats: firstStats(stats, present.length) });
+    const seen = { stamp, names: present, stats: firstStats(stats, present.length) };
+    this.seen.set(path, { sha256, ...seen });
     return { sha256, counts };
   }
 
@@ -184,6 +193,11 @@ class Scanner {
     const isSeen = known !== undefined && isSeenStat(known.stats, index, stat);
     if (isSeen && stat.kind !== 'directory') return { entry: undefined, stat };
     return this.#look(place, path, { stat, isSeen });
+  }
+
+  #stampOf(directory: Directory, lookedAtNs: bigint): string {
+    if (!this.#datesDirectories) return '';
+    return stampOf(this.#scanning.looking.files.statDirectory(directory), lookedAtNs);
   }
 
   #namesIn(directory: Directory, path: RelativePath | ''): readonly string[] {
@@ -307,6 +321,7 @@ class Scanner {
 
 const nothingSeen: SeenDirectory = {
   sha256: hashContent(''),
+  stamp: '',
   names: [],
   stats: newStats(0),
 };

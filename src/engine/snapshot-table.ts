@@ -95,13 +95,12 @@ export class SnapshotTable {
 
   /** What is in the trash, that with the greatest number first. */
   deleted(): readonly SnapshotRow[] {
-    return this.all().filter(({ deletedAt }) => deletedAt !== undefined);
+    return this.#checked(this.#statements.deleted);
   }
 
   /** Those that are deleted as well: what they name must stay. */
   all(): readonly SnapshotRow[] {
-    this.#access.requireSound();
-    return this.#access.reading(() => this.#statements.list.all().map((row) => this.#check(row)));
+    return this.#checked(this.#statements.list);
   }
 
   /** Every row, newest first, whether it matches its checksum or not. */
@@ -161,6 +160,11 @@ export class SnapshotTable {
       this.#statements.remove.run(row.id);
       this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));
     });
+  }
+
+  #checked(rows: ReturnType<typeof prepareStatements>['list']): readonly SnapshotRow[] {
+    this.#access.requireSound();
+    return this.#access.reading(() => rows.all().map((row) => this.#check(row)));
   }
 
   #check(stored: StoredSnapshot): SnapshotRow {
@@ -295,6 +299,13 @@ function prepareStatements(database: SqliteDatabase) {
     list: () =>
       database
         .prepare<[], StoredSnapshot>('SELECT * FROM snapshot ORDER BY id DESC')
+        .safeIntegers(true),
+    // Each snapshot that is taken looks whether the trash is due; there may be thousands besides.
+    deleted: () =>
+      database
+        .prepare<[], StoredSnapshot>(
+          'SELECT * FROM snapshot WHERE deleted_at IS NOT NULL ORDER BY id DESC',
+        )
         .safeIntegers(true),
     insert: () =>
       database.prepare(

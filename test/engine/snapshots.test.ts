@@ -490,6 +490,52 @@ describe.each(modes)('native %s', (mode) => {
     expect((await pathsOf(store, 1))[0]?.sha256).not.toBe((await pathsOf(store, 2))[0]?.sha256);
   });
 
+  test('names that came, went or changed since a directory was listed are seen', async () => {
+    sandbox.seed({ 'a/b': 'b', 'a/gone': 'g', 'a/d/e': 'e', top: 't' });
+    // Long enough ago for the cache to speak of the directories.
+    const store = await sandbox.open({ now: () => Date.now() + 10_000 });
+    await store.snapshots.create();
+    sandbox.seed({ 'a/d/new': 'n', 'new/er': 'e', last: 'l' });
+    rmSync(sandbox.at('a/gone'));
+    renameSync(sandbox.at('a/b'), sandbox.at('a/c'));
+    await store.snapshots.create();
+    const paths = await pathsOf(store, 2);
+    expect(paths.map(({ path }) => path).toSorted()).toEqual(
+      ['a', 'a/c', 'a/d', 'a/d/e', 'a/d/new', 'last', 'new', 'new/er', 'top'].toSorted(),
+    );
+  });
+
+  test('a directory is listed only when its times changed', async () => {
+    sandbox.seed({ 'a/b': 'b', 'c/d': 'd' });
+    let listed = 0;
+    const fileSystem = watchedFileSystem(mode, ({ method }) => {
+      if (method === 'list') listed += 1;
+    });
+    const store = await sandbox.open({ fileSystem, now: () => Date.now() + 10_000 });
+    const listings = async (): Promise<number> => {
+      listed = 0;
+      await store.snapshots.create();
+      return listed;
+    };
+    await listings();
+    expect(await listings()).toBe(0);
+    sandbox.seed({ 'a/new': 'n' });
+    // `a`, and the shards of objects that its listing and the new file are looked for in.
+    expect(await listings()).toBeGreaterThan(0);
+    expect(await listings()).toBe(0);
+  });
+
+  test('a name that comes within the tick of the clock is seen', async () => {
+    const now = Date.now();
+    const store = await sandbox.open({ fileSystem: frozenTimes(mode, now), now: () => now });
+    sandbox.seed({ 'a/b': 'b' });
+    await store.snapshots.create();
+    // By now the file system gives the same times to the directory.
+    sandbox.seed({ 'a/c': 'c' });
+    await store.snapshots.create();
+    expect((await pathsOf(store, 2)).map(({ path }) => path)).toContain('a/c');
+  });
+
   test('an edit within the tick of the clock is seen', async () => {
     const now = Date.now();
     const store = await sandbox.open({ fileSystem: frozenTimes(mode, now), now: () => now });

@@ -21,6 +21,10 @@ export function frozenTimes(mode: Mode, now: number, keepsModified = false): Fil
         return stat === undefined ? undefined : frozen(stat);
       };
     }
+    if (method === 'statDirectory') {
+      return () =>
+        frozen(real.statDirectory(...(values as Parameters<FileSystem['statDirectory']>)));
+    }
     if (method !== 'statFile') return undefined;
     return () => frozen(real.statFile(...(values as Parameters<FileSystem['statFile']>)));
   });
