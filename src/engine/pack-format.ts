@@ -1,4 +1,5 @@
-import { type ContentHash, hashContent, parseContentHash } from './hash.js';
+import { assert } from './errors.js';
+import { type ContentHash, hashContent } from './hash.js';
 import { packContentBytesMax } from './limits.js';
 
 /*
@@ -15,6 +16,8 @@ import { packContentBytesMax } from './limits.js';
 
 const magic = Buffer.from('SKMPACK1', 'latin1');
 const hashBytes = 32;
+/** Hash and size of a content. */
+const entryBytes = hashBytes + 4;
 /** What comes before the index. */
 export const packHeadBytes = 44;
 
@@ -34,13 +37,6 @@ export interface PackEntry {
   readonly offset: number;
 }
 
-export interface PackIndex {
-  readonly chunks: readonly PackChunk[];
-  readonly entries: readonly PackEntry[];
-  /** What the whole file must have. */
-  readonly fileBytes: number;
-}
-
 /** A chunk as it is going to be written. */
 export interface NewChunk {
   readonly compressed: Uint8Array;
@@ -50,7 +46,7 @@ export interface NewChunk {
 /** Returns the bytes of a pack. */
 export function formatPack(chunks: readonly NewChunk[]): Buffer {
   const contents = chunks.flatMap((chunk) => chunk.contents);
-  const index = Buffer.alloc(4 + chunks.length * 8 + contents.length * (hashBytes + 4));
+  const index = Buffer.alloc(4 + chunks.length * 8 + contents.length * entryBytes);
   let at = index.writeUInt32LE(chunks.length, 0);
   for (const { compressed, contents: held } of chunks) {
     at = index.writeUInt32LE(compressed.length, at);
@@ -75,35 +71,120 @@ export function indexLength(head: Uint8Array): number {
   return bytes.readUInt32LE(magic.length);
 }
 
+/** What a pack says that it holds. Finds a content without making an object of each: there may be many. */
+export class PackIndex {
+  readonly chunks: readonly PackChunk[];
+  /** Contents. */
+  readonly count: number;
+  /** What the whole file must have. */
+  readonly fileBytes: number;
+  readonly #index: Buffer;
+  /** By content: its chunk, and where it begins among the bytes of that. */
+  readonly #chunkOf: Uint32Array;
+  readonly #offsets: Uint32Array;
+  /** By some bits of a hash: the last content with these, and by content the one before; 0 is none. */
+  readonly #last: Uint32Array;
+  readonly #before: Uint32Array;
+
+  /** @throws when `index` says what no pack can. */
+  constructor(index: Buffer) {
+    const chunkCount = index.readUInt32LE(0);
+    const headBytes = 4 + chunkCount * 8;
+    const count = Math.max(0, Math.floor((index.length - headBytes) / entryBytes));
+    this.#index = index;
+    this.#chunkOf = new Uint32Array(count);
+    this.#offsets = new Uint32Array(count);
+    this.#last = new Uint32Array(2 ** Math.ceil(Math.log2(count + 1)));
+    this.#before = new Uint32Array(count);
+    const chunks: PackChunk[] = [];
+    let chunkAt = packHeadBytes + index.length;
+    let done = 0;
+    for (let n = 0; n < chunkCount; n += 1) {
+      const length = index.readUInt32LE(4 + n * 8);
+      const end = done + index.readUInt32LE(4 + n * 8 + 4);
+      if (end > count) throw new Error('its index ends early');
+      const size = this.#addChunk(n, done, end);
+      if (size > packContentBytesMax) throw new Error('it holds more than a pack can');
+      chunks.push({ at: chunkAt, length, size });
+      chunkAt += length;
+      done = end;
+    }
+    if (headBytes + done * entryBytes !== index.length) {
+      throw new Error('its index has another length');
+    }
+    this.chunks = chunks;
+    this.count = done;
+    this.fileBytes = chunkAt;
+  }
+
+  /** Every content, chunk by chunk. */
+  get entries(): readonly PackEntry[] {
+    return Array.from({ length: this.count }, (_, content) => this.#entry(content));
+  }
+
+  /**
+   * Returns all places of a content.
+   *
+   * @param hash its SHA-256, 32 bytes.
+   */
+  find(hash: Buffer): readonly PackEntry[] {
+    const found: PackEntry[] = [];
+    let next = this.#last[this.#bucketOf(hash, 0)] ?? 0;
+    while (next !== 0) {
+      if (this.#hasHash(next - 1, hash)) found.unshift(this.#entry(next - 1));
+      next = this.#before[next - 1] ?? 0;
+    }
+    return found;
+  }
+
+  /** @returns the bytes of its contents. */
+  #addChunk(chunk: number, from: number, end: number): number {
+    let size = 0;
+    for (let content = from; content < end; content += 1) {
+      this.#chunkOf[content] = chunk;
+      this.#offsets[content] = size;
+      const at = this.#hashAt(content);
+      size += this.#index.readUInt32LE(at + hashBytes);
+      const bucket = this.#bucketOf(this.#index, at);
+      this.#before[content] = this.#last[bucket] ?? 0;
+      this.#last[bucket] = content + 1;
+    }
+    return size;
+  }
+
+  #entry(content: number): PackEntry {
+    const at = this.#hashAt(content);
+    const chunk = this.chunks[this.#chunkOf[content] ?? 0];
+    assert(chunk !== undefined, 'each content has a chunk');
+    return {
+      // 32 bytes, as the length of the index demands.
+      sha256: this.#index.toString('hex', at, at + hashBytes) as ContentHash,
+      size: this.#index.readUInt32LE(at + hashBytes),
+      chunk,
+      offset: this.#offsets[content] ?? 0,
+    };
+  }
+
+  #hasHash(content: number, hash: Buffer): boolean {
+    const at = this.#hashAt(content);
+    // Cheap first: nearly always another hash with some of the same bits.
+    if (this.#index.readUInt32LE(at) !== hash.readUInt32LE(0)) return false;
+    return this.#index.compare(hash, 0, hashBytes, at, at + hashBytes) === 0;
+  }
+
+  #hashAt(content: number): number {
+    return this.#index.length - (this.#before.length - content) * entryBytes;
+  }
+
+  #bucketOf(bytes: Buffer, at: number): number {
+    return bytes.readUInt32LE(at) & (this.#last.length - 1);
+  }
+}
+
 /** Reads the index of a pack. @throws when it is not whole. */
 export function parseIndex(head: Uint8Array, index: Buffer): PackIndex {
   const expected = Buffer.from(head.slice(magic.length + 4, packHeadBytes)).toString('hex');
   // guard: pack-index [if false]
   if (hashContent(index) !== expected) throw new Error('its index does not match its checksum');
-  const chunkCount = index.readUInt32LE(0);
-  const chunks: PackChunk[] = [];
-  const entries: PackEntry[] = [];
-  let entryAt = 4 + chunkCount * 8;
-  let chunkAt = packHeadBytes + index.length;
-  for (let n = 0; n < chunkCount; n += 1) {
-    const length = index.readUInt32LE(4 + n * 8);
-    const count = index.readUInt32LE(4 + n * 8 + 4);
-    const held: { sha256: ContentHash; size: number; offset: number }[] = [];
-    let size = 0;
-    for (let one = 0; one < count; one += 1) {
-      const sha256 = parseContentHash(index.toString('hex', entryAt, entryAt + hashBytes));
-      if (sha256 === undefined) throw new Error('its index ends early');
-      const content = index.readUInt32LE(entryAt + hashBytes);
-      held.push({ sha256, size: content, offset: size });
-      size += content;
-      entryAt += hashBytes + 4;
-    }
-    if (size > packContentBytesMax) throw new Error('it holds more than a pack can');
-    const chunk = { at: chunkAt, length, size };
-    chunks.push(chunk);
-    entries.push(...held.map((content) => ({ ...content, chunk })));
-    chunkAt += length;
-  }
-  if (entryAt !== index.length) throw new Error('its index has another length');
-  return { chunks, entries, fileBytes: chunkAt };
+  return new PackIndex(index);
 }

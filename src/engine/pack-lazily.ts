@@ -16,6 +16,7 @@ import { removeUnneededPacks } from './pack-history.js';
 import type { PackingProgress } from './pack-table.js';
 import {
   isStillDisplaced,
+  type Judging,
   notOldEnough,
   type Slot,
   type SlotFile,
@@ -108,6 +109,7 @@ class Piece {
   readonly #packing: PackingHistory;
   /** The newest transaction that is packed. */
   readonly #last: number;
+  readonly #judging: Judging;
   readonly #candidates = new Map<ContentHash, Candidate>();
   /** What was read in a pack that is on disk and noted. */
   readonly #covered = new Set<ContentHash>();
@@ -121,6 +123,13 @@ class Piece {
     this.#packing = packing;
     this.#last = last;
     this.#packs = packing.journal.packs.list();
+    const { journal, looking, directory, now } = packing;
+    const { store } = directory;
+    const [head, keeping] = [journal.head().id, journal.keeping.get()];
+    const { name } = looking.files.typeOf(store);
+    // guard: lazy-pack-leases [leasesTell.has(name) becomes true]
+    const takesYoung = leasesTell.has(name);
+    this.#judging = { looking, store, head, keeping, isDryRun: false, takesYoung, now };
   }
 
   async run(from: PackingProgress): Promise<boolean> {
@@ -188,17 +197,12 @@ class Piece {
   }
 
   async #whyNot(slot: Slot): Promise<string | undefined> {
-    const { journal, looking, directory, now } = this.#packing;
+    const { looking } = this.#packing;
     this.#looks += 1;
     if (looking.pace.isDue()) await looking.pace.turn();
     if (looking.files.stat(slot.place) === undefined) return 'packed';
     if (slot.files.length > packedAtOnceSlotFilesMax) return 'of many files';
-    const [head, keeping] = [journal.head().id, journal.keeping.get()];
-    const { name } = looking.files.typeOf(directory.store);
-    const where = { looking, store: directory.store, head, keeping };
-    // guard: lazy-pack-leases [leasesTell.has(name) becomes true]
-    const takesYoung = leasesTell.has(name);
-    return whyNotPacked(slot, { ...where, isDryRun: false, takesYoung, now });
+    return whyNotPacked(slot, this.#judging);
   }
 
   async #take(slot: Slot, file: SlotFile): Promise<void> {

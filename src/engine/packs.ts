@@ -53,7 +53,6 @@ export class Packs {
   readonly #files: FileSystem;
   readonly #open: () => Directory | undefined;
   #packs: readonly Pack[] | undefined;
-  readonly #contents = new Map<ContentHash, PackedContent[]>();
   /** The last ones that were unpacked, newest last. */
   readonly #chunks = new Map<PackChunk, Uint8Array>();
 
@@ -66,7 +65,6 @@ export class Packs {
   /** Looks anew when it is asked next: packs came or went. */
   forget(): void {
     this.#packs = undefined;
-    this.#contents.clear();
     this.#chunks.clear();
   }
 
@@ -77,19 +75,33 @@ export class Packs {
 
   /** Returns a content's first place in a pack. */
   find(sha256: ContentHash): PackedContent | undefined {
-    return this.copies(sha256)[0];
+    const hash = Buffer.from(sha256, 'hex');
+    for (const pack of this.list()) {
+      const [entry] = typeof pack.index === 'string' ? [] : pack.index.find(hash);
+      if (entry !== undefined) return { ...entry, pack };
+    }
+    return undefined;
   }
 
   /** Returns all places of a content in packs. */
   copies(sha256: ContentHash): readonly PackedContent[] {
-    this.list();
-    return this.#contents.get(sha256) ?? [];
+    const hash = Buffer.from(sha256, 'hex');
+    return this.list().flatMap((pack) => {
+      const entries = typeof pack.index === 'string' ? [] : pack.index.find(hash);
+      return entries.map((entry) => ({ ...entry, pack }));
+    });
   }
 
   /** Every content, once. */
   *contents(): Generator<PackedContent, void> {
-    this.list();
-    for (const [first] of this.#contents.values()) if (first !== undefined) yield first;
+    const told = new Set<ContentHash>();
+    for (const pack of this.list()) {
+      for (const entry of typeof pack.index === 'string' ? [] : pack.index.entries) {
+        if (told.has(entry.sha256)) continue;
+        told.add(entry.sha256);
+        yield { ...entry, pack };
+      }
+    }
   }
 
   /**
@@ -146,21 +158,11 @@ export class Packs {
   #look(): readonly Pack[] {
     const directory = this.#open();
     if (directory === undefined) return [];
-    const packs = this.#files
+    return this.#files
       .list(directory)
       .map(({ name }) => name)
       .toSorted()
       .flatMap((fileName) => this.#lookAt({ directory, name: fileName }) ?? []);
-    for (const pack of packs) {
-      if (typeof pack.index === 'string') continue;
-      for (const entry of pack.index.entries) {
-        const others = this.#contents.get(entry.sha256);
-        const content = { ...entry, pack };
-        if (others === undefined) this.#contents.set(entry.sha256, [content]);
-        else others.push(content);
-      }
-    }
-    return packs;
   }
 
   /** @returns `undefined` for what is no pack, or went meanwhile. */

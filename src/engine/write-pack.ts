@@ -81,7 +81,7 @@ async function recordPack(name: PackName, writing: WritingPacks): Promise<void> 
       { hint: 'Check the disk. Nothing that it was to hold was removed.' },
     );
   }
-  journal.packs.add(name, pack.index.entries.length, epoch);
+  journal.packs.add(name, pack.index.count, epoch);
 }
 
 /** As {@link recordPack}, for a pack that was found: whoever wrote it may have died before it was noted. */
@@ -125,7 +125,7 @@ export async function damageOf(
       onBroken(entry.sha256);
     }
   }
-  const all = pack.index.entries.length;
+  const all = pack.index.count;
   if (broken > 0) return `${String(broken)} of its ${String(all)} contents cannot be read`;
   // guard: pack-whole [if true]
   if (isWhole) return undefined;
