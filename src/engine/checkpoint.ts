@@ -49,12 +49,13 @@ export async function checkpoint(
   const policy = journal.keeping.policy();
   const prunable = journal.history(keeping);
   const lateWrites: string[] = [];
+  // First: what is late may have to be made writable to be set aside, behind a barrier.
+  // guard: checkpoint-cover
+  coverByBarrier(transactions, checkpointing);
   for (const transaction of transactions) {
     // guard: checkpoint-late-writes
     lateWrites.push(...(await setAsideForeign(transaction, checkpointing)));
   }
-  // guard: checkpoint-cover
-  coverByBarrier(transactions, checkpointing);
   // guard: checkpoint-barrier
   await barrier();
   journal.update(transactions.map(({ id }) => ({ id, state: 'settled' })));

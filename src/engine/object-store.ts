@@ -62,6 +62,7 @@ export class ObjectStore implements Disposable {
   readonly #added = new Set<ContentHash>();
   #bytes = 0;
   #needsBarrier = false;
+  #isUnsure = false;
 
   constructor(options: ObjectStoreOptions) {
     this.#options = options;
@@ -81,6 +82,11 @@ export class ObjectStore implements Disposable {
   /** Objects that were written, and the bytes that they take. */
   get added(): { readonly objects: number; readonly bytes: number } {
     return { objects: this.#added.size, bytes: this.#bytes };
+  }
+
+  /** Whether a sync failed: what of this call's objects is on disk, nobody knows (I10). */
+  get isUnsure(): boolean {
+    return this.#isUnsure;
   }
 
   /** Identifies the directory, for who remembers what is in it. An inode number is used again. */
@@ -308,9 +314,8 @@ export class ObjectStore implements Disposable {
   /** Returns when all that was stored, or found to be there, is on disk. */
   async barrier(): Promise<void> {
     if (!this.#needsBarrier) return;
-    const { files, root } = this.#options;
     // guard: snapshot-barrier
-    await files.barrier(root, this.#bytes);
+    await this.#sync(this.#bytes);
     this.#needsBarrier = false;
   }
 
@@ -417,6 +422,17 @@ export class ObjectStore implements Disposable {
     return true;
   }
 
+  async #sync(bytes: number): Promise<void> {
+    const { files, root } = this.#options;
+    try {
+      // guard: object-sync
+      await files.barrier(root, bytes);
+    } catch (error) {
+      this.#isUnsure = true;
+      throw error;
+    }
+  }
+
   /** Gives a draft its name. */
   async #name(
     draft: Place,
@@ -426,7 +442,7 @@ export class ObjectStore implements Disposable {
       bytes,
     }: { readonly encoding: Encoding; readonly bytes: { readonly length: number } },
   ): Promise<void> {
-    const { files, root } = this.#options;
+    const { files } = this.#options;
     this.give(draft);
     const shard = sha256.slice(0, 2);
     const name = sha256.slice(2) + nameEndings[encoding];
@@ -445,7 +461,7 @@ export class ObjectStore implements Disposable {
       }
     } else {
       // guard: object-replace-barrier
-      await files.barrier(root, bytes.length);
+      await this.#sync(bytes.length);
       files.moveOwn(draft, place);
       if (damaged.place.name !== name) files.removeFile(damaged.place);
     }

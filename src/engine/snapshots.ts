@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Collected } from './collect-objects.js';
 import { adoptScanned, planAdoptScanned } from './adopt-scanned.js';
 import type { Collect, CommitOptions, Committing } from './commit.js';
-import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
+import { EngineError, fromSystemError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
 import type { ContentHash } from './hash.js';
@@ -543,6 +543,9 @@ export class Snapshots {
         if (adopting === undefined) return nothing;
         const terms = { message: adopting, objects, signal };
         return adoptScanned(scanned, terms, { committing, session });
+      },
+      stop: (error) => {
+        committing.writer.poisonWith(fromSystemError(error, 'sync', directory.rootPath));
       },
       onProgress: this.#onProgress('scan'),
     };

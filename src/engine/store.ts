@@ -644,9 +644,7 @@ export class Store implements AsyncDisposable {
     this.#isClosed = true;
     await Promise.allSettled(this.#work);
     this.#lock[Symbol.dispose]();
-    // I10: what the disk failed to write of the log may be in memory only. The next opening sees to that.
-    // guard: close-keeps-log [this.#writer.poison === undefined becomes true]
-    if (this.#writer.poison === undefined) this.#journal[Symbol.dispose]();
+    if (this.#writer.mayCopyLog()) this.#journal[Symbol.dispose]();
     else this.#journal.abandon();
     this.#directory.files.close();
     closeStoreDirectory(this.#directory);

@@ -42,6 +42,8 @@ export interface TakingSnapshot {
     objects: ObjectStore,
     session: Session,
   ) => Promise<ScannedAdoption>;
+  /** Makes the store fail from now on: a sync failed. */
+  readonly stop: (error: unknown) => void;
   readonly onProgress: (done: number) => void;
 }
 
@@ -92,22 +94,11 @@ async function tryOnce(
   objects: ObjectStore,
 ): Promise<TakenSnapshot<SnapshotRow> | undefined> {
   const { directory, journal, looking, newId } = taking;
-  const { files } = looking;
   const collections = collectionCount(journal);
   // Made before the scan, so that the cache can say of which objects it speaks.
   objects.prepare();
   const key = cacheKey(taking, objects, collections);
-  const seen = loadSeen(files, directory.store, key);
-  const scanned = await scan({
-    ...scanningOf(taking, objects),
-    seen,
-    capture: (place, path) => captureFile(files, { place, path }, objects),
-  });
-  for (const [sha256, listing] of scanned.listings) {
-    if (looking.pace.isDue()) await looking.pace.turn();
-    await objects.put(listing, sha256);
-  }
-  await flush(taking, objects);
+  const scanned = await keepScanned(taking, objects, key);
   const taken = await taking.exclusively(async (session) => {
     // guard: snapshot-collected
     if (endCollection(journal) !== collections) return undefined;
@@ -117,8 +108,35 @@ async function tryOnce(
     return { row, adoption };
   });
   if (taken === undefined) return undefined;
-  saveSeen(files, directory.store, { key, seen: scanned.seen, draftName: newId() });
+  saveSeen(looking.files, directory.store, { key, seen: scanned.seen, draftName: newId() });
   return { ...taken, scanned, added: objects.added };
+}
+
+/** Stores what the last scan did not see, on disk. */
+async function keepScanned(
+  taking: TakingSnapshot,
+  objects: ObjectStore,
+  key: CacheKey,
+): Promise<Scanned> {
+  const { directory, looking } = taking;
+  const { files, pace } = looking;
+  try {
+    const scanned = await scan({
+      ...scanningOf(taking, objects),
+      seen: loadSeen(files, directory.store, key),
+      capture: (place, path) => captureFile(files, { place, path }, objects),
+    });
+    for (const [sha256, listing] of scanned.listings) {
+      if (pace.isDue()) await pace.turn();
+      await objects.put(listing, sha256);
+    }
+    // guard: snapshot-flush
+    await objects.barrier();
+    return scanned;
+  } catch (error) {
+    if (objects.isUnsure) await stopUnsure(taking, objects, error);
+    throw error;
+  }
 }
 
 /** Tells what a snapshot would hold, and what it would adopt. Writes nothing. */
@@ -228,20 +246,20 @@ function refuseTaken(journal: Journal, name: string | undefined): void {
   });
 }
 
-/** I10: what a failed sync was to cover may look well and be lost; nobody may find and trust it. */
-async function flush(
-  { journal, exclusively }: TakingSnapshot,
+/**
+ * I10: what a failed sync was to cover may look well and be lost; nobody may find and trust it. It concerns
+ * the files of others as well, and a second one says nothing of them: the next snapshot would adopt them.
+ */
+async function stopUnsure(
+  { journal, exclusively, stop }: TakingSnapshot,
   objects: ObjectStore,
+  error: unknown,
 ): Promise<void> {
-  try {
-    // guard: snapshot-flush
-    await objects.barrier();
-  } catch (error) {
-    await exclusively(() =>
-      collecting(journal, () => {
-        objects.removeAdded();
-      }),
-    ).catch(() => undefined);
-    throw error;
-  }
+  await exclusively(() =>
+    collecting(journal, () => {
+      objects.removeAdded();
+    }),
+  ).catch(() => undefined);
+  // guard: snapshot-unsure-stops
+  stop(error);
 }

@@ -42,7 +42,13 @@ import {
   requireInPlace,
   type StoreDirectory,
 } from './store-directory.js';
-import type { AcquireOptions, Admission, OwnerRecord, WriterLock } from './writer-lock.js';
+import {
+  type AcquireOptions,
+  type Admission,
+  type OwnerRecord,
+  readOwner,
+  type WriterLock,
+} from './writer-lock.js';
 
 /*
  * What happens around every piece of writing:
@@ -296,7 +302,7 @@ export class Writer {
       return await acquire();
     } catch (error) {
       const failure = this.#explain(fromSystemErrorOnly(error, 'lock', directory.rootPath));
-      this.#noteFailure(failure);
+      this.#noteUnknown(failure);
       throw failure;
     }
   }
@@ -310,6 +316,9 @@ export class Writer {
     try {
       this.#coverJournalNames();
       const recovered = await this.#recoverIfNeeded(position !== undefined, leftBehind);
+      // The sweep sets aside what it can, whatever becomes of one thing.
+      // guard: sweep-barrier-failed
+      this.#refusePoisoned();
       const { isSwept, report } = recovered;
       this.#isInOrder = isSwept;
       if (!this.#hasCounted) this.#countUnsettled();
@@ -364,6 +373,28 @@ export class Writer {
     const position = journal.position();
     const isEmpty = owner === undefined && position.head.id === 0 && !hasStaged();
     return (isEmpty || this.#isOrderly(owner, position)) && !position.isTroubled;
+  }
+
+  /**
+   * Tells whether the log may be copied into the journal, as SQLite does when its last connection is closed:
+   * what the disk failed to write of it may be in memory only (I10). The next opening sees to that.
+   */
+  mayCopyLog(): boolean {
+    const { directory, journalFiles } = this.#options;
+    try {
+      // Of a file that is not at its name any more SQLite copies nothing; what is there now is somebody else's.
+      // guard: close-in-place
+      requireInPlace(directory, journalFiles);
+    } catch {
+      return true;
+    }
+    try {
+      // After a failure nobody has let go in order: this writer, or another one whose store this one only read.
+      // guard: close-at-rest [this.isAtRest(readOwner(directory.files, directory.store)) becomes true]
+      return this.isAtRest(readOwner(directory.files, directory.store));
+    } catch {
+      return false;
+    }
   }
 
   /** Counts a commit of this process towards the next checkpoint. */
@@ -626,6 +657,9 @@ export class Writer {
     const done = new Map(
       updates.filter(({ trouble }) => trouble === undefined).map((update) => [update.id, update]),
     );
+    // First: what is late may have to be made writable to be set aside, behind a barrier.
+    // guard: recovery-cover
+    coverByBarrier(transactions, checkpointing);
     const setAside: SupersededPath[] = [];
     for (const transaction of transactions) {
       if (!done.has(transaction.id)) continue;
@@ -633,8 +667,6 @@ export class Writer {
         setAside.push({ transaction: transaction.id, path, why: 'edited while it was displaced' });
       }
     }
-    // guard: recovery-cover
-    coverByBarrier(transactions, checkpointing);
     // I7: durable first, settled then; a crash in between repeats what changes nothing.
     // guard: recovery-barrier
     await this.#barrier();
@@ -713,9 +745,6 @@ export class Writer {
       await this.#packLazily();
     } catch (error) {
       this.#noteFailure(error);
-      // I10: what a sync of the journal that failed was to cover, the next one says nothing of.
-      // guard: packing-journal-failure
-      if (isJournalFailure(error)) this.poisonWith(error);
     }
   }
 
@@ -765,8 +794,15 @@ export class Writer {
     return error;
   }
 
-  /** After these nobody knows what is on disk until it is looked at again. */
   #noteFailure(error: unknown): void {
+    // I10: what a sync of the journal that failed was to cover, the next one says nothing of.
+    // guard: journal-failure-stops
+    if (isJournalFailure(error)) this.poisonWith(error);
+    this.#noteUnknown(error);
+  }
+
+  /** After these nobody knows what is on disk until it is looked at again. */
+  #noteUnknown(error: unknown): void {
     if (isEngineError(error, 'COMMIT_UNKNOWN', 'FENCED', 'STORE_REPLACED', 'JOURNAL_DAMAGED')) {
       this.poisonWith(error);
     }

@@ -290,33 +290,33 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
   'opening and closing': {
     auto: {
       calls:
-        'bootId 1, close 1, closeDirectory 6, closeFile 1, makeDirectory 1, makeRoot 1, openDirectory 4, openForReading 1, openRoot 2, pathOf 3, processOwner 2, readRecord 1, roomForMapping 1, stat 15, statDirectory 5, typeOf 2',
+        'bootId 1, close 1, closeDirectory 6, closeFile 2, makeDirectory 1, makeRoot 1, openDirectory 4, openForReading 2, openRoot 2, pathOf 3, processOwner 2, readRecord 2, roomForMapping 1, stat 19, statDirectory 5, typeOf 2',
       flushes: '',
-      statements: 'PRAGMA 13, SELECT 12',
+      statements: 'PRAGMA 13, SELECT 16',
       bytes: '',
     },
     off: {
       calls:
-        'bootId 1, close 1, closeDirectory 6, closeFile 1, makeDirectory 1, makeRoot 1, openDirectory 4, openForReading 1, openRoot 2, pathOf 3, processOwner 2, readRecord 1, roomForMapping 1, stat 15, statDirectory 5, typeOf 2',
+        'bootId 1, close 1, closeDirectory 6, closeFile 2, makeDirectory 1, makeRoot 1, openDirectory 4, openForReading 2, openRoot 2, pathOf 3, processOwner 2, readRecord 2, roomForMapping 1, stat 19, statDirectory 5, typeOf 2',
       flushes: '',
-      statements: 'PRAGMA 13, SELECT 12',
+      statements: 'PRAGMA 13, SELECT 16',
       bytes: '',
     },
   },
   'a recovery of 7 replacements': {
     auto: {
       calls:
-        'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 39, exchange 7, list 3, makeDirectory 1, makeRoot 1, openDirectory 4, openForReading 37, openRecord 2, openRoot 2, pathOf 3, processOwner 2, readRecord 2, readSync 36, roomForMapping 1, stat 86, statDirectory 5, statFile 37, tryLock 1, typeOf 2, unlock 1, writeAnew 1, writeRecord 2',
+        'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 40, exchange 7, list 3, makeDirectory 1, makeRoot 1, openDirectory 4, openForReading 38, openRecord 2, openRoot 2, pathOf 3, processOwner 2, readRecord 3, readSync 36, roomForMapping 1, stat 90, statDirectory 5, statFile 37, tryLock 1, typeOf 2, unlock 1, writeAnew 1, writeRecord 2',
       flushes: 'commit 2, fsync 1, syncfs 1',
-      statements: 'BEGIN 2, COMMIT 2, INSERT 3, PRAGMA 15, REPLACE 2, SELECT 50, UPDATE 1',
+      statements: 'BEGIN 2, COMMIT 2, INSERT 3, PRAGMA 15, REPLACE 2, SELECT 54, UPDATE 1',
       bytes: 'owner 2048',
     },
     off: {
       calls:
-        'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 39, exchange 7, list 3, makeDirectory 1, makeRoot 1, mustReachDisk 17, openDirectory 4, openForReading 37, openRecord 2, openRoot 2, pathOf 4, processOwner 2, readRecord 2, readSync 36, roomForMapping 1, stat 86, statDirectory 5, statFile 37, typeOf 2, writeAnew 1, writeRecord 2',
+        'barrier 1, bootId 1, close 1, closeDirectory 6, closeFile 40, exchange 7, list 3, makeDirectory 1, makeRoot 1, mustReachDisk 17, openDirectory 4, openForReading 38, openRecord 2, openRoot 2, pathOf 4, processOwner 2, readRecord 3, readSync 36, roomForMapping 1, stat 90, statDirectory 5, statFile 37, typeOf 2, writeAnew 1, writeRecord 2',
       flushes: 'commit 2, fsync 19',
       statements:
-        'BEGIN 3, COMMIT 2, INSERT 3, PRAGMA 16, REPLACE 2, ROLLBACK 1, SELECT 54, UPDATE 1',
+        'BEGIN 3, COMMIT 2, INSERT 3, PRAGMA 16, REPLACE 2, ROLLBACK 1, SELECT 58, UPDATE 1',
       bytes: 'owner 2048',
     },
   },

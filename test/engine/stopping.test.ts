@@ -1,0 +1,183 @@
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { Place } from '../../src/engine/file-system.js';
+import type { Store } from '../../src/engine/index.js';
+import { Journal } from '../../src/engine/journal.js';
+import { openDatabase } from '../../src/engine/sqlite.js';
+import { failSqlite } from '../support/failing-sqlite.js';
+import { faultyFileSystem, names, systemError, watchedFileSystem } from '../support/faults.js';
+import { changeOwner, expectError, modes, useSandbox } from '../support/store.js';
+
+/*
+ * I10: what a failed sync was to cover, a second one says nothing of. So it stops the store, and what
+ * the disk may have failed to write of the journal's log stays where the next opening looks for it.
+ */
+
+describe.each(modes)('native %s', (mode) => {
+  const sandbox = useSandbox(mode);
+
+  function logBytes(): number | undefined {
+    return statSync(sandbox.at('.skillmeat/journal.db-wal'), { throwIfNoEntry: false })?.size;
+  }
+
+  /** Leaves the store as one whose flush failed. */
+  async function stop(): Promise<void> {
+    const faulty = faultyFileSystem(mode);
+    const store = await sandbox.open({ fileSystem: faulty.files });
+    await store.transact({}, (tx) => tx.write('a', '1'));
+    faulty.fail('EIO', ({ method }) => method === 'barrier', 1);
+    await expectError(
+      store.transact({}, (tx) => tx.write('a', '2')),
+      'IO_FAILED',
+    );
+    await store.close();
+    expect(logBytes()).toBeGreaterThan(0);
+  }
+
+  const acts: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
+    'a snapshot': (store) => store.snapshots.create(),
+    'a mark': (store) => store.mark(1, { pin: true }),
+    'a policy': (store) => store.setHistoryPolicy({ keepLast: 5 }),
+  };
+
+  test.each(Object.keys(acts))(
+    'a sync of the journal that fails for %s stops the store',
+    async (name) => {
+      sandbox.breaksStore();
+      const store = await sandbox.open();
+      await store.transact({}, (tx) => tx.write('a', '1'));
+      const heal = failSqlite('SQLITE_IOERR_FSYNC', 'COMMIT');
+      try {
+        await expectError(async () => acts[name]?.(store), 'IO_FAILED');
+      } finally {
+        heal();
+      }
+      await expectError(
+        store.transact({}, (tx) => tx.write('a', '2')),
+        'STORE_POISONED',
+      );
+      const before = logBytes();
+      await store.close();
+      expect(logBytes()).toBe(before);
+    },
+  );
+
+  test('who only reads leaves the log of a store that stopped', async () => {
+    sandbox.breaksStore();
+    await stop();
+    const written: string[] = [];
+    const fileSystem = watchedFileSystem(mode, ({ method }) => {
+      if (method === 'writeAnew') written.push(method);
+    });
+    const reader = await sandbox.open({ create: false, recover: 'never', fileSystem });
+    await reader.status();
+    await reader.close();
+    expect(written).toEqual([]);
+    expect(logBytes()).toBeGreaterThan(0);
+  });
+
+  test('an opening that could not write the log anew leaves it', async () => {
+    sandbox.breaksStore();
+    await stop();
+    const fileSystem = watchedFileSystem(mode, ({ method }) => {
+      if (method === 'writeAnew') throw systemError('EIO');
+    });
+    await expectError(sandbox.open({ create: false, fileSystem }), 'IO_FAILED');
+    expect(logBytes()).toBeGreaterThan(0);
+  });
+
+  test('closing a store that a link took the place of touches nothing where that leads', async () => {
+    sandbox.breaksStore();
+    const outside = join(sandbox.directory, 'outside');
+    mkdirSync(outside);
+    const database = openDatabase(join(outside, 'journal.db'));
+    database.pragma('journal_mode = WAL');
+    database.exec('CREATE TABLE meta (x)');
+    database.close();
+    const before = readdirSync(outside);
+    const store = await sandbox.open();
+    await store.transact({}, (tx) => tx.write('a', '1'));
+    renameSync(sandbox.at('.skillmeat'), join(sandbox.directory, 'moved'));
+    symlinkSync(outside, sandbox.at('.skillmeat'));
+    await expectError(
+      store.transact({}, (tx) => tx.write('a', '2')),
+      'STORE_REPLACED',
+    );
+    await store.close();
+    expect(readdirSync(outside)).toEqual(before);
+  });
+
+  test('a sync that fails for a snapshot stops the store: the next one would say nothing of others', async () => {
+    const faulty = faultyFileSystem(mode);
+    const store = await sandbox.open({ fileSystem: faulty.files });
+    await store.transact({}, (tx) => tx.write('a', '1'));
+    writeFileSync(sandbox.at('a'), 'by hand');
+    faulty.fail('EIO', ({ method }) => method === 'barrier', 1);
+    await expectError(store.snapshots.create(), 'IO_FAILED');
+    await expectError(store.snapshots.create(), 'STORE_POISONED');
+  });
+
+  /** Leaves a late write in a displaced directory that nobody may write in. */
+  async function writeLate(after: (store: Store) => Promise<void>): Promise<void> {
+    sandbox.seed({ 'd/m/log': 'start ', x: 'x' });
+    chmodSync(sandbox.at('d/m'), 0o555);
+    const store = await sandbox.open();
+    const descriptor = openSync(sandbox.at('d/m/log'), 'a');
+    await store.transact({}, (tx) => tx.remove('d'));
+    await after(store);
+    writeSync(descriptor, 'late');
+    closeSync(descriptor);
+  }
+
+  test('a sync that fails in the sweep stops the store before anything is acknowledged', async () => {
+    await writeLate(async (first) => {
+      await first.transact({}, (tx) => tx.write('x', 'y'));
+      await first.adopt();
+      await first.close();
+      // Killed while it pruned.
+      using journal = Journal.open(sandbox.at('.skillmeat/journal.db'));
+      journal.keeping.drop([1]);
+      changeOwner(sandbox.root, { isReleased: false });
+    });
+    const faulty = faultyFileSystem(mode);
+    const store = await sandbox.open({ create: false, recover: 'never', fileSystem: faulty.files });
+    let barriers = 0;
+    faulty.fail('EIO', ({ method }) => {
+      if (method === 'barrier') barriers += 1;
+      // The first is of the recovery, which has nothing to do.
+      return method === 'barrier' && barriers === 2;
+    });
+    await expectError(store.setHistoryPolicy({ keepLast: 5 }), 'STORE_POISONED');
+    expect((await store.historyPolicy()).isDefault).toBe(true);
+    await store.close();
+    await (await sandbox.open()).close();
+  });
+
+  test('the barrier before a mode covers what an earlier opening displaced', async () => {
+    await writeLate((first) => first.close());
+    const calls: string[] = [];
+    const fileSystem = watchedFileSystem(mode, (call) => {
+      const { method, values } = call;
+      if (method === 'setModeOf' && names(call, 'm')) calls.push('mode');
+      else if (method === 'barrier') calls.push('barrier');
+      else if (method === 'mustReachDisk') calls.push(`cover ${(values[0] as Place).name}`);
+    });
+    const store = await sandbox.open({ create: false, fileSystem });
+    await store.adopt();
+    const before = calls.slice(0, calls.indexOf('mode'));
+    expect(before.at(-1)).toBe('barrier');
+    expect(before.includes('cover d')).toBe(mode === 'off');
+  });
+});
