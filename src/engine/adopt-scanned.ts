@@ -3,6 +3,7 @@ import type { Committing } from './commit.js';
 import { lookAt } from './drift.js';
 import { isEngineError } from './errors.js';
 import { type ContentHash, parseContentHash } from './hash.js';
+import { notToBeHad } from './history.js';
 import { isSameImage } from './image.js';
 import type { Journal } from './journal.js';
 import { readKnownPaths } from './known-path.js';
@@ -10,11 +11,10 @@ import { differingPaths } from './listing-differences.js';
 import type { ObjectStore } from './object-store.js';
 import { Pace } from './pace.js';
 import { comparePaths, type RelativePath } from './path.js';
-import type { Receipt } from './receipt.js';
 import { RootTree } from './root-tree.js';
 import type { Scanned } from './scan.js';
 import { listingReader, TreeLookup } from './snapshot-tree.js';
-import type { ScannedAdoption } from './take-snapshot.js';
+import type { ScannedAdoption, SnapshotAdoption } from './take-snapshot.js';
 import type { Session } from './writer.js';
 
 /*
@@ -44,13 +44,8 @@ export async function adoptScanned(
 ): Promise<ScannedAdoption> {
   const { directory, journal, writer } = committing;
   const { epoch } = session;
-  const nothing = { transaction: null, blocked: null, epoch, noted: {} };
-  const [troubled] = journal.troubled();
-  if (troubled !== undefined) {
-    // What is neither done nor undone must not be taken for somebody else's.
-    const blocked = `transaction ${String(troubled.id)} is ${troubled.trouble ?? 'in trouble'}`;
-    return { ...nothing, blocked };
-  }
+  const nothing = { transaction: null, blocked: blockedBy(journal), epoch, noted: {} };
+  if (nothing.blocked !== null) return nothing;
   if (journal.meta(adoptedKey) === stateOf(scanned, journal)) return nothing;
   const seen = await findScannedDrift(scanned, terms, committing);
   if (seen.length === 0) return { ...nothing, noted: noteOf(scanned, journal) };
@@ -101,8 +96,18 @@ export async function planAdoptScanned(
   scanned: Scanned,
   { message, ...terms }: AdoptScannedTerms,
   committing: Committing,
-): Promise<Receipt> {
-  return plannedAdoption(await findScannedDrift(scanned, terms, committing), message, committing);
+): Promise<SnapshotAdoption> {
+  const blocked = blockedBy(committing.journal);
+  if (blocked !== null) return { transaction: null, blocked };
+  const seen = await findScannedDrift(scanned, terms, committing);
+  return { ...plannedAdoption(seen, message, committing), blocked };
+}
+
+/** What is neither done nor undone must not be taken for somebody else's. */
+function blockedBy(journal: Journal): string | null {
+  const [troubled] = journal.troubled();
+  if (troubled === undefined) return null;
+  return `transaction ${String(troubled.id)} is ${troubled.trouble ?? 'in trouble'}`;
 }
 
 async function findScannedDrift(
@@ -151,8 +156,8 @@ async function changedSinceAdopted(
       changed.add(path);
     }
   } catch (error) {
-    // That snapshot is gone, and its listings with it.
-    if (!isEngineError(error, 'HISTORY_DAMAGED')) throw error;
+    // That snapshot is gone, and its listings with it; or only a newer Node can read them.
+    if (!isEngineError(error, ...notToBeHad)) throw error;
     return undefined;
   }
   return changed;

@@ -557,7 +557,7 @@ export class Snapshots {
   ): Parameters<typeof lookForSnapshot>[2] {
     return async (scanned, objects) =>
       message === undefined
-        ? { transaction: null }
+        ? { transaction: null, blocked: null }
         : planAdoptScanned(scanned, { message, objects, signal }, this.#host.committing);
   }
 

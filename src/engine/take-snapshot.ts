@@ -48,7 +48,7 @@ export interface TakingSnapshot {
 }
 
 /** What became of what other programs had changed. */
-interface SnapshotAdoption {
+export interface SnapshotAdoption {
   /** `null`: nothing had changed, or it was not to be recorded. */
   readonly transaction: Receipt['transaction'];
   /** Why it could not be recorded. */
@@ -143,12 +143,12 @@ async function keepScanned(
 export async function lookForSnapshot(
   taking: TakingSnapshot,
   words: SnapshotWords,
-  planAdoption: (scanned: Scanned, objects: ObjectStore) => Promise<Receipt>,
+  planAdoption: (scanned: Scanned, objects: ObjectStore) => Promise<SnapshotAdoption>,
 ): Promise<TakenSnapshot<NewSnapshot>> {
   using objects = taking.openObjects();
   refuseTaken(taking.journal, words.name);
   const scanned = await scanCurrent(taking, objects);
-  const adoption = { ...(await planAdoption(scanned, objects)), blocked: null };
+  const adoption = await planAdoption(scanned, objects);
   return { row: toNewSnapshot(taking, words, scanned), scanned, added: objects.added, adoption };
 }
 

@@ -168,6 +168,8 @@ describe.each(modes)('native %s', (mode) => {
     editByHand();
     const journal = openJournal(store);
     journal.update([{ id: 1, state: 'committed', trouble: 'blocked', reason: 'in the way' }]);
+    const told = { adopted: null, notAdopted: 'transaction 1 is blocked' };
+    expect(await store.snapshots.create({ dryRun: true })).toMatchObject(told);
     const { adopted, notAdopted, snapshot } = await store.snapshots.create();
     journal.update([{ id: 1, state: 'settled' }]);
     journal[Symbol.dispose]();
@@ -177,7 +179,7 @@ describe.each(modes)('native %s', (mode) => {
   test('a snapshot whose adoption is not known to be on disk fails, and poisons the store', async () => {
     const faulty = faultyFileSystem(mode);
     const store = await openWithFiles({ fileSystem: faulty.files });
-    // Objects have a barrier of their own, of so many bytes: a failure of that poisons nothing.
+    // Objects have a barrier of their own, of so many bytes.
     const isOfSettling = ({ method, values }: FileSystemCall): boolean =>
       method === 'barrier' && values[1] === Number.POSITIVE_INFINITY;
     await store.snapshots.create();
