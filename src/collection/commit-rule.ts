@@ -61,7 +61,10 @@ function toViolation({ rule, message, path }: CollectionFinding): Violation {
   return { rule, message, path };
 }
 
-/** Returns `undefined`, which is all, when a change lies outside of what was meant. */
+/**
+ * Returns `undefined`, which is all, when a change lies outside of what was meant, or of every artifact: one
+ * may have a link to it.
+ */
 function touchedKeys(
   meant: ReadonlySet<ArtifactKey> | 'changed',
   changes: readonly Change[],
@@ -69,33 +72,33 @@ function touchedKeys(
   after: CollectionFiles,
 ): ReadonlySet<ArtifactKey> | undefined {
   const keys = meant === 'changed' ? new Set<ArtifactKey>() : meant;
-  const places = [...keys].flatMap((key) =>
-    [before?.manifest.get(key), after.manifest.get(key)].flatMap(
-      (artifact) => artifact?.path ?? [],
-    ),
+  const manifests = [before?.manifest, after.manifest].filter((one) => one !== undefined);
+  const places = new Set(
+    meant === 'changed'
+      ? manifests.flatMap((manifest) => manifest.places)
+      : [...keys].flatMap((key) => manifests.flatMap((manifest) => manifest.get(key)?.path ?? [])),
   );
+  const isWithin = (path: string): boolean => withAncestors([path]).some((at) => places.has(at));
+  // A directory that came or went with what is in it, such as `skills`.
+  const isAround = (path: string): boolean => withAncestors([...places]).includes(path);
   const isMeant = ({ path }: Change): boolean =>
-    path === manifestName ||
-    path === lockName ||
-    // A directory that came or went with what is in it, such as `skills`.
-    places.some((at) => path === at || path.startsWith(`${at}/`) || at.startsWith(`${path}/`));
-  if (meant !== 'changed' && !changes.every(isMeant)) return undefined;
-  const paths = withAncestors(changes);
+    path === manifestName || path === lockName || isWithin(path) || isAround(path);
+  if (!changes.every(isMeant)) return undefined;
   return new Set([
     ...keys,
     ...changedKeys(before, after),
     // An artifact may lie inside of another one: what is meant for one of them concerns both.
-    ...after.manifest.artifactsAt(paths),
+    ...after.manifest.artifactsAt(new Set(withAncestors(changes.map(({ path }) => path)))),
   ]);
 }
 
-/** The changed paths and the directories above them. */
-function withAncestors(changes: readonly Change[]): ReadonlySet<string> {
-  const paths = new Set<string>();
-  for (const { path } of changes) {
-    for (let at: string = path; at !== '.' && !paths.has(at); at = posix.dirname(at)) paths.add(at);
+/** The paths and the directories above them, each once. */
+function withAncestors(paths: readonly string[]): readonly string[] {
+  const all = new Set<string>();
+  for (const path of paths) {
+    for (let at = path; at !== '.' && !all.has(at); at = posix.dirname(at)) all.add(at);
   }
-  return paths;
+  return [...all];
 }
 
 /** Artifacts whose lines in either file changed. */

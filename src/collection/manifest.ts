@@ -95,6 +95,11 @@ export class Manifest {
     return this.#tables.isSame(other.#tables);
   }
 
+  /** Where the files of artifacts are, each path relative to the collection. */
+  get places(): readonly string[] {
+    return this.#tables.pieces.all.flatMap(({ at }) => at ?? []);
+  }
+
   /** Returns the artifacts whose files are at one of these paths, each relative to the collection. */
   artifactsAt(paths: ReadonlySet<string>): readonly ArtifactKey[] {
     return this.#tables.pieces.all.flatMap(({ key, at }) =>

@@ -30,6 +30,8 @@ export function rollbackRule(
     const mayDiffer = new Set(mayDifferThen === 'all' ? [] : mayDifferThen);
     // Nobody can tell any more which artifacts had been edited by hand.
     const isUnreadable = filesBefore === undefined && isCollection;
+    // Nor can it be read afterwards, and is as broken as it was.
+    if (isUnreadable && !changes.some(({ path }) => isOfCollection(path))) return [];
     if (mayDifferThen === 'all' || isUnreadable) {
       for (const key of (await readableFiles(view, root))?.manifest.keys ?? []) mayDiffer.add(key);
     }
@@ -43,6 +45,10 @@ export function rollbackRule(
     }));
     return rule(view, changes);
   };
+}
+
+function isOfCollection(path: string): boolean {
+  return path === manifestName || path === lockName;
 }
 
 async function readableFiles(

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { hashContent } from '../../src/engine/index.js';
@@ -250,3 +250,24 @@ const partOfEasel = {
   artifact: '[[artifacts]]\nname = "part"\ntype = "hook"\npath = "skills/easel/SKILL.md"\n',
   entry: `[lock.entries."part::hook"]\ncontent_hash = "${hashContent(Buffer.from('# easel\n'))}"\n`,
 };
+
+test('an undo of a file that an artifact has a link to may not make it differ from its lock', async () => {
+  const collection = await place.open();
+  await collection.init('mine');
+  place.plant({ 'shared/x.md': 'v1', 'skills/a/SKILL.md': '# a\n' });
+  symlinkSync('../../shared/x.md', join(place.root, 'skills/a/x.md'));
+  await collection.store.transact({}, (tx) => tx.write('shared/x.md', 'v2'));
+  const { head } = await collection.store.status();
+  await collection.importArtifacts({ name: 'mine' });
+  await expectCode(collection.undo({ transaction: head, paths: ['shared/x.md'] }), 'RULE_VIOLATED');
+  expect(await collection.reader.findings()).toEqual([]);
+});
+
+test('a manifest that cannot be read does not keep from an undo that leaves it alone', async () => {
+  const collection = await place.open();
+  await collection.init('mine');
+  await collection.store.transact({}, (tx) => tx.write('notes.txt', 'v1'));
+  appendFileSync(join(place.root, 'collection.toml'), '\n[[artifacts\n');
+  await collection.undo();
+  expect(existsSync(join(place.root, 'notes.txt'))).toBe(false);
+});
