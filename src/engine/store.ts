@@ -493,8 +493,8 @@ export class Store implements AsyncDisposable {
 
   /**
    * Drops what old transactions displaced: they cannot be undone any more, and `HISTORY_PRUNED` says
-   * so. Their records stay. Every checkpoint does this beyond the store's own policy. What changed within
-   * the last day may stay until the next time; what is in trouble, pinned or tagged stays.
+   * so. Their records stay. Every checkpoint does this beyond the store's own policy. What is younger than
+   * a day stays, and so does what is in trouble, pinned or tagged.
    *
    * @param policy which ones to keep. Default: the store's own, see {@link setHistoryPolicy}.
    * @param options.pack put what is kept, and what snapshots hold, into packs: compressed together, it
