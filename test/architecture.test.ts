@@ -47,7 +47,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['journal', 'writer-lock', 'quarantine'],
   ['restore-plan', 'listing-differences', 'snapshot-record', 'snapshot-sizes', 'remove-records'],
   ['collect-objects', 'prune-snapshots'],
-  ['snapshot-trash'],
+  ['snapshot-trash', 'mark-snapshot'],
   ['restore-elsewhere'],
   ['units', 'decide', 'unflushed', 'text', 'undo-decision', 'undo-order'],
   ['packable-slots', 'pack-contents', 'write-pack'],

@@ -7,6 +7,7 @@ import type { RunCommand } from './program.js';
 import type { PruneFlags } from './txn/prune.js';
 import type { DiffFlags } from './txn/diff.js';
 import type { CreateFlags } from './txn/snapshot.js';
+import type { MarkSnapshotFlags } from './txn/mark-snapshot.js';
 import type { DeleteFlags, UndeleteFlags } from './txn/snapshot-trash.js';
 import type { RestoreFlags } from './txn/restore.js';
 
@@ -22,6 +23,7 @@ export function addSnapshotCommands(parent: Command, runCommand: RunCommand): vo
   addRestore(snapshot, runCommand);
   addDelete(snapshot, runCommand);
   addUndelete(snapshot, runCommand);
+  addMarking(snapshot, runCommand);
   addPrune(snapshot, runCommand);
   for (const command of snapshot.commands) addGlobalOptions(command);
   addRestore(parent, runCommand);
@@ -139,6 +141,52 @@ function addUndelete(snapshot: Command, runCommand: RunCommand): void {
         (await import('./txn/snapshot-trash.js')).undeleteSnapshot(context, reference, flags),
       ),
     );
+}
+
+function addMarking(snapshot: Command, runCommand: RunCommand): void {
+  for (const [name, pin, description] of [
+    ['pin', true, 'keep a snapshot whatever is pruned, and until it is deleted with --force'],
+    ['unpin', false, 'take a pin of a snapshot back'],
+  ] as const) {
+    addMark(snapshot, name, description).action(
+      async (reference: string, flags: MarkSnapshotFlags, command: Command) =>
+        runCommand(command, async (context) =>
+          (await import('./txn/mark-snapshot.js')).markSnapshot(context, reference, {
+            ...flags,
+            pin,
+          }),
+        ),
+    );
+  }
+  for (const [name, change, description] of [
+    ['tag', 'addTags', 'give a snapshot tags; they keep it, too'],
+    ['untag', 'removeTags', 'take tags of a snapshot back'],
+  ] as const) {
+    addMark(snapshot, name, description)
+      .argument('<TAG...>', 'one word or more each')
+      .action(
+        async (
+          reference: string,
+          tags: readonly string[],
+          flags: MarkSnapshotFlags,
+          command: Command,
+        ) =>
+          runCommand(command, async (context) =>
+            (await import('./txn/mark-snapshot.js')).markSnapshot(context, reference, {
+              ...flags,
+              [change]: tags,
+            }),
+          ),
+      );
+  }
+}
+
+function addMark(snapshot: Command, name: string, description: string): Command {
+  return snapshot
+    .command(name)
+    .argument('<SNAPSHOT>', snapshotHelp)
+    .description(description)
+    .option('-n, --dry-run', 'only print how it would be marked');
 }
 
 function addPrune(snapshot: Command, runCommand: RunCommand): void {

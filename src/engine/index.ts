@@ -50,6 +50,7 @@ export type {
   CreatedSnapshot,
   CreateSnapshotOptions,
   DeletedSnapshot,
+  MarkSnapshotOptions,
   PrunedSnapshots,
   Restored,
   RestoreOptions,

@@ -8,6 +8,8 @@ import { compileRules, parsePatterns } from './ignore-rules.js';
 import type { ContentHash } from './hash.js';
 import type { Looking } from './inspect.js';
 import type { ObjectStore } from './object-store.js';
+import type { Marking } from './keeping.js';
+import { markSnapshot } from './mark-snapshot.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
 import { planPruning, type PruningPlan } from './prune-snapshots.js';
@@ -126,6 +128,11 @@ export interface Restored {
   readonly written: number;
   /** What stayed as it was, or is missing elsewhere. */
   readonly notRestored: readonly NotRestored[];
+}
+
+export interface MarkSnapshotOptions extends Marking, Waiting {
+  /** Tell how it would be marked, and write nothing. */
+  readonly dryRun?: boolean;
 }
 
 export interface DeletedSnapshot {
@@ -341,6 +348,26 @@ export class Snapshots {
         return toSnapshot(takeOutOfTrash(row, name, { journal, epoch, isDryRun }));
       });
     return this.#explaining('bring back a snapshot of', undeleting);
+  }
+
+  /**
+   * Pins or tags a snapshot, or takes that back. While it has either, {@link prune} keeps it; only a pin
+   * keeps {@link delete} from it.
+   *
+   * @param reference name, number, or `latest`.
+   * @returns the snapshot as it is marked then.
+   * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_INVALID`, `STORE_LOCKED`, ….
+   */
+  async mark(reference: string | number, options: MarkSnapshotOptions): Promise<Snapshot> {
+    const { journal } = this.#host;
+    const { dryRun: isDryRun = false } = options;
+    this.#host.refuseClosed();
+    const marking = (): Promise<Snapshot> =>
+      this.#host.exclusively(options, async (epoch) => {
+        const row = findSnapshot(reference, journal);
+        return toSnapshot(markSnapshot(row, options, { journal, epoch, isDryRun }));
+      });
+    return this.#explaining('mark a snapshot of', marking);
   }
 
   /**

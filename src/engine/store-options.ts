@@ -4,7 +4,7 @@ import type { PathConflict } from './errors.js';
 import type { Capabilities, FileSystem } from './file-system.js';
 import type { HistoryPolicy } from './history-policy.js';
 import type { FileImage, Image } from './image.js';
-import type { Marking } from './mark-transaction.js';
+import type { Marking } from './keeping.js';
 import type { PlanFormat } from './plan-document.js';
 import type { Receipt, TransactionSummary } from './receipt.js';
 import type { Rule } from './rules.js';

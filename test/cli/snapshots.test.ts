@@ -222,6 +222,9 @@ test.each([
   [['snapshot', 'create', '--ignore', '../x'], 4, 'SNAPSHOT_INVALID'],
   [['snapshot', 'create', '--max-size', 'big'], 2, 'USAGE'],
   [['snapshot', 'show', 'none'], 4, 'SNAPSHOT_NOT_FOUND'],
+  [['snapshot', 'pin', 'none'], 4, 'SNAPSHOT_NOT_FOUND'],
+  [['snapshot', 'pin'], 2, 'USAGE'],
+  [['snapshot', 'tag', 'none'], 2, 'USAGE'],
   [['restore'], 2, 'USAGE'],
   [['restore', 'none'], 4, 'SNAPSHOT_NOT_FOUND'],
   [['snapshot'], 2, 'USAGE'],
@@ -259,4 +262,28 @@ test('prune says what goes and why, and a rule that makes no sense is refused', 
   ]) {
     expect(await cli.run(['snapshot', 'prune', ...bad])).toMatchObject({ exitCode: 2 });
   }
+});
+
+test('pin, tag and their opposites say what becomes of a snapshot', async () => {
+  await cli.run(['snapshot', 'create', 'first']);
+  const say = async (...args: readonly string[]): Promise<string> =>
+    (await cli.run(['snapshot', ...args])).stdout;
+  expect(await say('pin', 'first', '-n')).toBe(
+    'Snapshot 1 "first" would be pinned: no pruning takes it.\n',
+  );
+  expect(await say('pin', '1')).toBe('Snapshot 1 "first" is pinned: no pruning takes it.\n');
+  expect(await say('tag', 'latest', 'good', 'v1')).toBe(
+    'Snapshot 1 "first" is pinned and tagged good, v1: no pruning takes it.\n',
+  );
+  expect(await say('list')).toContain('[pinned]  #good  #v1');
+  expect(await cli.run(['snapshot', 'tag', 'first', 'a/b'])).toMatchObject({ exitCode: 4 });
+  const untagged = await cli.run(['txn', 'snapshot', 'untag', 'first', 'v1', '--json']);
+  expect(json(untagged)).toEqual({
+    snapshot: { ...snapshot, message: '', tags: ['good'] },
+  });
+  await say('untag', 'first', 'good');
+  expect(await say('unpin', 'first')).toBe(
+    'Snapshot 1 "first" is neither pinned nor tagged, and can be pruned.\n',
+  );
+  expect(await say('list')).not.toMatch(/pinned|#/);
 });
