@@ -4,6 +4,7 @@ import { parseAge, parseCount, parseSize } from './amounts.js';
 import { addGlobalOptions, collect, parseSnapshotOrNow } from './global-options.js';
 import { addDiffOptions } from './history-commands.js';
 import type { RunCommand } from './program.js';
+import type { SnapshotPolicyFlags } from './txn/snapshot-policy.js';
 import type { PruneFlags } from './txn/prune.js';
 import type { DiffFlags } from './txn/diff.js';
 import type { CreateFlags } from './txn/snapshot.js';
@@ -25,6 +26,7 @@ export function addSnapshotCommands(parent: Command, runCommand: RunCommand): vo
   addUndelete(snapshot, runCommand);
   addMarking(snapshot, runCommand);
   addPrune(snapshot, runCommand);
+  addPolicy(snapshot, runCommand);
   for (const command of snapshot.commands) addGlobalOptions(command);
   addRestore(parent, runCommand);
   // Those of `txn` get them with their siblings.
@@ -190,9 +192,37 @@ function addMark(snapshot: Command, name: string, description: string): Command 
 }
 
 function addPrune(snapshot: Command, runCommand: RunCommand): void {
-  snapshot
+  const command = snapshot
     .command('prune')
     .description('delete the snapshots that no rule keeps; pinned and tagged ones are kept')
+    .option('--now', 'for good, instead of into the trash for a week')
+    .option('-n, --dry-run', 'only print what is kept, what is not, and why')
+    .addHelpText('after', '\nWithout a rule: as skillmeat snapshot policy says\n');
+  addRules(command).action(async (flags: PruneFlags, self: Command) =>
+    runCommand(self, async (context) =>
+      (await import('./txn/prune.js')).pruneSnapshots(context, flags),
+    ),
+  );
+}
+
+function addPolicy(snapshot: Command, runCommand: RunCommand): void {
+  const command = snapshot
+    .command('policy')
+    .description('print what snapshot prune keeps without a rule; with a rule, set it')
+    .option('--reset', 'go back to the default, by which no snapshot goes by itself')
+    .addHelpText(
+      'after',
+      '\nThe default: --keep-last 10 --keep-within 30d --keep-weekly 8 --keep-monthly 12\n',
+    );
+  addRules(command).action(async (flags: SnapshotPolicyFlags, self: Command) =>
+    runCommand(self, async (context) =>
+      (await import('./txn/snapshot-policy.js')).snapshotPolicy(context, flags),
+    ),
+  );
+}
+
+function addRules(command: Command): Command {
+  return command
     .addOption(new Option('--keep-last <n>', 'the newest ones').argParser(parseCount))
     .addOption(
       new Option('--keep-within <age>', 'those that are younger: 12h, 30d, 8w').argParser(parseAge),
@@ -205,17 +235,6 @@ function addPrune(snapshot: Command, runCommand: RunCommand): void {
         '--max-size <size>',
         'drop the oldest until contents take no more: 500k, 10M, 2G',
       ).argParser(parseSize),
-    )
-    .option('--now', 'for good, instead of into the trash for a week')
-    .option('-n, --dry-run', 'only print what is kept, what is not, and why')
-    .addHelpText(
-      'after',
-      '\nWithout a rule: --keep-last 10 --keep-within 30d --keep-weekly 8 --keep-monthly 12\n',
-    )
-    .action(async (flags: PruneFlags, command: Command) =>
-      runCommand(command, async (context) =>
-        (await import('./txn/prune.js')).pruneSnapshots(context, flags),
-      ),
     );
 }
 

@@ -1,4 +1,4 @@
-import { isNumberFrom, parseObject } from './json-value.js';
+import { isRuleSet, parseObject } from './json-value.js';
 import {
   historyBytesMax,
   historyRecordsMax,
@@ -97,14 +97,7 @@ export function parsePolicy(text: unknown): HistoryPolicy | undefined {
 
 /** Tells whether something is a policy: of known rules only, each a whole number from 0 on. */
 export function isPolicy(value: unknown): value is HistoryPolicy {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    Object.entries(value).every(
-      ([rule, given]) =>
-        Object.hasOwn(knownRules, rule) && (given === undefined || isNumberFrom(given, 0)),
-    )
-  );
+  return isRuleSet(value, knownRules);
 }
 
 const knownRules: Readonly<Record<keyof HistoryPolicy, true>> = {

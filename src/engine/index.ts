@@ -51,9 +51,11 @@ export type {
   CreateSnapshotOptions,
   DeletedSnapshot,
   MarkSnapshotOptions,
+  PrunedByThemselves,
   PrunedSnapshots,
   Restored,
   RestoreOptions,
+  SnapshotPolicy,
   Snapshots,
 } from './snapshots.js';
 export { defaultHistoryPolicy, type HistoryPolicy } from './history-policy.js';

@@ -1,3 +1,5 @@
+import { isRuleSet, parseObject } from './json-value.js';
+
 /** Which snapshots to keep; a snapshot that any rule keeps is kept. Names as in `restic forget`. */
 export interface RetentionPolicy {
   /** The newest ones. */
@@ -18,6 +20,31 @@ export const defaultPolicy: RetentionPolicy = {
   keepWithinMs: 30 * 86_400_000,
   keepWeekly: 8,
   keepMonthly: 12,
+};
+
+/** Reads a policy that the journal keeps; `undefined`: this program cannot have written it. */
+export function parseRetentionPolicy(text: unknown): RetentionPolicy | undefined {
+  const value = parseObject(text);
+  return isRetentionPolicy(value) ? value : undefined;
+}
+
+/**
+ * Tells whether something is a policy: of known rules only, each a whole number from 0 on, at least one
+ * of which keeps something. Without one, all but the newest snapshot would go.
+ */
+export function isRetentionPolicy(value: unknown): value is RetentionPolicy {
+  if (!isRuleSet(value, knownRules)) return false;
+  const { sizeBytesMax: _, ...keeping } = value as RetentionPolicy;
+  return Object.values(keeping).some((rule) => rule !== undefined);
+}
+
+const knownRules: Readonly<Record<keyof RetentionPolicy, true>> = {
+  keepLast: true,
+  keepWithinMs: true,
+  keepDaily: true,
+  keepWeekly: true,
+  keepMonthly: true,
+  sizeBytesMax: true,
 };
 
 /** A snapshot, as far as a policy looks at it. */

@@ -12,11 +12,11 @@ import type { Marking } from './keeping.js';
 import { markSnapshot } from './mark-snapshot.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
-import { planPruning, type PruningPlan } from './prune-snapshots.js';
+import { droppedByThemselves, planPruning, type PruningPlan } from './prune-snapshots.js';
 import { parsePath, type RelativePath } from './path.js';
 import type { Receipt } from './receipt.js';
 import { refuseLargeRemoval } from './removal-size.js';
-import { defaultPolicy, type RetentionPolicy } from './retention.js';
+import { defaultPolicy, isRetentionPolicy, type RetentionPolicy } from './retention.js';
 import { restoreElsewhere } from './restore-elsewhere.js';
 import { carryOut } from './restore-in-place.js';
 import { type NotRestored, planRestore } from './restore-plan.js';
@@ -90,6 +90,21 @@ export interface CreatedSnapshot {
   readonly adopted: Receipt['transaction'];
   /** Why that could not be recorded: a transaction is neither done nor undone. */
   readonly notAdopted: string | null;
+  readonly pruned: PrunedByThemselves;
+}
+
+/** What the store's own policy put into the trash when a snapshot was taken. */
+export interface PrunedByThemselves {
+  readonly snapshots: readonly Snapshot[];
+  /** Why it did no more. */
+  readonly blocked: string | null;
+}
+
+/** Which snapshots a store keeps, see {@link Snapshots.setPolicy}. */
+export interface SnapshotPolicy {
+  readonly policy: RetentionPolicy;
+  /** Whether it has none of its own: then no snapshot goes by itself. */
+  readonly isDefault: boolean;
 }
 
 export interface RestoreOptions extends Waiting {
@@ -202,13 +217,15 @@ export class Snapshots {
           ? await lookForSnapshot(taking, words, this.#planAdoption(adopting, signal))
           : await takeSnapshot(taking, words);
       const id = 'id' in row ? (row as SnapshotRow).id : null;
-      if (id !== null) await this.#emptyTrashIfDue(options);
+      const pruned =
+        id === null ? { snapshots: [], blocked: null } : await this.#pruneByItself(options);
       return {
         snapshot: toSnapshot({ ...row, id }),
         added,
         leftOut: scanned.leftOut,
         adopted: adoption.transaction,
         notAdopted: adoption.blocked,
+        pruned,
       };
     });
   }
@@ -374,11 +391,11 @@ export class Snapshots {
    * Deletes the snapshots that a policy does not keep: {@link undelete} brings them back within a
    * week, unless `now` is given. Then the contents go that none names for a day or longer. Pinned and tagged ones are kept, and the newest.
    *
-   * @param policy without one: the last 10, a month of all, 8 weeks and 12 months.
+   * @param given without one: the store's own, see {@link setPolicy}.
    * @throws {EngineError} `HISTORY_DAMAGED` when a listing cannot be read.
    */
   async prune(
-    policy: RetentionPolicy = defaultPolicy,
+    given?: RetentionPolicy,
     options: Waiting & { readonly now?: boolean; readonly dryRun?: boolean } = {},
   ): Promise<PrunedSnapshots> {
     const { journal, now } = this.#host;
@@ -387,6 +404,7 @@ export class Snapshots {
       this.#host.exclusively(options, async (epoch) => {
         using objects = this.#host.openObjects();
         const pace = new Pace(options.signal);
+        const policy = given ?? this.#ownOrDefault();
         const planning = { objects, pace, policy, now: now() };
         const plan = await planPruning(journal.snapshots.list(), planning);
         if (options.dryRun === true) return { ...plan, collected: { objects: 0, blocked: null } };
@@ -400,6 +418,40 @@ export class Snapshots {
         return { ...plan, collected: await emptyTrash({ ...removing, objects, pace }) };
       });
     return this.#explaining('prune the snapshots of', pruning);
+  }
+
+  /** Returns which snapshots {@link prune} keeps without being told. */
+  async policy(): Promise<SnapshotPolicy> {
+    this.#host.refuseClosed();
+    const isDefault = this.#host.journal.keeping.ownSnapshotPolicy() === undefined;
+    return { policy: this.#ownOrDefault(), isDefault };
+  }
+
+  /**
+   * Sets which snapshots {@link prune} keeps without being told. From then on those that have neither
+   * name, tag nor pin go by themselves as well, into the trash, when a snapshot is taken. `undefined`
+   * brings the default back: the last 10, a month of all, 8 weeks and 12 months, and none goes by
+   * itself. Drops nothing at once.
+   *
+   * @throws {EngineError} `STORE_LOCKED`, `DISK_FULL`, ….
+   */
+  async setPolicy(
+    policy: RetentionPolicy | undefined,
+    options: Waiting = {},
+  ): Promise<SnapshotPolicy> {
+    if (policy !== undefined && !isRetentionPolicy(policy)) {
+      throw new TypeError(
+        'a policy has at least one of keepLast, keepWithinMs, keepDaily, keepWeekly and keepMonthly, and maybe sizeBytesMax, numbers from 0 on',
+      );
+    }
+    const { exclusively, journal, refuseClosed } = this.#host;
+    refuseClosed();
+    await this.#explaining('set the policy of', () =>
+      exclusively(options, async (epoch) => {
+        journal.keeping.setSnapshotPolicy(policy, epoch);
+      }),
+    );
+    return this.policy();
   }
 
   /** @internal The listings of the directory as it is now, with the rules of a snapshot. */
@@ -436,11 +488,46 @@ export class Snapshots {
     }
   }
 
-  /** What was deleted goes also where nobody deletes or prunes any more (I9). */
-  async #emptyTrashIfDue(options: Waiting): Promise<void> {
-    const { journal, now, exclusively } = this.#host;
-    if (expired(journal, now()).length === 0) return;
-    await exclusively(options, (epoch) => this.#emptyTrash(epoch, options.signal));
+  #ownOrDefault(): RetentionPolicy {
+    return this.#host.journal.keeping.ownSnapshotPolicy() ?? defaultPolicy;
+  }
+
+  /**
+   * What the store's own policy drops, and what was deleted long ago, goes also where nobody deletes or
+   * prunes (I9). The snapshot before it is taken, whatever fails here.
+   */
+  async #pruneByItself(options: Waiting): Promise<PrunedByThemselves> {
+    const { directory, exclusively, journal, now } = this.#host;
+    const snapshots: Snapshot[] = [];
+    try {
+      const policy = journal.keeping.ownSnapshotPolicy();
+      if (policy === undefined && expired(journal, now()).length === 0) {
+        return { snapshots, blocked: null };
+      }
+      await exclusively(options, async (epoch) => {
+        const dropped = policy === undefined ? [] : await this.#unkept(policy, options.signal);
+        const at = now();
+        for (const row of dropped) {
+          removeSnapshot(row, { journal, now: at, epoch, isForGood: false });
+          snapshots.push(toSnapshot({ ...row, deletedAt: at }));
+        }
+        if (expired(journal, now()).length > 0) await this.#emptyTrash(epoch, options.signal);
+      });
+      return { snapshots, blocked: null };
+    } catch (error) {
+      const explained = fromSystemErrorOnly(error, 'prune the snapshots of', directory.rootPath);
+      if (!isEngineError(explained)) throw error;
+      return { snapshots, blocked: explained.message };
+    }
+  }
+
+  async #unkept(
+    policy: RetentionPolicy,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly SnapshotRow[]> {
+    using objects = this.#host.openObjects();
+    const planning = { objects, pace: new Pace(signal), policy, now: this.#host.now() };
+    return await droppedByThemselves(this.#host.journal.snapshots.list(), planning);
   }
 
   /** What it is called for is done by then: what cannot be collected now is no failure of that. */

@@ -47,6 +47,7 @@ describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
       leftOut: [],
       adopted: null,
       notAdopted: null,
+      pruned: { snapshots: [], blocked: null },
     });
     const listed = await cli.run([...prefix, 'snapshot', 'list', '--json']);
     expect(json(listed)).toEqual({ snapshots: [snapshot] });
@@ -286,4 +287,41 @@ test('pin, tag and their opposites say what becomes of a snapshot', async () => 
     'Snapshot 1 "first" is neither pinned nor tagged, and can be pruned.\n',
   );
   expect(await say('list')).not.toMatch(/pinned|#/);
+});
+
+test('policy prints what prune keeps, sets it and takes it back; a snapshot says what went', async () => {
+  const byDefault =
+    '"snapshot prune" keeps the last 10, those younger than 30 days, one of each of 8 weeks, one of each of 12 months, by default. No snapshot goes by itself.\n';
+  const say = async (...args: readonly string[]): Promise<string> =>
+    (await cli.run(['snapshot', ...args])).stdout;
+  expect(await say('policy')).toBe(byDefault);
+  const set = await cli.run(['snapshot', 'policy', '--keep-last', '1', '--json']);
+  expect(json(set)).toEqual({
+    policy: {
+      isDefault: false,
+      keepLast: 1,
+      keepWithinMs: null,
+      keepDaily: null,
+      keepWeekly: null,
+      keepMonthly: null,
+      sizeBytesMax: null,
+    },
+  });
+  await say('create');
+  await say('create', 'named');
+  expect(await say('create')).not.toContain('Deleted');
+  expect(await say('create')).toMatch(
+    /\nDeleted 1 snapshot that no rule of this store keeps: 3; until \d{4}-\d\d-\d\d "snapshot undelete" brings them back\.\n$/,
+  );
+  expect((await say('list')).split('\n')).toHaveLength(3);
+  expect(await say('prune', '-n')).toContain('Would delete 1 snapshot');
+  expect(await say('policy', '--max-size', '10M')).toBe(
+    `"snapshot prune" keeps the last 10, those younger than 30 days, one of each of 8 weeks, one of each of 12 months, up to 10485760 bytes, by this store's own policy. Others without name, tag and pin go into the trash when a snapshot is taken.\n`,
+  );
+  expect(await say('policy', '--keep-daily', '1', '--keep-within', '36h')).toContain(
+    'keeps those younger than 36 hours, one of each of 1 day, by',
+  );
+  const both = await cli.run(['snapshot', 'policy', '--reset', '--keep-last', '5']);
+  expect(both.exitCode).toBe(2);
+  expect(await say('policy', '--reset')).toBe(byDefault);
 });

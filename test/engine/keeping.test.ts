@@ -169,6 +169,7 @@ describe.each(modes)('native %s', (mode) => {
     await store.mark(2, { pin: true });
     await store.mark(5, { addTags: ['lost'] });
     await store.setHistoryPolicy({ keepLast: 3 });
+    await store.snapshots.setPolicy({ keepLast: 4 });
     await store.prune({ keepLast: 2 });
     await store.close();
     const journal = openDatabase(sandbox.at('.skillmeat/journal.db'));
@@ -187,6 +188,7 @@ describe.each(modes)('native %s', (mode) => {
     await rebuilt.transact({}, (tx) => tx.write('c', 'new'));
     expect(await marksIn(rebuilt)).toContainEqual([5, false, false, []]);
     expect(await rebuilt.historyPolicy()).toEqual({ policy: { keepLast: 3 }, isDefault: false });
+    expect((await rebuilt.snapshots.policy()).policy).toEqual({ keepLast: 4 });
     await rebuilt.undo({ transaction: 2, force: true });
     expect(sandbox.tree()['a']).toEqual(file('a1'));
   });

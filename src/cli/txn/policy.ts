@@ -1,4 +1,5 @@
 import { defaultHistoryPolicy as byDefault, type StoreHistoryPolicy } from '../../engine/index.js';
+import { ageOf } from '../amounts.js';
 import type { Context } from '../context.js';
 import { type ExitCode, success } from '../exit-codes.js';
 import { UsageError } from '../failure.js';
@@ -47,11 +48,11 @@ function toJsonPolicy({ policy: rules, isDefault }: StoreHistoryPolicy): object 
 function describe({ policy: rules, isDefault }: StoreHistoryPolicy): string {
   const { keepLast, keepWithinMs, sizeBytesMax } = rules;
   const { keepRecords = byDefault.keepRecords, packFromBytes = byDefault.packFromBytes } = rules;
-  const hours = (keepWithinMs ?? 0) / 3_600_000;
-  const age = hours % 24 === 0 ? counted(hours / 24, 'day') : counted(hours, 'hour');
   const parts = [
     ...(keepLast === undefined ? [] : [`of the last ${counted(keepLast, 'transaction')}`]),
-    ...(keepWithinMs === undefined ? [] : [`of those that are younger than ${age}`]),
+    ...(keepWithinMs === undefined
+      ? []
+      : [`of those that are younger than ${ageOf(keepWithinMs)}`]),
   ];
   const what = parts.length === 0 ? 'of all transactions' : parts.join(', and ');
   const size = sizeBytesMax === undefined ? '' : `, up to ${counted(sizeBytesMax, 'byte')}`;

@@ -35,6 +35,9 @@ export async function createSnapshot(
   if (created.notAdopted !== null) {
     output.warn(`what other programs changed is not adopted: ${created.notAdopted}`);
   }
+  if (created.pruned.blocked !== null) {
+    output.warn(`no older snapshots were pruned: ${created.pruned.blocked}`);
+  }
   output.answer(toJsonCreated(created), describeCreated(created, { isQuiet, style }));
   return success;
 }
