@@ -17,6 +17,7 @@ const engineRows: readonly (readonly string[])[] = [
     'similar-name',
     'utc-text',
     'compression',
+    'calendar',
     'retention',
     'history-policy',
     'tags',

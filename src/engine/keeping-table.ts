@@ -59,12 +59,21 @@ export class KeepingTable {
     });
   }
 
-  /** Notes that transactions will not keep anything from now on, synced. */
-  drop(ids: readonly number[]): void {
+  /**
+   * Notes that transactions will not keep anything from now on, and that others will, synced: those that
+   * are older than one of the former get a mark that says nothing.
+   */
+  drop(ids: readonly number[], kept: readonly number[]): void {
     const { meta, writing } = this.#access;
     writing(() => {
-      meta.set(prunedKey, Math.max(this.prunedThrough(), ...ids));
+      const through = Math.max(this.prunedThrough(), ...ids);
+      meta.set(prunedKey, through);
       for (const id of ids) meta.remove(markPrefix + String(id));
+      for (const id of kept) {
+        const key = markPrefix + String(id);
+        if (id > through || meta.get(key) !== undefined) continue;
+        meta.set(key, formatMark({ isPinned: false, tags: [] }));
+      }
     });
   }
 

@@ -85,7 +85,7 @@ export async function pruneHistory(
   if (!isDryRun && dropped.length > 0) {
     // guard: prune-fence
     session.requireFence();
-    await writer.prune(dropped);
+    await writer.prune(verdicts);
   }
   const through = removableThrough(policy, { journal, keeping: before, now });
   const removedRecords = isDryRun

@@ -577,7 +577,7 @@ export class Store implements AsyncDisposable {
   ): Promise<StoreHistoryPolicy> {
     if (policy !== undefined && !isPolicy(policy)) {
       throw new TypeError(
-        'a policy has keepLast, keepWithinMs, sizeBytesMax and keepRecords, numbers from 0 on',
+        'a policy has keepLast, keepWithinMs, keepDaily, keepWeekly, keepMonthly, sizeBytesMax, keepRecords and packFromBytes, numbers from 0 on',
       );
     }
     await this.#explaining('set the policy of', () =>

@@ -103,6 +103,8 @@ describe.each([[[]], [['txn']]])('%j', (prefix) => {
 
   test('prune drops what is a day old, and undo says so', async () => {
     await makeDaysAgo(2);
+    const daily = await cli.run([...prefix, 'prune', '--keep-daily', '2', '-n']);
+    expect(daily.stdout).toMatch(/^keep {2}2 .* the newest .*\ndrop {2}1 .* no rule keeps it /);
     const pruned = await cli.run([...prefix, 'prune', '--keep-last', '1', '-q']);
     expect(pruned.stdout).toBe(
       'Dropped what 1 transaction displaced, 6 bytes of 9; the oldest that can be undone is then 2.\n',
@@ -163,6 +165,9 @@ test('policy prints what prune keeps to, sets it and takes it back', async () =>
       isDefault: false,
       keepLast: 5,
       keepWithinMs: 129_600_000,
+      keepDaily: null,
+      keepWeekly: null,
+      keepMonthly: null,
       sizeBytesMax: null,
       keepRecords: null,
       packFromBytes: null,
@@ -170,6 +175,10 @@ test('policy prints what prune keeps to, sets it and takes it back', async () =>
   });
   expect((await cli.run(['txn', 'policy'])).stdout).toContain(
     'of the last 5 transactions, and of those that are younger than 36 hours,',
+  );
+  const daily = await cli.run(['txn', 'policy', '--keep-daily', '7', '--keep-monthly', '1']);
+  expect(daily.stdout).toContain(
+    'Kept is what was displaced of the last one of each of 7 days, 1 month, by',
   );
   const some = await cli.run(['txn', 'policy', '--keep-records', '7']);
   expect(some.stdout).toMatch(/ The log keeps the records of the last 7 transactions at least.\n$/);

@@ -221,6 +221,23 @@ describe.each(modes)('native %s', (mode) => {
     expect((await other.prune(undefined, { dryRun: true })).prunedThrough).toBe(2);
   });
 
+  test('by itself the last of each day is kept as well, where the policy says so', async () => {
+    const store = await fiveDays();
+    await store.setHistoryPolicy({ keepLast: 1, keepDaily: 3 });
+    for (const text of ['1', '2', '3']) {
+      await store.transact({}, (tx) => tx.write('c', text));
+      await store.adopt();
+    }
+    // When 8 came, the last ones of three days that were settled were 7, 5 and 4.
+    expect(stagedTransactions(sandbox.root)).toEqual([4, 5, 7, 8]);
+    expect(await kindsFound(store)).toEqual([]);
+    expect((await store.log()).map(({ isPruned }) => isPruned)).toEqual(
+      [8, 7, 6, 5, 4, 3, 2, 1].map((id) => ![4, 5, 7, 8].includes(id)),
+    );
+    await store.undo({ transaction: 4, force: true });
+    expect(sandbox.tree()['a']).toEqual(file('a3'));
+  });
+
   test('a policy is made of known rules and whole numbers', async () => {
     const store = await sandbox.open();
     for (const policy of [{ keepLast: -1 }, { keepLast: 1.5 }, { keepFirst: 1 }, null]) {

@@ -81,6 +81,51 @@ describe.each(modes)('native %s', (mode) => {
     expect((await store.prune({ keepLast: 9 })).transactions).toHaveLength(3);
   });
 
+  test('the last transaction of each day is kept, can be undone and is in no way of what follows', async () => {
+    const store = await fiveDays();
+    now -= day / 2;
+    // Of the fifth day as well.
+    await store.transact({}, (tx) => tx.write('b', 'six'));
+    now += 2 * day;
+    const policy = { keepLast: 1, keepDaily: 3 };
+    for (const _ of ['first', 'again']) {
+      const { transactions, prunedThrough } = await store.prune(policy);
+      expect(
+        transactions.flatMap(({ transaction, isKept, reason }) =>
+          isKept ? [[transaction.id, reason]] : [],
+        ),
+      ).toEqual([
+        [6, 'the newest'],
+        [4, 'daily'],
+        [3, 'daily'],
+      ]);
+      expect(prunedThrough).toBe(5);
+      expect(stagedTransactions(sandbox.root)).toEqual([3, 4]);
+    }
+    expect(
+      (await store.log()).map(({ id, isPruned, isPinned }) => [id, isPruned, isPinned]),
+    ).toEqual([
+      [6, false, false],
+      [5, true, false],
+      [4, false, false],
+      [3, false, false],
+      [2, true, false],
+      [1, true, false],
+    ]);
+    const findings = [];
+    for await (const { kind } of store.verify({ deep: true })) findings.push(kind);
+    expect(findings).toEqual([]);
+    await store.close();
+    const other = await sandbox.open({ now: () => now });
+    await expectError(other.undo({ transaction: 5 }), 'HISTORY_PRUNED');
+    await other.undo({ transaction: 3, force: true });
+    expect(sandbox.tree()['a']).toEqual(file('after 2'));
+    await other.setHistoryPolicy({ keepLast: 1, keepDaily: 1 });
+    now += 2 * day;
+    await other.prune();
+    expect(stagedTransactions(sandbox.root)).toEqual([7]);
+  });
+
   test('without a policy nothing goes that the store would not drop by itself', async () => {
     const store = await fiveDays();
     expect((await store.prune()).transactions.every(({ isKept }) => isKept)).toBe(true);

@@ -41,12 +41,16 @@ async function setOrRead(
 
 function toJsonPolicy({ policy: rules, isDefault }: StoreHistoryPolicy): object {
   const { keepLast = null, keepWithinMs = null, sizeBytesMax = null } = rules;
+  const { keepDaily = null, keepWeekly = null, keepMonthly = null } = rules;
   const { keepRecords = null, packFromBytes = null } = rules;
-  return { isDefault, keepLast, keepWithinMs, sizeBytesMax, keepRecords, packFromBytes };
+  const calendar = { keepDaily, keepWeekly, keepMonthly };
+  const kept = { isDefault, keepLast, keepWithinMs, ...calendar };
+  return { ...kept, sizeBytesMax, keepRecords, packFromBytes };
 }
 
 function describe({ policy: rules, isDefault }: StoreHistoryPolicy): string {
   const { keepLast, keepWithinMs, sizeBytesMax } = rules;
+  const { keepDaily, keepWeekly, keepMonthly } = rules;
   const { keepRecords = byDefault.keepRecords, packFromBytes = byDefault.packFromBytes } = rules;
   const parts = [
     ...(keepLast === undefined ? [] : [`of the last ${counted(keepLast, 'transaction')}`]),
@@ -54,6 +58,12 @@ function describe({ policy: rules, isDefault }: StoreHistoryPolicy): string {
       ? []
       : [`of those that are younger than ${ageOf(keepWithinMs)}`]),
   ];
+  const periods = [
+    ...(keepDaily === undefined ? [] : [counted(keepDaily, 'day')]),
+    ...(keepWeekly === undefined ? [] : [counted(keepWeekly, 'week')]),
+    ...(keepMonthly === undefined ? [] : [counted(keepMonthly, 'month')]),
+  ];
+  if (periods.length > 0) parts.push(`of the last one of each of ${periods.join(', ')}`);
   const what = parts.length === 0 ? 'of all transactions' : parts.join(', and ');
   const size = sizeBytesMax === undefined ? '' : `, up to ${counted(sizeBytesMax, 'byte')}`;
   const whose = isDefault ? 'by default' : "by this store's own policy";
