@@ -107,6 +107,7 @@ function addRestore(parent: Command, runCommand: RunCommand): void {
     .description('bring back a snapshot, as one transaction that touches only what differs')
     .option('--to <dir>', 'write to this new directory instead')
     .option('-m, --message <text>', 'why, for the log')
+    .option('--force', 'also when more than half of the files would be removed')
     .option('-n, --dry-run', 'do everything but the commit, and print what would change')
     .action(async (reference: string, paths: string[], flags: RestoreFlags, command: Command) =>
       runCommand(command, async (context) =>

@@ -15,7 +15,7 @@ import { notInSnapshot, type PathSelection, selectPaths } from './path-selection
 import { droppedByThemselves, planPruning, type PruningPlan } from './prune-snapshots.js';
 import { parsePath, type RelativePath } from './path.js';
 import type { Receipt } from './receipt.js';
-import { refuseLargeRemoval } from './removal-size.js';
+import { largeRemoval, refuseLargeRemoval } from './removal-size.js';
 import { defaultPolicy, isRetentionPolicy, type RetentionPolicy } from './retention.js';
 import { restoreElsewhere } from './restore-elsewhere.js';
 import { carryOut } from './restore-in-place.js';
@@ -113,6 +113,8 @@ export interface RestoreOptions extends Waiting {
   /** A directory that does not exist yet, to write to instead; absolute or relative. */
   readonly to?: string;
   readonly message?: string;
+  /** Remove as much as it takes: more than half of the files (and over 20), or everything. */
+  readonly force?: boolean;
   readonly dryRun?: boolean;
   /** Rules for what is restored in place, besides those of the store. */
   readonly rules?: readonly Rule[];
@@ -143,6 +145,8 @@ export interface Restored {
   readonly written: number;
   /** What stayed as it was, or is missing elsewhere. */
   readonly notRestored: readonly NotRestored[];
+  /** Of a dry run without `force`: how much would be removed, when that is refused without it. */
+  readonly needsForce: string | null;
 }
 
 export interface MarkSnapshotOptions extends Marking, Waiting {
@@ -272,8 +276,8 @@ export class Snapshots {
    * differs, or into a new directory. What the snapshot left out is left alone. What is damaged
    * stays as it is, and is named.
    *
-   * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `PATH_NOT_FOUND`, and what `transact` throws; with
-   * `to`: `PATH_EXISTS`.
+   * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `PATH_NOT_FOUND`, `REMOVAL_TOO_LARGE`, and what
+   * `transact` throws; with `to`: `PATH_EXISTS`.
    */
   async restore(reference: string | number, options: RestoreOptions = {}): Promise<Restored> {
     const row = this.#rowOf(reference);
@@ -550,16 +554,25 @@ export class Snapshots {
     options: RestoreOptions,
   ): Promise<Restored> {
     const name = row.name ?? String(row.id);
-    const { message = `Restore snapshot ${name}`, dryRun = false } = options;
+    const { message = `Restore snapshot ${name}`, dryRun = false, force = false } = options;
     let notRestored: readonly NotRestored[] = [];
+    let needsForce: string | null = null;
     const receipt = await this.#explaining('restore', () =>
       this.#host.commit({ ...options, message, dryRun }, new Map(), async (tx) => {
         notRestored = await this.#stageRestore(tx, row, selection, options.signal);
-        return { annotations: { restores: name } };
+        return {
+          annotations: { restores: name },
+          review: async (changes, looking) => {
+            if (force) return;
+            await refuseLargeRemoval(changes, looking);
+            if (looking.isDryRun) needsForce = (await largeRemoval(changes, looking)) ?? null;
+          },
+        };
       }),
     );
+    const { transaction } = receipt;
     const snapshot = toSnapshot(row);
-    return { snapshot, transaction: receipt.transaction, to: null, written: 0, notRestored };
+    return { snapshot, transaction, to: null, written: 0, notRestored, needsForce };
   }
 
   /** Stages what leads from what is there to the snapshot. @returns what cannot be restored. */
@@ -605,7 +618,8 @@ export class Snapshots {
         isDryRun: dryRun,
         onProgress: this.#onProgress('write'),
       });
-      return { snapshot: toSnapshot(row), transaction: null, to, written, notRestored };
+      const snapshot = toSnapshot(row);
+      return { snapshot, transaction: null, to, written, notRestored, needsForce: null };
     });
   }
 

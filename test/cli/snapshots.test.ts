@@ -128,6 +128,7 @@ describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
       to: null,
       written: 0,
       notRestored: [],
+      needsForce: null,
     });
     expect(cli.read('a')).toBe('one');
     const again = await cli.run([...prefix, 'snapshot', 'restore', '1']);
@@ -168,6 +169,25 @@ test('restore --to writes a new directory, and refuses one that is there', async
   const again = await cli.run(['restore', 'first', '--to', 'new']);
   expect(again.exitCode).toBe(4);
   expect(again.stderr).toContain('[PATH_EXISTS]');
+});
+
+test('restore that would remove most asks for --force, and a dry run says so', async () => {
+  await cli.run(create);
+  for (let at = 0; at < 30; at += 1) cli.write(`f${String(at)}`, 'x');
+  const refused = await cli.run(['restore', 'first', '--json']);
+  expect(refused.exitCode).toBe(5);
+  expect(json(refused)).toMatchObject({ error: { code: 'REMOVAL_TOO_LARGE' } });
+  const planned = await cli.run(['restore', 'first', '-n']);
+  expect(planned).toMatchObject({
+    exitCode: 0,
+    stderr: 'skillmeat: warning: it needs --force: 30 of 32 files would be removed\n',
+  });
+  expect(planned.stdout).toContain('D f7\n');
+  const shape = json(await cli.run(['restore', 'first', '-n', '--json']));
+  expect(shape).toMatchObject({ needsForce: '30 of 32 files would be removed' });
+  const forced = await cli.run(['restore', 'first', '--force', '--json']);
+  expect(json(forced)).toMatchObject({ transaction: { changeCount: 30 }, needsForce: null });
+  expect(existsSync(cli.at('f7'))).toBe(false);
 });
 
 test('what cannot be restored is named, with exit code 3', async () => {
