@@ -30,6 +30,13 @@ const millisecondsPer: Readonly<Record<string, number>> = {
   w: 7 * 86_400_000,
 };
 
+/** Parses how hard to compress: `off`, or `0` to `11`. */
+export function parseCompression(text: string): number | 'off' {
+  if (text === 'off') return text;
+  if (/^(\d|1[01])$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Expected off, or a whole number from 0 to 11.');
+}
+
 /** Returns an age for people: `30 days`, `36 hours`. */
 export function ageOf(milliseconds: number): string {
   const hours = milliseconds / 3_600_000;

@@ -1,6 +1,6 @@
 import { Argument, type Command, Option } from 'commander';
 import type { Moment } from '../engine/index.js';
-import { parseAge, parseCount, parseSize } from './amounts.js';
+import { parseAge, parseCompression, parseCount, parseSize } from './amounts.js';
 import { addGlobalOptions, collect, parseSnapshotOrNow } from './global-options.js';
 import { addDiffOptions } from './history-commands.js';
 import type { RunCommand } from './program.js';
@@ -44,6 +44,12 @@ function addCreate(snapshot: Command, runCommand: RunCommand): void {
     .option('--ignore <glob>', 'leave this out, besides .skillmeatignore; may be repeated', collect)
     .addOption(
       new Option('--max-size <size>', 'leave out larger files: 500k, 10M, 2G').argParser(parseSize),
+    )
+    .addOption(
+      new Option(
+        '--compression <level>',
+        'how hard to compress what is stored anew: 0 to 11, or off (default: 3)',
+      ).argParser(parseCompression),
     )
     .option('--no-adopt', 'do not record what other programs changed as a transaction')
     .option('-n, --dry-run', 'only look, and print what the snapshot would hold')

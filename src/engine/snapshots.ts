@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Collected } from './collect-objects.js';
 import { adoptScanned, planAdoptScanned } from './adopt-scanned.js';
 import type { Collect, CommitOptions, Committing } from './commit.js';
+import { type CompressionLevel, requireCompressionLevel } from './compression.js';
 import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
@@ -68,6 +69,8 @@ export interface CreateSnapshotOptions extends Waiting {
   readonly ignore?: readonly string[];
   /** Larger files are left out. */
   readonly fileBytesMax?: number;
+  /** How hard to compress what is stored anew: 0–11, or `off`. Default: as the store was opened. */
+  readonly compression?: CompressionLevel;
   /**
    * Record what other programs changed, of paths that transactions know, as a transaction of its own:
    * then the log tells of it, and it can be undone. Default: true.
@@ -208,6 +211,7 @@ export class Snapshots {
       tags: parseTags(tags),
       isPinned: pin,
     };
+    requireCompressionLevel(options.compression);
     const given = parsePatterns(options.ignore ?? []);
     const adopting = options.adopt === false ? undefined : adoptionMessage(words.name);
     return this.#working('take a snapshot of', async () => {
@@ -646,10 +650,12 @@ export class Snapshots {
     patterns: readonly string[],
     {
       fileBytesMax,
+      compression,
       adopting,
       ...waiting
     }: Waiting & {
       readonly fileBytesMax?: number | undefined;
+      readonly compression?: CompressionLevel;
       /** What to say of the transaction that adopts; `undefined`: none. */
       readonly adopting?: string | undefined;
     },
@@ -664,7 +670,7 @@ export class Snapshots {
       rules: { patterns, fileBytesMax },
       now,
       newId,
-      openObjects: () => this.#host.openObjects(),
+      openObjects: () => this.#host.openObjects(compression),
       exclusively: (work) => exclusively(waiting, (_epoch, session) => work(session)),
       adopt: async (scanned, objects, session) => {
         const nothing = { transaction: null, blocked: null, epoch: session.epoch, noted: {} };

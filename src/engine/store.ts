@@ -155,12 +155,12 @@ export class Store implements AsyncDisposable {
       bootId,
       now,
       newId,
-      openObjects: () =>
+      openObjects: (level = options.compression ?? compressionLevelDefault) =>
         new ObjectStore({
           files,
           store: directory.store,
           root: directory.root,
-          level: options.compression ?? compressionLevelDefault,
+          level,
           newId,
         }),
       by: options.by === undefined ? undefined : plainText(options.by),

@@ -226,6 +226,27 @@ test('create adopts what other programs changed, and says so', async () => {
   expect(cli.read('a')).toBe('by hand');
 });
 
+test('create compresses as hard as it is told, or not at all', async () => {
+  const added = async (...level: readonly string[]): Promise<number> => {
+    cli.write(
+      'long',
+      Array.from({ length: 20_000 }, (_, at) => `${level.join()} ${String(at * at)}\n`).join(''),
+    );
+    const created = json(await cli.run(['snapshot', 'create', ...level, '--json']));
+    return (created as { added: { bytes: number } }).added.bytes;
+  };
+  const off = await added('--compression', 'off');
+  const [little, byDefault, much] = [
+    await added('--compression', '1'),
+    await added(),
+    await added('--compression', '11'),
+  ];
+  expect(off).toBeGreaterThan(200_000);
+  expect(little).toBeLessThan(off / 2);
+  expect(byDefault).toBeLessThan(off / 2);
+  expect(much).toBeLessThan(byDefault);
+});
+
 test('create tells people what it left out', async () => {
   cli.write('.skillmeatignore', '*.log\n');
   cli.write('x.log', 'log');
@@ -242,6 +263,8 @@ test.each([
   [['snapshot', 'create', '12'], 4, 'SNAPSHOT_INVALID'],
   [['snapshot', 'create', '--ignore', '../x'], 4, 'SNAPSHOT_INVALID'],
   [['snapshot', 'create', '--max-size', 'big'], 2, 'USAGE'],
+  [['snapshot', 'create', '--compression', '12'], 2, 'USAGE'],
+  [['snapshot', 'create', '--compression', 'zstd'], 2, 'USAGE'],
   [['snapshot', 'show', 'none'], 4, 'SNAPSHOT_NOT_FOUND'],
   [['snapshot', 'pin', 'none'], 4, 'SNAPSHOT_NOT_FOUND'],
   [['snapshot', 'pin'], 2, 'USAGE'],

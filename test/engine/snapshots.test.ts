@@ -154,6 +154,20 @@ describe.each(modes)('native %s', (mode) => {
     expect((await store.snapshots.restore('then')).transaction).toBeNull();
   });
 
+  test('a level of compression that there is not is refused', async () => {
+    const store = await sandbox.open();
+    for (const compression of [12, -1, 1.5, 'zstd', null] as never[]) {
+      await expect(store.snapshots.create({ compression })).rejects.toThrow(TypeError);
+      await expect(sandbox.open({ compression })).rejects.toThrow(/from 0 to 11/);
+    }
+    expect(await store.snapshots.list()).toEqual([]);
+    writeFileSync(sandbox.at('long'), 'again and '.repeat(10_000));
+    const { added } = await store.snapshots.create({ compression: 'off' });
+    expect(added.bytes).toBeGreaterThan(100_000);
+    writeFileSync(sandbox.at('long'), 'again, and '.repeat(10_000));
+    expect((await store.snapshots.create({ compression: 0 })).added.bytes).toBeLessThan(10_000);
+  });
+
   test('a restore that removes more than half of the files, or all, asks for force', async () => {
     const store = await sandbox.open();
     await store.snapshots.create({ name: 'nothing' });

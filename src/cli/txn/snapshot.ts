@@ -1,4 +1,4 @@
-import type { CreateSnapshotOptions, SnapshotPath } from '../../engine/index.js';
+import type { CompressionLevel, CreateSnapshotOptions, SnapshotPath } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { describeCreated, describeSnapshot, describeSnapshots } from '../describe-snapshot.js';
 import { type ExitCode, success } from '../exit-codes.js';
@@ -11,6 +11,7 @@ export interface CreateFlags {
   readonly pin?: boolean;
   readonly ignore?: readonly string[];
   readonly maxSize?: number;
+  readonly compression?: CompressionLevel;
   /** `false` with `--no-adopt`. */
   readonly adopt?: boolean;
   readonly dryRun?: boolean;
@@ -24,12 +25,13 @@ export async function createSnapshot(
   const { output, signal } = context;
   await using store = await openForCommand(context);
   const { message = '', tag = [], pin = false, ignore = [], maxSize, dryRun = false } = flags;
-  const { adopt = true } = flags;
+  const { adopt = true, compression } = flags;
   const options: CreateSnapshotOptions = { message, tags: tag, pin, ignore, adopt, dryRun, signal };
   const created = await store.snapshots.create({
     ...options,
     ...(name === undefined ? {} : { name }),
     ...(maxSize === undefined ? {} : { fileBytesMax: maxSize }),
+    ...(compression === undefined ? {} : { compression }),
   });
   const { isQuiet, style } = output;
   if (created.notAdopted !== null) {
