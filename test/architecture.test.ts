@@ -89,6 +89,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['pack-candidate'],
   ['pack-history', 'pack-lazily'],
   ['undo', 'adopt', 'prune-history'],
+  ['keep-local'],
   ['undo-transaction', 'rollback', 'adopt-scanned'],
   ['snapshots'],
   ['store-options'],

@@ -3,13 +3,16 @@ import type { Collected } from './collect-objects.js';
 import { adoptScanned, planAdoptScanned } from './adopt-scanned.js';
 import type { Collect, CommitOptions, Committing } from './commit.js';
 import { type CompressionLevel, requireCompressionLevel } from './compression.js';
+import type { DriftedPath } from './drift.js';
 import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
 import type { ContentHash } from './hash.js';
+import type { Image } from './image.js';
 import type { Looking } from './inspect.js';
 import type { ObjectStore } from './object-store.js';
 import type { Marking } from './keeping.js';
+import { type KeptLocal, keepLocal } from './keep-local.js';
 import { markSnapshot } from './mark-snapshot.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
@@ -31,7 +34,13 @@ import {
 } from './snapshot-record.js';
 import type { LeftOut, Scanned } from './scan.js';
 import type { SnapshotRow } from './snapshot-table.js';
-import { findEntry, listingReader, type ReadListing, walkListing } from './snapshot-tree.js';
+import {
+  findEntry,
+  listingReader,
+  type ReadListing,
+  TreeLookup,
+  walkListing,
+} from './snapshot-tree.js';
 import type { Rule } from './rules.js';
 import {
   emptyTrash,
@@ -41,7 +50,7 @@ import {
   removeSnapshot,
   takeOutOfTrash,
 } from './snapshot-trash.js';
-import type { Transaction } from './transaction.js';
+import type { Transaction, TransactionCalls } from './transaction.js';
 import type { Session } from './writer.js';
 import {
   lookForSnapshot,
@@ -126,8 +135,8 @@ export interface RestoreOptions extends Waiting {
 /** @internal How to roll back to a snapshot. */
 export interface SnapshotRollback extends Waiting {
   readonly paths: readonly string[] | undefined;
-  /** Paths to leave alone: what other programs changed. */
-  readonly kept: ReadonlySet<string>;
+  /** What other programs changed, and is to be kept. */
+  readonly drift: readonly (DriftedPath & { readonly path: RelativePath })[];
   /** Remove as much as it takes. */
   readonly forces: boolean;
   readonly message: string | undefined;
@@ -295,21 +304,29 @@ export class Snapshots {
   async rollBack(
     reference: string | number,
     options: SnapshotRollback,
-  ): Promise<{ readonly receipt: Receipt; readonly conflicts: readonly NotRestored[] }> {
+  ): Promise<{
+    readonly receipt: Receipt;
+    readonly conflicts: readonly NotRestored[];
+    readonly local: readonly KeptLocal[];
+  }> {
     const row = this.#rowOf(reference);
     const name = row.name ?? String(row.id);
-    const { paths, kept, forces, dryRun, message = `roll back to snapshot ${name}` } = options;
+    const { paths, forces, dryRun, message = `roll back to snapshot ${name}` } = options;
     const chosen = selectPaths(paths);
-    const selection = {
-      ...chosen,
-      has: (path: RelativePath) => chosen.has(path) && !kept.has(path),
-    };
+    const drift = options.drift.filter(({ path }) => chosen.has(path));
+    let local: readonly KeptLocal[] = [];
     let conflicts: readonly NotRestored[] = [];
     const receipt = await this.#explaining('roll back', () =>
       this.#host.commit({ ...options, message }, new Map(), async (tx) => {
-        conflicts = await this.#stageRestore(tx, row, selection, options.signal);
+        local = drift.length === 0 ? [] : await this.#decideLocal(tx, row, drift);
+        const spared = new Set(local.flatMap(({ path, isSpared }) => (isSpared ? path : [])));
+        const has = (path: RelativePath): boolean => chosen.has(path) && !spared.has(path);
+        conflicts = await this.#stageRestore(tx, row, { ...chosen, has }, options.signal);
         if (conflicts.length > 0 && !dryRun) throw notWhole(name, conflicts);
-        if (conflicts.length === 0) await options.alongside?.(tx);
+        if (conflicts.length === 0) {
+          await stageLocal(tx, local);
+          await options.alongside?.(tx);
+        }
         return {
           annotations: { rollsBackTo: name, ...(paths !== undefined && { paths }) },
           review: async (changes, looking) => {
@@ -318,7 +335,7 @@ export class Snapshots {
         };
       }),
     );
-    return { receipt, conflicts };
+    return { receipt, conflicts, local };
   }
 
   /**
@@ -579,6 +596,24 @@ export class Snapshots {
     return { snapshot, transaction, to: null, written: 0, notRestored, needsForce };
   }
 
+  async #decideLocal(
+    tx: TransactionCalls,
+    row: SnapshotRow,
+    drift: SnapshotRollback['drift'],
+  ): Promise<readonly KeptLocal[]> {
+    const { journal } = this.#host;
+    using objects = this.#host.openObjects();
+    const lookup = new TreeLookup(listingReader(objects));
+    return await tx.act(async (view, reading) => {
+      const local: KeptLocal[] = [];
+      for (const { path, expected: witness } of drift) {
+        const target = await imageIfWhole(lookup, row.sha256, path);
+        local.push(await keepLocal({ path, witness, target }, { view, reading, journal }));
+      }
+      return local;
+    });
+  }
+
   /** Stages what leads from what is there to the snapshot. @returns what cannot be restored. */
   async #stageRestore(
     tx: Transaction,
@@ -725,6 +760,28 @@ async function requireSelected(
     }
     if (!isThere) throw notInSnapshot(path);
   }
+}
+
+/** What is damaged there the restore refuses by its name. */
+async function imageIfWhole(
+  lookup: TreeLookup,
+  sha256: ContentHash,
+  path: RelativePath,
+): Promise<Image | undefined> {
+  try {
+    return await lookup.imageAt(sha256, path);
+  } catch (error) {
+    if (isEngineError(error, 'HISTORY_DAMAGED')) return undefined;
+    throw error;
+  }
+}
+
+async function stageLocal(tx: TransactionCalls, local: readonly KeptLocal[]): Promise<void> {
+  const merged = local.flatMap(({ stage }) => (stage === undefined ? [] : [stage]));
+  if (merged.length === 0) return;
+  await tx.act(async (view) => {
+    for (const stage of merged) await stage(view);
+  });
 }
 
 function notWhole(name: string, conflicts: readonly NotRestored[]): EngineError {

@@ -15,6 +15,7 @@ import { randomId } from './hash.js';
 import { type HistoryPolicy, isPolicy } from './history-policy.js';
 import type { HistoryReading } from './history.js';
 import type { Journal } from './journal.js';
+import { unmergedOf } from './keep-local.js';
 import { readKnownPaths } from './known-path.js';
 import { lockWaitMsDefault } from './limits.js';
 import { holderOf, plainText } from './lock-holder.js';
@@ -278,11 +279,12 @@ export class Store implements AsyncDisposable {
       message,
     };
     const { alongside } = options;
-    return this.#undoRequested(
+    const receipt = await this.#undoRequested(
       options,
       ({ looking }) => requestRollback(this.#journal, terms, looking.pace),
       alongside,
     );
+    return { ...receipt, unmerged: [] };
   }
 
   /**
@@ -766,24 +768,30 @@ export class Store implements AsyncDisposable {
       ...options
     }: RollbackOptions,
   ): Promise<RollbackReceipt> {
-    const drift = keepLocal ? await this.drift(options.signal && { signal: options.signal }) : [];
-    const { receipt, conflicts } = await this.snapshots.rollBack(reference, {
+    const { signal } = options;
+    const drift = keepLocal
+      ? await this.#readHistory(signal, (reading) => this.#findDrift(undefined, reading))
+      : [];
+    const { receipt, conflicts, local } = await this.snapshots.rollBack(reference, {
       ...options,
       paths: options.paths,
       rules: options.rules ?? [],
-      kept: new Set(drift.map(({ path }) => path)),
+      drift,
       forces: force,
       dryRun,
       message,
       alongside,
     });
     const changed = receipt.transaction?.changes ?? [];
+    const isLocal = new Set<string>(local.map(({ path }) => path));
+    const restored = changed.filter(({ path }) => !isLocal.has(path));
     const paths: readonly UndonePath[] = [
-      ...changed.map(({ path }) => ({ path, outcome: 'restored' as const })),
-      ...drift.map(({ path }) => ({ path, outcome: 'kept' as const })),
+      ...restored.map(({ path }) => ({ path, outcome: 'restored' as const })),
+      ...local.map(({ path, outcome }) => ({ path, outcome })),
       ...conflicts.map(({ path }) => ({ path, outcome: 'conflict' as const })),
     ];
-    return { ...receipt, paths: paths.toSorted((a, b) => comparePaths(a.path, b.path)), conflicts };
+    const sorted = paths.toSorted((a, b) => comparePaths(a.path, b.path));
+    return { ...receipt, paths: sorted, conflicts, unmerged: unmergedOf(local) };
   }
 
   async #undoRequested(
