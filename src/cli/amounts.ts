@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { counted } from './printable.js';
 
 const bytesPer: Readonly<Record<string, number>> = {
   '': 1,
@@ -28,6 +29,19 @@ const millisecondsPer: Readonly<Record<string, number>> = {
   d: 86_400_000,
   w: 7 * 86_400_000,
 };
+
+/** Parses how hard to compress: `off`, or `0` to `11`. */
+export function parseCompression(text: string): number | 'off' {
+  if (text === 'off') return text;
+  if (/^(\d|1[01])$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Expected off, or a whole number from 0 to 11.');
+}
+
+/** Returns an age for people: `30 days`, `36 hours`. */
+export function ageOf(milliseconds: number): string {
+  const hours = milliseconds / 3_600_000;
+  return hours % 24 === 0 ? counted(hours / 24, 'day') : counted(hours, 'hour');
+}
 
 /** Parses an age into milliseconds: `12h`, `30d`, `8w`. */
 export function parseAge(text: string): number {

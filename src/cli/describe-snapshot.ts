@@ -8,7 +8,7 @@ const listedMax = 20;
 
 /** What `snapshot create` tells people. */
 export function describeCreated(
-  { snapshot, added, leftOut, adopted }: CreatedSnapshot,
+  { snapshot, added, leftOut, adopted, pruned }: CreatedSnapshot,
   { isQuiet, style }: { readonly isQuiet: boolean; readonly style: Style },
 ): string {
   const holds = `${counted(snapshot.files, 'file')}, ${counted(snapshot.bytes, 'byte')}`;
@@ -16,7 +16,10 @@ export function describeCreated(
     snapshot.id === null
       ? `Would hold ${holds}.`
       : `Took snapshot ${titleOf(snapshot)}: ${holds}; ${counted(added.bytes, 'byte')} stored anew.`;
-  const notes = adopted === null ? [] : [describeAdopted(adopted)];
+  const notes = [
+    ...(adopted === null ? [] : [describeAdopted(adopted)]),
+    ...(pruned.snapshots.length === 0 ? [] : [describePruned(pruned.snapshots)]),
+  ];
   const listed = leftOut
     .slice(0, listedMax)
     .map(({ path, why }) => `left out: ${printable(path)} (${why})`);
@@ -30,6 +33,12 @@ function describeAdopted({ id, changes }: NonNullable<CreatedSnapshot['adopted']
   return id === null
     ? `Would adopt what other programs changed: ${counts}.`
     : `Adopted what other programs changed as transaction ${String(id)}: ${counts}.`;
+}
+
+function describePruned(snapshots: readonly Snapshot[]): string {
+  const numbers = snapshots.map(({ id }) => String(id)).join(', ');
+  const until = snapshots[0]?.keptUntil?.slice(0, 10) ?? '';
+  return `Deleted ${counted(snapshots.length, 'snapshot')} that no rule of this store keeps: ${numbers}; until ${until} "snapshot undelete" brings them back.`;
 }
 
 /** What `snapshot list` tells people: one line for each, newest first. */

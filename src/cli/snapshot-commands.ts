@@ -1,12 +1,14 @@
 import { Argument, type Command, Option } from 'commander';
 import type { Moment } from '../engine/index.js';
-import { parseAge, parseCount, parseSize } from './amounts.js';
+import { parseAge, parseCompression, parseCount, parseSize } from './amounts.js';
 import { addGlobalOptions, collect, parseSnapshotOrNow } from './global-options.js';
 import { addDiffOptions } from './history-commands.js';
 import type { RunCommand } from './program.js';
+import type { SnapshotPolicyFlags } from './txn/snapshot-policy.js';
 import type { PruneFlags } from './txn/prune.js';
 import type { DiffFlags } from './txn/diff.js';
 import type { CreateFlags } from './txn/snapshot.js';
+import type { MarkSnapshotFlags } from './txn/mark-snapshot.js';
 import type { DeleteFlags, UndeleteFlags } from './txn/snapshot-trash.js';
 import type { RestoreFlags } from './txn/restore.js';
 
@@ -22,7 +24,9 @@ export function addSnapshotCommands(parent: Command, runCommand: RunCommand): vo
   addRestore(snapshot, runCommand);
   addDelete(snapshot, runCommand);
   addUndelete(snapshot, runCommand);
+  addMarking(snapshot, runCommand);
   addPrune(snapshot, runCommand);
+  addPolicy(snapshot, runCommand);
   for (const command of snapshot.commands) addGlobalOptions(command);
   addRestore(parent, runCommand);
   // Those of `txn` get them with their siblings.
@@ -40,6 +44,12 @@ function addCreate(snapshot: Command, runCommand: RunCommand): void {
     .option('--ignore <glob>', 'leave this out, besides .skillmeatignore; may be repeated', collect)
     .addOption(
       new Option('--max-size <size>', 'leave out larger files: 500k, 10M, 2G').argParser(parseSize),
+    )
+    .addOption(
+      new Option(
+        '--compression <level>',
+        'how hard to compress what is stored anew: 0 to 11, or off (default: 3)',
+      ).argParser(parseCompression),
     )
     .option('--no-adopt', 'do not record what other programs changed as a transaction')
     .option('-n, --dry-run', 'only look, and print what the snapshot would hold')
@@ -103,6 +113,7 @@ function addRestore(parent: Command, runCommand: RunCommand): void {
     .description('bring back a snapshot, as one transaction that touches only what differs')
     .option('--to <dir>', 'write to this new directory instead')
     .option('-m, --message <text>', 'why, for the log')
+    .option('--force', 'also when more than half of the files would be removed')
     .option('-n, --dry-run', 'do everything but the commit, and print what would change')
     .action(async (reference: string, paths: string[], flags: RestoreFlags, command: Command) =>
       runCommand(command, async (context) =>
@@ -141,10 +152,84 @@ function addUndelete(snapshot: Command, runCommand: RunCommand): void {
     );
 }
 
+function addMarking(snapshot: Command, runCommand: RunCommand): void {
+  for (const [name, pin, description] of [
+    ['pin', true, 'keep a snapshot whatever is pruned, and until it is deleted with --force'],
+    ['unpin', false, 'take a pin of a snapshot back'],
+  ] as const) {
+    addMark(snapshot, name, description).action(
+      async (reference: string, flags: MarkSnapshotFlags, command: Command) =>
+        runCommand(command, async (context) =>
+          (await import('./txn/mark-snapshot.js')).markSnapshot(context, reference, {
+            ...flags,
+            pin,
+          }),
+        ),
+    );
+  }
+  for (const [name, change, description] of [
+    ['tag', 'addTags', 'give a snapshot tags; they keep it, too'],
+    ['untag', 'removeTags', 'take tags of a snapshot back'],
+  ] as const) {
+    addMark(snapshot, name, description)
+      .argument('<TAG...>', 'one word or more each')
+      .action(
+        async (
+          reference: string,
+          tags: readonly string[],
+          flags: MarkSnapshotFlags,
+          command: Command,
+        ) =>
+          runCommand(command, async (context) =>
+            (await import('./txn/mark-snapshot.js')).markSnapshot(context, reference, {
+              ...flags,
+              [change]: tags,
+            }),
+          ),
+      );
+  }
+}
+
+function addMark(snapshot: Command, name: string, description: string): Command {
+  return snapshot
+    .command(name)
+    .argument('<SNAPSHOT>', snapshotHelp)
+    .description(description)
+    .option('-n, --dry-run', 'only print how it would be marked');
+}
+
 function addPrune(snapshot: Command, runCommand: RunCommand): void {
-  snapshot
+  const command = snapshot
     .command('prune')
     .description('delete the snapshots that no rule keeps; pinned and tagged ones are kept')
+    .option('--now', 'for good, instead of into the trash for a week')
+    .option('-n, --dry-run', 'only print what is kept, what is not, and why')
+    .addHelpText('after', '\nWithout a rule: as skillmeat snapshot policy says\n');
+  addRules(command).action(async (flags: PruneFlags, self: Command) =>
+    runCommand(self, async (context) =>
+      (await import('./txn/prune.js')).pruneSnapshots(context, flags),
+    ),
+  );
+}
+
+function addPolicy(snapshot: Command, runCommand: RunCommand): void {
+  const command = snapshot
+    .command('policy')
+    .description('print what snapshot prune keeps without a rule; with a rule, set it')
+    .option('--reset', 'go back to the default, by which no snapshot goes by itself')
+    .addHelpText(
+      'after',
+      '\nThe default: --keep-last 10 --keep-within 30d --keep-weekly 8 --keep-monthly 12\n',
+    );
+  addRules(command).action(async (flags: SnapshotPolicyFlags, self: Command) =>
+    runCommand(self, async (context) =>
+      (await import('./txn/snapshot-policy.js')).snapshotPolicy(context, flags),
+    ),
+  );
+}
+
+function addRules(command: Command): Command {
+  return command
     .addOption(new Option('--keep-last <n>', 'the newest ones').argParser(parseCount))
     .addOption(
       new Option('--keep-within <age>', 'those that are younger: 12h, 30d, 8w').argParser(parseAge),
@@ -157,17 +242,6 @@ function addPrune(snapshot: Command, runCommand: RunCommand): void {
         '--max-size <size>',
         'drop the oldest until contents take no more: 500k, 10M, 2G',
       ).argParser(parseSize),
-    )
-    .option('--now', 'for good, instead of into the trash for a week')
-    .option('-n, --dry-run', 'only print what is kept, what is not, and why')
-    .addHelpText(
-      'after',
-      '\nWithout a rule: --keep-last 10 --keep-within 30d --keep-weekly 8 --keep-monthly 12\n',
-    )
-    .action(async (flags: PruneFlags, command: Command) =>
-      runCommand(command, async (context) =>
-        (await import('./txn/prune.js')).pruneSnapshots(context, flags),
-      ),
     );
 }
 

@@ -68,6 +68,11 @@ function addRules(command: Command): Command {
         parseAge,
       ),
     )
+    .addOption(new Option('--keep-daily <n>', 'keep the last of each day').argParser(parseCount))
+    .addOption(new Option('--keep-weekly <n>', 'keep the last of each week').argParser(parseCount))
+    .addOption(
+      new Option('--keep-monthly <n>', 'keep the last of each month').argParser(parseCount),
+    )
     .addOption(
       new Option(
         '--max-size <size>',

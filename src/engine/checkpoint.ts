@@ -1,6 +1,6 @@
 import { EngineError, succeeds } from './errors.js';
 import type { Place } from './file-system.js';
-import { retainHistory } from './history-policy.js';
+import { type HistoryVerdict, retainHistory } from './history-policy.js';
 import { type Looking, statTree } from './inspect.js';
 import type { Journal, Position } from './journal.js';
 import { type Keeping, keepsDisplaced, reasonOfMark } from './keeping.js';
@@ -61,10 +61,7 @@ export async function checkpoint(
   journal.update(transactions.map(({ id }) => ({ id, state: 'settled' })));
   const rows = prunable.map((row) => ({ ...row, exempt: reasonOfMark(keeping.marks.get(row.id)) }));
   const verdicts = retainHistory(rows, policy, checkpointing.now());
-  await prune(
-    verdicts.flatMap(({ row, isKept }) => (isKept ? [] : [row])),
-    checkpointing,
-  );
+  await prune(verdicts, checkpointing);
   const head = journal.head().id;
   const removing = { journal, keeping, now: checkpointing.now() };
   const through = removableByItself(policy, head, removing);
@@ -143,13 +140,18 @@ async function holdsUnremovable(
   return false;
 }
 
-/** Deletes what transactions displaced; those before the newest of them keep only what is marked. */
+/** Deletes what transactions displaced that are not kept; older ones that are get a mark. */
 export async function prune(
-  pruned: readonly TransactionRow[],
+  verdicts: readonly HistoryVerdict<TransactionRow>[],
   checkpointing: Checkpointing,
 ): Promise<void> {
+  const pruned = verdicts.flatMap(({ row, isKept }) => (isKept ? [] : [row]));
   if (pruned.length === 0) return;
-  checkpointing.journal.keeping.drop(pruned.map(({ id }) => id));
+  const kept = verdicts.flatMap(({ row, isKept }) => (isKept ? [row.id] : []));
+  checkpointing.journal.keeping.drop(
+    pruned.map(({ id }) => id),
+    kept,
+  );
   for (const transaction of pruned) {
     // I3: the last look at what may have been written to since the transaction was settled.
     // guard: prune-late-writes

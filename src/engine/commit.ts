@@ -1,6 +1,7 @@
 import { apply } from './apply.js';
 import { type Annotations, formatAnnotations } from './annotations.js';
 import { arrange, type ArrangedUnit } from './arrange.js';
+import type { CompressionLevel } from './compression.js';
 import { EngineError, fromSystemError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { describeImage, type FoundImage } from './image.js';
@@ -70,7 +71,8 @@ export interface Committing {
   readonly now: () => number;
   readonly newId: () => string;
   /** The contents of snapshots. */
-  readonly openObjects: () => ObjectStore;
+  /** @param level instead of the store's. */
+  readonly openObjects: (level?: CompressionLevel) => ObjectStore;
   /** Who works with the store, for the log. */
   readonly by: string | undefined;
   readonly fileMode: number;

@@ -1,5 +1,6 @@
 import type { Transform } from 'node:stream';
 import zlib from 'node:zlib';
+import { isNumberFrom } from './json-value.js';
 
 /** How the bytes of an object are stored; the ending of its name says which. */
 export type Encoding = 'raw' | 'zstd' | 'brotli';
@@ -8,6 +9,21 @@ export type Encoding = 'raw' | 'zstd' | 'brotli';
 export type CompressionLevel = number | 'off';
 
 export const compressionLevelDefault = 3;
+
+/** What brotli has; zstd has these as well. */
+const compressionLevelMax = 11;
+
+/** @throws {TypeError} */
+export function requireCompressionLevel(level: CompressionLevel | undefined): void {
+  const isKnown =
+    level === undefined ||
+    level === 'off' ||
+    (isNumberFrom(level, 0) && level <= compressionLevelMax);
+  if (isKnown) return;
+  throw new TypeError(
+    `compression must be 'off' or a whole number from 0 to ${String(compressionLevelMax)}`,
+  );
+}
 
 export const nameEndings: Readonly<Record<Encoding, string>> = {
   raw: '',

@@ -1,4 +1,5 @@
-import { isNumberFrom, parseObject } from './json-value.js';
+import { type CalendarRules, keptByCalendar } from './calendar.js';
+import { isRuleSet, parseObject } from './json-value.js';
 import {
   historyBytesMax,
   historyRecordsMax,
@@ -6,8 +7,8 @@ import {
   packFromBytesDefault,
 } from './limits.js';
 
-/** Which transactions keep what they displaced. One that any of the first two rules keeps is kept. */
-export interface HistoryPolicy {
+/** Which transactions keep what they displaced. One that any rule keeps is kept. */
+export interface HistoryPolicy extends CalendarRules {
   /** The newest ones. */
   readonly keepLast?: number | undefined;
   /** Those that are younger, in milliseconds. */
@@ -36,6 +37,8 @@ export interface Displacing {
   /** Milliseconds since 1970. */
   readonly committedAt: number;
   readonly displacedBytes: number;
+  /** What failed, and was taken back, is nobody's last of a day. */
+  readonly state?: string;
   /** Why it is kept whatever the rules say. */
   readonly exempt?: string | undefined;
 }
@@ -50,7 +53,8 @@ export interface HistoryVerdict<Row> {
 
 /**
  * Says which transactions keep what they displaced. The oldest go, and all before the first that
- * goes: what came before it could not be undone to anyway. The newest always stays. Pure.
+ * goes: what came before it could not be undone to anyway. The newest always stays, and so does, as
+ * far as there is room, the newest of each day, week and month that is asked for. Pure.
  *
  * @param rows newest first.
  */
@@ -59,31 +63,50 @@ export function retainHistory<Row extends Displacing>(
   policy: HistoryPolicy,
   now: number,
 ): readonly HistoryVerdict<Row>[] {
+  const limit = policy.sizeBytesMax ?? Number.POSITIVE_INFINITY;
+  const calendar = lastOfPeriods(rows, policy);
   let bytes = 0;
-  let reasonToGo: string | undefined;
+  let isOver = false;
+  let isFull = false;
   return rows.map((row, at) => {
     if (row.exempt !== undefined) {
       bytes += row.displacedBytes;
       return { row, isKept: true, reason: row.exempt };
     }
-    if (reasonToGo !== undefined) return { row, isKept: false, reason: reasonToGo };
-    const reason = at === 0 ? 'the newest' : reasonToKeep(row, at, policy, now);
-    bytes += row.displacedBytes;
-    if (reason === undefined) reasonToGo = 'no rule keeps it';
-    else if (at > 0 && bytes > (policy.sizeBytesMax ?? Number.POSITIVE_INFINITY)) {
-      reasonToGo = `what was displaced may take ${String(policy.sizeBytesMax)} bytes`;
+    const running = at === 0 ? 'the newest' : reasonToKeep(row, at, policy, now);
+    isOver ||= running === undefined;
+    const reason = isOver ? calendar.get(row) : running;
+    if (!isFull && reason === undefined) return { row, isKept: false, reason: 'no rule keeps it' };
+    isFull ||= at > 0 && bytes + row.displacedBytes > limit;
+    if (isFull) {
+      const full = `what was displaced may take ${String(limit)} bytes`;
+      return { row, isKept: false, reason: full };
     }
-    return { row, isKept: reasonToGo === undefined, reason: reasonToGo ?? reason ?? '' };
+    bytes += row.displacedBytes;
+    return { row, isKept: true, reason: reason ?? '' };
   });
+}
+
+function lastOfPeriods<Row extends Displacing>(
+  rows: readonly Row[],
+  rules: CalendarRules,
+): ReadonlyMap<Row | undefined, string> {
+  const done = rows.filter(({ state }) => state !== 'rolled-back');
+  const times = done.map(({ committedAt }) => committedAt);
+  const kept = [...keptByCalendar(times, rules)];
+  return new Map(kept.map(([at, names]) => [done[at], names.join(', ')]));
 }
 
 function reasonToKeep(
   { committedAt }: Displacing,
   at: number,
-  { keepLast, keepWithinMs }: HistoryPolicy,
+  policy: HistoryPolicy,
   now: number,
 ): string | undefined {
-  if (keepLast === undefined && keepWithinMs === undefined) return 'there is room';
+  const { keepLast, keepWithinMs } = policy;
+  const { keepDaily, keepWeekly, keepMonthly } = policy;
+  const rules = [keepLast, keepWithinMs, keepDaily, keepWeekly, keepMonthly];
+  if (rules.every((rule) => rule === undefined)) return 'there is room';
   if (at < (keepLast ?? 0)) return `one of the last ${String(keepLast)}`;
   const isYoung = keepWithinMs !== undefined && now - committedAt <= keepWithinMs;
   return isYoung ? 'younger than asked for' : undefined;
@@ -97,19 +120,15 @@ export function parsePolicy(text: unknown): HistoryPolicy | undefined {
 
 /** Tells whether something is a policy: of known rules only, each a whole number from 0 on. */
 export function isPolicy(value: unknown): value is HistoryPolicy {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    Object.entries(value).every(
-      ([rule, given]) =>
-        Object.hasOwn(knownRules, rule) && (given === undefined || isNumberFrom(given, 0)),
-    )
-  );
+  return isRuleSet(value, knownRules);
 }
 
 const knownRules: Readonly<Record<keyof HistoryPolicy, true>> = {
   keepLast: true,
   keepWithinMs: true,
+  keepDaily: true,
+  keepWeekly: true,
+  keepMonthly: true,
   sizeBytesMax: true,
   keepRecords: true,
   packFromBytes: true,

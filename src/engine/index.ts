@@ -50,9 +50,12 @@ export type {
   CreatedSnapshot,
   CreateSnapshotOptions,
   DeletedSnapshot,
+  MarkSnapshotOptions,
+  PrunedByThemselves,
   PrunedSnapshots,
   Restored,
   RestoreOptions,
+  SnapshotPolicy,
   Snapshots,
 } from './snapshots.js';
 export { defaultHistoryPolicy, type HistoryPolicy } from './history-policy.js';

@@ -1,10 +1,12 @@
 import { defaultHistoryPolicy, type HistoryPolicy, parsePolicy } from './history-policy.js';
 import { damaged } from './journal-failure.js';
 import { formatMark, type Keeping, type Mark, parseMark } from './keeping.js';
+import { parseRetentionPolicy, type RetentionPolicy } from './retention.js';
 import type { TableAccess } from './snapshot-table.js';
 
 const prunedKey = 'pruned_through';
 const policyKey = 'history_policy';
+const snapshotPolicyKey = 'snapshot_policy';
 /** Before the number of a transaction. */
 const markPrefix = 'kept/';
 
@@ -57,24 +59,27 @@ export class KeepingTable {
     });
   }
 
-  /** Notes that transactions will not keep anything from now on, synced. */
-  drop(ids: readonly number[]): void {
+  /**
+   * Notes that transactions will not keep anything from now on, and that others will, synced: those that
+   * are older than one of the former get a mark that says nothing.
+   */
+  drop(ids: readonly number[], kept: readonly number[]): void {
     const { meta, writing } = this.#access;
     writing(() => {
-      meta.set(prunedKey, Math.max(this.prunedThrough(), ...ids));
+      const through = Math.max(this.prunedThrough(), ...ids);
+      meta.set(prunedKey, through);
       for (const id of ids) meta.remove(markPrefix + String(id));
+      for (const id of kept) {
+        const key = markPrefix + String(id);
+        if (id > through || meta.get(key) !== undefined) continue;
+        meta.set(key, formatMark({ isPinned: false, tags: [] }));
+      }
     });
   }
 
   /** The store's own policy; `undefined`: it has none. @throws {EngineError} `JOURNAL_DAMAGED`. */
   ownPolicy(): HistoryPolicy | undefined {
-    const { meta, path, reading } = this.#access;
-    const text = reading(() => meta.get(policyKey));
-    if (text === undefined) return undefined;
-    const policy = parsePolicy(text);
-    // guard: policy-readable
-    if (policy === undefined) throw damaged(path, `its ${policyKey} is none that is known`);
-    return policy;
+    return this.#read(policyKey, parsePolicy);
   }
 
   /** What the store keeps to without being asked. */
@@ -84,12 +89,36 @@ export class KeepingTable {
 
   /** Sets the store's own policy, or takes it back, synced. */
   setPolicy(policy: HistoryPolicy | undefined, epoch: number): void {
+    this.#write(policyKey, policy, epoch);
+  }
+
+  /** As {@link ownPolicy}, for snapshots. */
+  ownSnapshotPolicy(): RetentionPolicy | undefined {
+    return this.#read(snapshotPolicyKey, parseRetentionPolicy);
+  }
+
+  /** As {@link setPolicy}, for snapshots. */
+  setSnapshotPolicy(policy: RetentionPolicy | undefined, epoch: number): void {
+    this.#write(snapshotPolicyKey, policy, epoch);
+  }
+
+  #read<T>(key: string, parse: (text: unknown) => T | undefined): T | undefined {
+    const { meta, path, reading } = this.#access;
+    const text = reading(() => meta.get(key));
+    if (text === undefined) return undefined;
+    const policy = parse(text);
+    // guard: policy-readable
+    if (policy === undefined) throw damaged(path, `its ${key} is none that is known`);
+    return policy;
+  }
+
+  #write(key: string, policy: object | undefined, epoch: number): void {
     const { meta, requireEpoch, writing } = this.#access;
     writing(() => {
       // guard: policy-fence
       requireEpoch(epoch);
-      if (policy === undefined) meta.remove(policyKey);
-      else meta.set(policyKey, JSON.stringify(policy));
+      if (policy === undefined) meta.remove(key);
+      else meta.set(key, JSON.stringify(policy));
     });
   }
 }

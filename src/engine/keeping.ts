@@ -1,10 +1,19 @@
 import { parseObject } from './json-value.js';
 import type { TransactionRow } from './transaction-row.js';
 
-/** What somebody said of a transaction afterwards. Either of it keeps what it displaced. */
+/** What somebody said of a transaction or a snapshot. Either of it keeps it, or what it displaced. */
 export interface Mark {
   readonly isPinned: boolean;
   readonly tags: readonly string[];
+}
+
+/** What to say of a transaction or a snapshot; what is not named stays as it is. */
+export interface Marking {
+  /** Whether it is pinned from now on. */
+  readonly pin?: boolean;
+  readonly addTags?: readonly string[];
+  /** Those that it does not have are none of its tags afterwards either. */
+  readonly removeTags?: readonly string[];
 }
 
 /** Which transactions keep what they displaced: the newer ones, and those that are marked. */
@@ -32,6 +41,20 @@ export function keepsDisplaced(
     case 'rolled-back':
       return id > prunedThrough || marks.has(id);
   }
+}
+
+/** Returns a mark as it is to be; its new tags are still to be checked. */
+export function markedAs(
+  known: Mark,
+  { pin = known.isPinned, addTags = [], removeTags = [] }: Marking,
+): Mark {
+  const removed = new Set(removeTags);
+  const left = known.tags.filter((tag) => !removed.has(tag));
+  return { isPinned: pin, tags: [...new Set([...left, ...addTags])] };
+}
+
+export function isSameMark(one: Mark, other: Mark): boolean {
+  return one.isPinned === other.isPinned && one.tags.join('\n') === other.tags.join('\n');
 }
 
 /** Returns why no policy drops what a transaction displaced; `undefined`: nobody asked for that. */

@@ -1,17 +1,8 @@
 import type { Journal } from './journal.js';
-import type { Mark } from './keeping.js';
+import { isSameMark, type Mark, markedAs, type Marking } from './keeping.js';
 import { toSummary, type TransactionSummary } from './receipt.js';
 import { parseTransactionTags } from './tags.js';
 import { requireUndoable } from './undo-choice.js';
-
-/** What to say of a transaction; what is not named stays as it is. */
-export interface Marking {
-  /** Whether it is pinned from now on. */
-  readonly pin?: boolean;
-  readonly addTags?: readonly string[];
-  /** Those that it does not have are none of its tags afterwards either. */
-  readonly removeTags?: readonly string[];
-}
 
 /**
  * Marks a transaction under the lock. Nothing is written when nothing changes.
@@ -22,19 +13,16 @@ export interface Marking {
 export function markTransaction(
   journal: Journal,
   id: number,
-  { pin, addTags = [], removeTags = [], epoch }: Marking & { readonly epoch: number },
+  { epoch, ...marking }: Marking & { readonly epoch: number },
 ): TransactionSummary {
   const row = journal.transaction(id);
   if (row === undefined) throw journal.anchors.unknown(id);
   const known: Mark = journal.keeping.get().marks.get(id) ?? { isPinned: false, tags: [] };
-  const removed = new Set(removeTags);
-  const mark: Mark = {
-    isPinned: pin ?? known.isPinned,
-    tags: parseTransactionTags([...known.tags.filter((tag) => !removed.has(tag)), ...addTags]),
-  };
+  const wanted = markedAs(known, marking);
+  const mark: Mark = { ...wanted, tags: parseTransactionTags(wanted.tags) };
   // What is gone cannot be kept: whoever marks it would rely on nothing.
-  if (pin === true || addTags.length > 0) requireUndoable(journal, id);
-  const isSame = mark.isPinned === known.isPinned && mark.tags.join('\n') === known.tags.join('\n');
-  if (!isSame) journal.keeping.mark(id, mark, epoch);
+  const { pin = false, addTags = [] } = marking;
+  if (pin || addTags.length > 0) requireUndoable(journal, id);
+  if (!isSameMark(mark, known)) journal.keeping.mark(id, mark, epoch);
   return toSummary(row, journal.keeping.get());
 }

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { requireCompressionLevel } from './compression.js';
 import { fromSystemError, fromSystemErrorOnly } from './errors.js';
 import type { FileSystem } from './file-system.js';
 import { checksumReady, randomId } from './hash.js';
@@ -33,6 +34,7 @@ import { WriterLock } from './writer-lock.js';
  */
 export async function openStore(root: string, options: OpenStoreOptions = {}): Promise<Store> {
   if (typeof root !== 'string' || root === '') throw new TypeError('root must be a path');
+  requireCompressionLevel(options.compression);
   await checksumReady;
   const files = options.fileSystem ?? new NodeFileSystem({ native: options.native ?? 'auto' });
   const given = { files, rootPath: resolve(root) };

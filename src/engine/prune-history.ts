@@ -13,9 +13,9 @@ import type { Writer } from './writer.js';
  * Drops what old transactions displaced, which every checkpoint does by itself beyond the limits:
  *
  * 1. Settle: what is not known to be on disk keeps everything.
- * 2. Decide (history-policy.ts). What was settled only now is left alone for a day: a program may
- *    still have the displaced file open. One in trouble keeps everything, and so does one that is
- *    pinned or tagged.
+ * 2. Decide (history-policy.ts). What is younger than a day is left alone, however often this is
+ *    called: a program may still have the displaced file open. One in trouble keeps everything, and
+ *    so does one that is pinned or tagged.
  * 3. The journal says up to where, synced; then the slots go, each looked at once more (I3). Killed
  *    in between, the next recovery sweeps the rest.
  *
@@ -65,23 +65,18 @@ export async function pruneHistory(
   pruning: PruningHistory,
 ): Promise<PrunedHistory> {
   const { journal, writer, session, now } = pruning;
-  const fresh = new Set(
-    journal
-      .unsettled()
-      .filter(({ committedAt }) => now - committedAt < unnamedObjectAgeMs)
-      .map(({ id }) => id),
-  );
   if (!isDryRun) await writer.settle();
   const before = journal.keeping.get();
   const { marks } = before;
   const rows = rowsThatKeep(journal);
-  const oldestFresh = rows.findLastIndex(
-    ({ id, trouble }) => fresh.has(id) && trouble === undefined,
+  // What is newer stays as well: the journal says up to where it is pruned.
+  const oldestYoung = rows.findLastIndex(
+    ({ committedAt, trouble }) => now - committedAt < unnamedObjectAgeMs && trouble === undefined,
   );
   const verdicts = retainHistory(
     rows.map((row, at) => ({
       ...row,
-      exempt: exemptionOf(row, marks.get(row.id), at <= oldestFresh),
+      exempt: exemptionOf(row, marks.get(row.id), at <= oldestYoung),
     })),
     policy,
     now,
@@ -90,7 +85,7 @@ export async function pruneHistory(
   if (!isDryRun && dropped.length > 0) {
     // guard: prune-fence
     session.requireFence();
-    await writer.prune(dropped);
+    await writer.prune(verdicts);
   }
   const through = removableThrough(policy, { journal, keeping: before, now });
   const removedRecords = isDryRun
@@ -128,8 +123,8 @@ function rowsThatKeep(journal: Journal): readonly TransactionRow[] {
 function exemptionOf(
   { state, trouble }: TransactionRow,
   mark: Mark | undefined,
-  isFresh: boolean,
+  isYoung: boolean,
 ): string | undefined {
   if (trouble !== undefined || state === 'undoing') return 'neither done nor undone';
-  return reasonOfMark(mark) ?? (isFresh ? 'settled just now, and not a day old' : undefined);
+  return reasonOfMark(mark) ?? (isYoung ? 'not a day old' : undefined);
 }

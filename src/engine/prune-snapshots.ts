@@ -22,25 +22,51 @@ export interface PruningPlan {
   readonly bytesAfter: number;
 }
 
+interface Planning {
+  readonly objects: ObjectStore;
+  readonly pace: Pace;
+  readonly policy: RetentionPolicy;
+  readonly now: number;
+}
+
+/**
+ * Says which snapshots a policy drops where nobody asked for that: of those that have no name. Reads
+ * listings only for a limit of size. Nothing is changed.
+ *
+ * @param rows newest first.
+ * @throws {EngineError} as {@link planPruning}.
+ */
+export async function droppedByThemselves(
+  rows: readonly SnapshotRow[],
+  planning: Planning,
+): Promise<readonly SnapshotRow[]> {
+  const { policy, now } = planning;
+  const judged =
+    policy.sizeBytesMax === undefined
+      ? retain(rows, policy, now)
+      : (await planPruning(rows, planning, isNamed)).snapshots.map(({ snapshot, isKept }) => ({
+          id: snapshot.id,
+          isKept,
+        }));
+  const dropped = new Set(judged.flatMap(({ id, isKept }) => (isKept ? [] : id)));
+  return rows.filter((row) => dropped.has(row.id) && !isNamed(row));
+}
+
+function isNamed({ name }: SnapshotRow): boolean {
+  return name !== undefined;
+}
+
 /**
  * Says what a policy drops, and what that frees. Nothing is changed.
  *
  * @param rows newest first.
+ * @param isSpared tells of one that stays whatever the policy says.
  * @throws {EngineError} `HISTORY_DAMAGED` when a listing cannot be read: nobody knows what it needs.
  */
 export async function planPruning(
   rows: readonly SnapshotRow[],
-  {
-    objects,
-    pace,
-    policy,
-    now,
-  }: {
-    readonly objects: ObjectStore;
-    readonly pace: Pace;
-    readonly policy: RetentionPolicy;
-    readonly now: number;
-  },
+  { objects, pace, policy, now }: Planning,
+  isSpared: (row: SnapshotRow) => boolean = () => false,
 ): Promise<PruningPlan> {
   const sizes = new SnapshotSizes(await objectSizes(objects, pace));
   const read = listingReader(objects);
@@ -53,15 +79,16 @@ export async function planPruning(
   const freed = new Map<number, number>();
   const reasons = new Map<number, readonly string[]>();
   // The oldest first: what a younger one needs as well is then its own.
-  for (const { id } of rows.toReversed()) {
+  for (const row of rows.toReversed()) {
+    const { id } = row;
     const retention = byRule.get(id);
     reasons.set(id, retention?.reasons ?? []);
-    if (retention?.isKept === false) freed.set(id, sizes.drop(id));
+    if (retention?.isKept === false && !isSpared(row)) freed.set(id, sizes.drop(id));
   }
   const limit = policy.sizeBytesMax ?? Number.POSITIVE_INFINITY;
   for (const row of rows.slice(1).toReversed()) {
     if (sizes.bytes <= limit) break;
-    if (freed.has(row.id) || row.isPinned || row.tags.length > 0) continue;
+    if (freed.has(row.id) || row.isPinned || row.tags.length > 0 || isSpared(row)) continue;
     reasons.set(row.id, [`contents may take ${String(limit)} bytes`]);
     freed.set(row.id, sizes.drop(row.id));
   }

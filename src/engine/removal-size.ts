@@ -13,28 +13,42 @@ export interface LookingAtRoot {
 }
 
 /**
- * Refuses what looks like a mistake: to remove more than half of the files, or everything. Looks at
- * no more of the root than twice what would be removed. A dry run shows it: its hint asks for one.
+ * Refuses what looks like a mistake, see {@link largeRemoval}. A dry run shows it: its hint asks for one.
  *
  * @throws {EngineError} `REMOVAL_TOO_LARGE`.
  */
 export async function refuseLargeRemoval(
   changes: readonly Change[],
-  { looking, tree, isDryRun }: LookingAtRoot,
+  at: LookingAtRoot,
 ): Promise<void> {
-  if (isDryRun) return;
+  if (at.isDryRun) return;
+  const what = await largeRemoval(changes, at);
+  if (what === undefined) return;
+  throw new EngineError('REMOVAL_TOO_LARGE', what, {
+    hint: 'See what, with --dry-run; if it is meant, add --force.',
+  });
+}
+
+/**
+ * Returns how much would be removed when that is more than half of the files, or everything; else
+ * `undefined`. Looks at no more of the root than twice what would be removed.
+ */
+export async function largeRemoval(
+  changes: readonly Change[],
+  { looking, tree }: Pick<LookingAtRoot, 'looking' | 'tree'>,
+): Promise<string | undefined> {
   const removed = changes.filter(
     ({ before, after }) => before.kind === 'file' && after.kind === 'absent',
   ).length;
   if (emptiesRoot(changes, { looking, tree })) {
-    throw tooLarge(`everything in the directory (${String(removed)} files) would be removed`);
+    return `everything in the directory (${String(removed)} files) would be removed`;
   }
-  if (removed <= removedFilesFree) return;
+  if (removed <= removedFilesFree) return undefined;
   // Half of this many is what would be removed, so there is no need to count further.
   const filesMax = removed * 2;
   const files = await countFiles(tree.root, filesMax, looking);
-  if (files >= filesMax) return;
-  throw tooLarge(`${String(removed)} of ${String(files)} files would be removed`);
+  if (files >= filesMax) return undefined;
+  return `${String(removed)} of ${String(files)} files would be removed`;
 }
 
 function emptiesRoot(
@@ -71,10 +85,4 @@ async function countFiles(
     }
   }
   return count;
-}
-
-function tooLarge(what: string): EngineError {
-  return new EngineError('REMOVAL_TOO_LARGE', what, {
-    hint: 'See what, with --dry-run; if it is meant, add --force.',
-  });
 }

@@ -1,13 +1,12 @@
+import { type CalendarRules, keptByCalendar } from './calendar.js';
+import { isRuleSet, parseObject } from './json-value.js';
+
 /** Which snapshots to keep; a snapshot that any rule keeps is kept. Names as in `restic forget`. */
-export interface RetentionPolicy {
+export interface RetentionPolicy extends CalendarRules {
   /** The newest ones. */
   readonly keepLast?: number | undefined;
   /** Those that are younger, in milliseconds. */
   readonly keepWithinMs?: number | undefined;
-  /** The newest of each of the last days that have any, and so on. Days and weeks are those of UTC. */
-  readonly keepDaily?: number | undefined;
-  readonly keepWeekly?: number | undefined;
-  readonly keepMonthly?: number | undefined;
   /** Of those that the rules keep, the oldest go until contents take no more than this. */
   readonly sizeBytesMax?: number | undefined;
 }
@@ -18,6 +17,31 @@ export const defaultPolicy: RetentionPolicy = {
   keepWithinMs: 30 * 86_400_000,
   keepWeekly: 8,
   keepMonthly: 12,
+};
+
+/** Reads a policy that the journal keeps; `undefined`: this program cannot have written it. */
+export function parseRetentionPolicy(text: unknown): RetentionPolicy | undefined {
+  const value = parseObject(text);
+  return isRetentionPolicy(value) ? value : undefined;
+}
+
+/**
+ * Tells whether something is a policy: of known rules only, each a whole number from 0 on, at least one
+ * of which keeps something. Without one, all but the newest snapshot would go.
+ */
+export function isRetentionPolicy(value: unknown): value is RetentionPolicy {
+  if (!isRuleSet(value, knownRules)) return false;
+  const { sizeBytesMax: _, ...keeping } = value as RetentionPolicy;
+  return Object.values(keeping).some((rule) => rule !== undefined);
+}
+
+const knownRules: Readonly<Record<keyof RetentionPolicy, true>> = {
+  keepLast: true,
+  keepWithinMs: true,
+  keepDaily: true,
+  keepWeekly: true,
+  keepMonthly: true,
+  sizeBytesMax: true,
 };
 
 /** A snapshot, as far as a policy looks at it. */
@@ -62,43 +86,12 @@ export function retain(
       keep(id, 'younger than asked for');
     }
   }
-  const calendar = [
-    ['daily', policy.keepDaily, dayOf],
-    ['weekly', policy.keepWeekly, weekOf],
-    ['monthly', policy.keepMonthly, monthOf],
-  ] as const;
-  for (const [name, count = 0, periodOf] of calendar) {
-    for (const id of newestOfEach(snapshots, count, periodOf)) keep(id, name);
+  const times = snapshots.map(({ createdAt }) => createdAt);
+  for (const [at, names] of keptByCalendar(times, policy)) {
+    for (const name of names) keep(snapshots[at]?.id ?? 0, name);
   }
   return snapshots.map(({ id }) => {
     const why = reasons.get(id) ?? [];
     return { id, isKept: why.length > 0, reasons: why.length > 0 ? why : ['no rule keeps it'] };
   });
-}
-
-function newestOfEach(
-  snapshots: readonly Retained[],
-  count: number,
-  periodOf: (date: Date) => string,
-): readonly number[] {
-  const newest = new Map<string, number>();
-  for (const { id, createdAt } of snapshots) {
-    const period = periodOf(new Date(createdAt));
-    if (!newest.has(period) && newest.size < count) newest.set(period, id);
-  }
-  return [...newest.values()];
-}
-
-function dayOf(date: Date): string {
-  return date.toISOString().slice(0, 10);
-}
-
-/** The Monday that it begins with. */
-function weekOf(date: Date): string {
-  const daysSinceMonday = (date.getUTCDay() + 6) % 7;
-  return dayOf(new Date(date.getTime() - daysSinceMonday * 86_400_000));
-}
-
-function monthOf(date: Date): string {
-  return date.toISOString().slice(0, 7);
 }

@@ -77,13 +77,13 @@ export function toSnapshotPath(path: string, entry: ListingEntry): SnapshotPath 
 export const latest = 'latest';
 
 /** @throws {EngineError} `SNAPSHOT_INVALID`. */
-export function parseSnapshotName(input: string): string {
+export function parseSnapshotName(input: string, what: 'name' | 'tag' = 'name'): string {
   // A number names a snapshot by itself, and what begins with - is an option.
   const isPlain = /^[^\s/\\\p{C}-][^/\\\p{C}]*$/u.test(input) && !/^\d+$/.test(input);
   if (isPlain && input !== latest && input.length <= snapshotNameLengthMax) return input;
   throw new EngineError(
     'SNAPSHOT_INVALID',
-    `${JSON.stringify(input.slice(0, 200))} is no name for a snapshot`,
+    `${JSON.stringify(input.slice(0, 200))} is no ${what} for a snapshot`,
     {
       hint: `Use up to ${String(snapshotNameLengthMax)} characters without / and \\, not only digits, not "${latest}".`,
     },
@@ -97,5 +97,5 @@ export function parseTags(input: readonly string[]): readonly string[] {
       hint: `Give at most ${String(snapshotTagsMax)}.`,
     });
   }
-  return [...new Set(input.map(parseSnapshotName))];
+  return [...new Set(input.map((tag) => parseSnapshotName(tag, 'tag')))];
 }

@@ -2,19 +2,25 @@ import { resolve } from 'node:path';
 import type { Collected } from './collect-objects.js';
 import { adoptScanned, planAdoptScanned } from './adopt-scanned.js';
 import type { Collect, CommitOptions, Committing } from './commit.js';
+import { type CompressionLevel, requireCompressionLevel } from './compression.js';
+import type { DriftedPath } from './drift.js';
 import { EngineError, fromSystemError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
 import type { ContentHash } from './hash.js';
+import type { Image } from './image.js';
 import type { Looking } from './inspect.js';
 import type { ObjectStore } from './object-store.js';
+import type { Marking } from './keeping.js';
+import { type KeptLocal, keepLocal } from './keep-local.js';
+import { markSnapshot } from './mark-snapshot.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
-import { planPruning, type PruningPlan } from './prune-snapshots.js';
+import { droppedByThemselves, planPruning, type PruningPlan } from './prune-snapshots.js';
 import { parsePath, type RelativePath } from './path.js';
 import type { Receipt } from './receipt.js';
-import { refuseLargeRemoval } from './removal-size.js';
-import { defaultPolicy, type RetentionPolicy } from './retention.js';
+import { largeRemoval, refuseLargeRemoval } from './removal-size.js';
+import { defaultPolicy, isRetentionPolicy, type RetentionPolicy } from './retention.js';
 import { restoreElsewhere } from './restore-elsewhere.js';
 import { carryOut } from './restore-in-place.js';
 import { type NotRestored, planRestore } from './restore-plan.js';
@@ -28,7 +34,13 @@ import {
 } from './snapshot-record.js';
 import type { LeftOut, Scanned } from './scan.js';
 import type { SnapshotRow } from './snapshot-table.js';
-import { findEntry, listingReader, type ReadListing, walkListing } from './snapshot-tree.js';
+import {
+  findEntry,
+  listingReader,
+  type ReadListing,
+  TreeLookup,
+  walkListing,
+} from './snapshot-tree.js';
 import type { Rule } from './rules.js';
 import {
   emptyTrash,
@@ -38,7 +50,7 @@ import {
   removeSnapshot,
   takeOutOfTrash,
 } from './snapshot-trash.js';
-import type { Transaction } from './transaction.js';
+import type { Transaction, TransactionCalls } from './transaction.js';
 import type { Session } from './writer.js';
 import {
   lookForSnapshot,
@@ -66,6 +78,8 @@ export interface CreateSnapshotOptions extends Waiting {
   readonly ignore?: readonly string[];
   /** Larger files are left out. */
   readonly fileBytesMax?: number;
+  /** How hard to compress what is stored anew: 0–11, or `off`. Default: as the store was opened. */
+  readonly compression?: CompressionLevel;
   /**
    * Record what other programs changed, of paths that transactions know, as a transaction of its own:
    * then the log tells of it, and it can be undone. Default: true.
@@ -88,6 +102,21 @@ export interface CreatedSnapshot {
   readonly adopted: Receipt['transaction'];
   /** Why that could not be recorded: a transaction is neither done nor undone. */
   readonly notAdopted: string | null;
+  readonly pruned: PrunedByThemselves;
+}
+
+/** What the store's own policy put into the trash when a snapshot was taken. */
+export interface PrunedByThemselves {
+  readonly snapshots: readonly Snapshot[];
+  /** Why it did no more. */
+  readonly blocked: string | null;
+}
+
+/** Which snapshots a store keeps, see {@link Snapshots.setPolicy}. */
+export interface SnapshotPolicy {
+  readonly policy: RetentionPolicy;
+  /** Whether it has none of its own: then no snapshot goes by itself. */
+  readonly isDefault: boolean;
 }
 
 export interface RestoreOptions extends Waiting {
@@ -96,6 +125,8 @@ export interface RestoreOptions extends Waiting {
   /** A directory that does not exist yet, to write to instead; absolute or relative. */
   readonly to?: string;
   readonly message?: string;
+  /** Remove as much as it takes: more than half of the files (and over 20), or everything. */
+  readonly force?: boolean;
   readonly dryRun?: boolean;
   /** Rules for what is restored in place, besides those of the store. */
   readonly rules?: readonly Rule[];
@@ -104,8 +135,8 @@ export interface RestoreOptions extends Waiting {
 /** @internal How to roll back to a snapshot. */
 export interface SnapshotRollback extends Waiting {
   readonly paths: readonly string[] | undefined;
-  /** Paths to leave alone: what other programs changed. */
-  readonly kept: ReadonlySet<string>;
+  /** What other programs changed, and is to be kept. */
+  readonly drift: readonly (DriftedPath & { readonly path: RelativePath })[];
   /** Remove as much as it takes. */
   readonly forces: boolean;
   readonly message: string | undefined;
@@ -126,6 +157,13 @@ export interface Restored {
   readonly written: number;
   /** What stayed as it was, or is missing elsewhere. */
   readonly notRestored: readonly NotRestored[];
+  /** Of a dry run without `force`: how much would be removed, when that is refused without it. */
+  readonly needsForce: string | null;
+}
+
+export interface MarkSnapshotOptions extends Marking, Waiting {
+  /** Tell how it would be marked, and write nothing. */
+  readonly dryRun?: boolean;
 }
 
 export interface DeletedSnapshot {
@@ -182,6 +220,7 @@ export class Snapshots {
       tags: parseTags(tags),
       isPinned: pin,
     };
+    requireCompressionLevel(options.compression);
     const given = parsePatterns(options.ignore ?? []);
     const adopting = options.adopt === false ? undefined : adoptionMessage(words.name);
     return this.#working('take a snapshot of', async () => {
@@ -195,13 +234,15 @@ export class Snapshots {
           ? await lookForSnapshot(taking, words, this.#planAdoption(adopting, signal))
           : await takeSnapshot(taking, words);
       const id = 'id' in row ? (row as SnapshotRow).id : null;
-      if (id !== null) await this.#emptyTrashIfDue(options);
+      const pruned =
+        id === null ? { snapshots: [], blocked: null } : await this.#pruneByItself(options);
       return {
         snapshot: toSnapshot({ ...row, id }),
         added,
         leftOut: scanned.leftOut,
         adopted: adoption.transaction,
         notAdopted: adoption.blocked,
+        pruned,
       };
     });
   }
@@ -248,8 +289,8 @@ export class Snapshots {
    * differs, or into a new directory. What the snapshot left out is left alone. What is damaged
    * stays as it is, and is named.
    *
-   * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `PATH_NOT_FOUND`, and what `transact` throws; with
-   * `to`: `PATH_EXISTS`.
+   * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `PATH_NOT_FOUND`, `REMOVAL_TOO_LARGE`, and what
+   * `transact` throws; with `to`: `PATH_EXISTS`.
    */
   async restore(reference: string | number, options: RestoreOptions = {}): Promise<Restored> {
     const row = this.#rowOf(reference);
@@ -263,21 +304,29 @@ export class Snapshots {
   async rollBack(
     reference: string | number,
     options: SnapshotRollback,
-  ): Promise<{ readonly receipt: Receipt; readonly conflicts: readonly NotRestored[] }> {
+  ): Promise<{
+    readonly receipt: Receipt;
+    readonly conflicts: readonly NotRestored[];
+    readonly local: readonly KeptLocal[];
+  }> {
     const row = this.#rowOf(reference);
     const name = row.name ?? String(row.id);
-    const { paths, kept, forces, dryRun, message = `roll back to snapshot ${name}` } = options;
+    const { paths, forces, dryRun, message = `roll back to snapshot ${name}` } = options;
     const chosen = selectPaths(paths);
-    const selection = {
-      ...chosen,
-      has: (path: RelativePath) => chosen.has(path) && !kept.has(path),
-    };
+    const drift = options.drift.filter(({ path }) => chosen.has(path));
+    let local: readonly KeptLocal[] = [];
     let conflicts: readonly NotRestored[] = [];
     const receipt = await this.#explaining('roll back', () =>
       this.#host.commit({ ...options, message }, new Map(), async (tx) => {
-        conflicts = await this.#stageRestore(tx, row, selection, options.signal);
+        local = drift.length === 0 ? [] : await this.#decideLocal(tx, row, drift);
+        const spared = new Set(local.flatMap(({ path, isSpared }) => (isSpared ? path : [])));
+        const has = (path: RelativePath): boolean => chosen.has(path) && !spared.has(path);
+        conflicts = await this.#stageRestore(tx, row, { ...chosen, has }, options.signal);
         if (conflicts.length > 0 && !dryRun) throw notWhole(name, conflicts);
-        if (conflicts.length === 0) await options.alongside?.(tx);
+        if (conflicts.length === 0) {
+          await stageLocal(tx, local);
+          await options.alongside?.(tx);
+        }
         return {
           annotations: { rollsBackTo: name, ...(paths !== undefined && { paths }) },
           review: async (changes, looking) => {
@@ -286,7 +335,7 @@ export class Snapshots {
         };
       }),
     );
-    return { receipt, conflicts };
+    return { receipt, conflicts, local };
   }
 
   /**
@@ -344,14 +393,34 @@ export class Snapshots {
   }
 
   /**
+   * Pins or tags a snapshot, or takes that back. While it has either, {@link prune} keeps it; only a pin
+   * keeps {@link delete} from it.
+   *
+   * @param reference name, number, or `latest`.
+   * @returns the snapshot as it is marked then.
+   * @throws {EngineError} `SNAPSHOT_NOT_FOUND`, `SNAPSHOT_INVALID`, `STORE_LOCKED`, ….
+   */
+  async mark(reference: string | number, options: MarkSnapshotOptions): Promise<Snapshot> {
+    const { journal } = this.#host;
+    const { dryRun: isDryRun = false } = options;
+    this.#host.refuseClosed();
+    const marking = (): Promise<Snapshot> =>
+      this.#host.exclusively(options, async (epoch) => {
+        const row = findSnapshot(reference, journal);
+        return toSnapshot(markSnapshot(row, options, { journal, epoch, isDryRun }));
+      });
+    return this.#explaining('mark a snapshot of', marking);
+  }
+
+  /**
    * Deletes the snapshots that a policy does not keep: {@link undelete} brings them back within a
    * week, unless `now` is given. Then the contents go that none names for a day or longer. Pinned and tagged ones are kept, and the newest.
    *
-   * @param policy without one: the last 10, a month of all, 8 weeks and 12 months.
+   * @param given without one: the store's own, see {@link setPolicy}.
    * @throws {EngineError} `HISTORY_DAMAGED` when a listing cannot be read.
    */
   async prune(
-    policy: RetentionPolicy = defaultPolicy,
+    given?: RetentionPolicy,
     options: Waiting & { readonly now?: boolean; readonly dryRun?: boolean } = {},
   ): Promise<PrunedSnapshots> {
     const { journal, now } = this.#host;
@@ -360,6 +429,7 @@ export class Snapshots {
       this.#host.exclusively(options, async (epoch) => {
         using objects = this.#host.openObjects();
         const pace = new Pace(options.signal);
+        const policy = given ?? this.#ownOrDefault();
         const planning = { objects, pace, policy, now: now() };
         const plan = await planPruning(journal.snapshots.list(), planning);
         if (options.dryRun === true) return { ...plan, collected: { objects: 0, blocked: null } };
@@ -373,6 +443,40 @@ export class Snapshots {
         return { ...plan, collected: await emptyTrash({ ...removing, objects, pace }) };
       });
     return this.#explaining('prune the snapshots of', pruning);
+  }
+
+  /** Returns which snapshots {@link prune} keeps without being told. */
+  async policy(): Promise<SnapshotPolicy> {
+    this.#host.refuseClosed();
+    const isDefault = this.#host.journal.keeping.ownSnapshotPolicy() === undefined;
+    return { policy: this.#ownOrDefault(), isDefault };
+  }
+
+  /**
+   * Sets which snapshots {@link prune} keeps without being told. From then on those that have neither
+   * name, tag nor pin go by themselves as well, into the trash, when a snapshot is taken. `undefined`
+   * brings the default back: the last 10, a month of all, 8 weeks and 12 months, and none goes by
+   * itself. Drops nothing at once.
+   *
+   * @throws {EngineError} `STORE_LOCKED`, `DISK_FULL`, ….
+   */
+  async setPolicy(
+    policy: RetentionPolicy | undefined,
+    options: Waiting = {},
+  ): Promise<SnapshotPolicy> {
+    if (policy !== undefined && !isRetentionPolicy(policy)) {
+      throw new TypeError(
+        'a policy has at least one of keepLast, keepWithinMs, keepDaily, keepWeekly and keepMonthly, and maybe sizeBytesMax, numbers from 0 on',
+      );
+    }
+    const { exclusively, journal, refuseClosed } = this.#host;
+    refuseClosed();
+    await this.#explaining('set the policy of', () =>
+      exclusively(options, async (epoch) => {
+        journal.keeping.setSnapshotPolicy(policy, epoch);
+      }),
+    );
+    return this.policy();
   }
 
   /** @internal The listings of the directory as it is now, with the rules of a snapshot. */
@@ -409,11 +513,46 @@ export class Snapshots {
     }
   }
 
-  /** What was deleted goes also where nobody deletes or prunes any more (I9). */
-  async #emptyTrashIfDue(options: Waiting): Promise<void> {
-    const { journal, now, exclusively } = this.#host;
-    if (expired(journal, now()).length === 0) return;
-    await exclusively(options, (epoch) => this.#emptyTrash(epoch, options.signal));
+  #ownOrDefault(): RetentionPolicy {
+    return this.#host.journal.keeping.ownSnapshotPolicy() ?? defaultPolicy;
+  }
+
+  /**
+   * What the store's own policy drops, and what was deleted long ago, goes also where nobody deletes or
+   * prunes (I9). The snapshot before it is taken, whatever fails here.
+   */
+  async #pruneByItself(options: Waiting): Promise<PrunedByThemselves> {
+    const { directory, exclusively, journal, now } = this.#host;
+    const snapshots: Snapshot[] = [];
+    try {
+      const policy = journal.keeping.ownSnapshotPolicy();
+      if (policy === undefined && expired(journal, now()).length === 0) {
+        return { snapshots, blocked: null };
+      }
+      await exclusively(options, async (epoch) => {
+        const dropped = policy === undefined ? [] : await this.#unkept(policy, options.signal);
+        const at = now();
+        for (const row of dropped) {
+          removeSnapshot(row, { journal, now: at, epoch, isForGood: false });
+          snapshots.push(toSnapshot({ ...row, deletedAt: at }));
+        }
+        if (expired(journal, now()).length > 0) await this.#emptyTrash(epoch, options.signal);
+      });
+      return { snapshots, blocked: null };
+    } catch (error) {
+      const explained = fromSystemErrorOnly(error, 'prune the snapshots of', directory.rootPath);
+      if (!isEngineError(explained)) throw error;
+      return { snapshots, blocked: explained.message };
+    }
+  }
+
+  async #unkept(
+    policy: RetentionPolicy,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly SnapshotRow[]> {
+    using objects = this.#host.openObjects();
+    const planning = { objects, pace: new Pace(signal), policy, now: this.#host.now() };
+    return await droppedByThemselves(this.#host.journal.snapshots.list(), planning);
   }
 
   /** What it is called for is done by then: what cannot be collected now is no failure of that. */
@@ -436,16 +575,43 @@ export class Snapshots {
     options: RestoreOptions,
   ): Promise<Restored> {
     const name = row.name ?? String(row.id);
-    const { message = `Restore snapshot ${name}`, dryRun = false } = options;
+    const { message = `Restore snapshot ${name}`, dryRun = false, force = false } = options;
     let notRestored: readonly NotRestored[] = [];
+    let needsForce: string | null = null;
     const receipt = await this.#explaining('restore', () =>
       this.#host.commit({ ...options, message, dryRun }, new Map(), async (tx) => {
         notRestored = await this.#stageRestore(tx, row, selection, options.signal);
-        return { annotations: { restores: name } };
+        return {
+          annotations: { restores: name },
+          review: async (changes, looking) => {
+            if (force) return;
+            await refuseLargeRemoval(changes, looking);
+            if (looking.isDryRun) needsForce = (await largeRemoval(changes, looking)) ?? null;
+          },
+        };
       }),
     );
+    const { transaction } = receipt;
     const snapshot = toSnapshot(row);
-    return { snapshot, transaction: receipt.transaction, to: null, written: 0, notRestored };
+    return { snapshot, transaction, to: null, written: 0, notRestored, needsForce };
+  }
+
+  async #decideLocal(
+    tx: TransactionCalls,
+    row: SnapshotRow,
+    drift: SnapshotRollback['drift'],
+  ): Promise<readonly KeptLocal[]> {
+    const { journal } = this.#host;
+    using objects = this.#host.openObjects();
+    const lookup = new TreeLookup(listingReader(objects));
+    return await tx.act(async (view, reading) => {
+      const local: KeptLocal[] = [];
+      for (const { path, expected: witness } of drift) {
+        const target = await imageIfWhole(lookup, row.sha256, path);
+        local.push(await keepLocal({ path, witness, target }, { view, reading, journal }));
+      }
+      return local;
+    });
   }
 
   /** Stages what leads from what is there to the snapshot. @returns what cannot be restored. */
@@ -491,7 +657,8 @@ export class Snapshots {
         isDryRun: dryRun,
         onProgress: this.#onProgress('write'),
       });
-      return { snapshot: toSnapshot(row), transaction: null, to, written, notRestored };
+      const snapshot = toSnapshot(row);
+      return { snapshot, transaction: null, to, written, notRestored, needsForce: null };
     });
   }
 
@@ -518,10 +685,12 @@ export class Snapshots {
     patterns: readonly string[],
     {
       fileBytesMax,
+      compression,
       adopting,
       ...waiting
     }: Waiting & {
       readonly fileBytesMax?: number | undefined;
+      readonly compression?: CompressionLevel;
       /** What to say of the transaction that adopts; `undefined`: none. */
       readonly adopting?: string | undefined;
     },
@@ -536,7 +705,7 @@ export class Snapshots {
       rules: { patterns, fileBytesMax },
       now,
       newId,
-      openObjects: () => this.#host.openObjects(),
+      openObjects: () => this.#host.openObjects(compression),
       exclusively: (work) => exclusively(waiting, (_epoch, session) => work(session)),
       adopt: async (scanned, objects, session) => {
         const nothing = { transaction: null, blocked: null, epoch: session.epoch, noted: {} };
@@ -594,6 +763,28 @@ async function requireSelected(
     }
     if (!isThere) throw notInSnapshot(path);
   }
+}
+
+/** What is damaged there the restore refuses by its name. */
+async function imageIfWhole(
+  lookup: TreeLookup,
+  sha256: ContentHash,
+  path: RelativePath,
+): Promise<Image | undefined> {
+  try {
+    return await lookup.imageAt(sha256, path);
+  } catch (error) {
+    if (isEngineError(error, 'HISTORY_DAMAGED')) return undefined;
+    throw error;
+  }
+}
+
+async function stageLocal(tx: TransactionCalls, local: readonly KeptLocal[]): Promise<void> {
+  const merged = local.flatMap(({ stage }) => (stage === undefined ? [] : [stage]));
+  if (merged.length === 0) return;
+  await tx.act(async (view) => {
+    for (const stage of merged) await stage(view);
+  });
 }
 
 function notWhole(name: string, conflicts: readonly NotRestored[]): EngineError {

@@ -4,7 +4,7 @@ import type { PathConflict } from './errors.js';
 import type { Capabilities, FileSystem } from './file-system.js';
 import type { HistoryPolicy } from './history-policy.js';
 import type { FileImage, Image } from './image.js';
-import type { Marking } from './mark-transaction.js';
+import type { Marking } from './keeping.js';
 import type { PlanFormat } from './plan-document.js';
 import type { Receipt, TransactionSummary } from './receipt.js';
 import type { Rule } from './rules.js';
@@ -120,8 +120,8 @@ export interface RollbackOptions extends TransactOptions {
   readonly paths?: readonly string[];
   /**
    * Keep what other programs changed since the newest transaction: merge it, line by line, with
-   * what was there then; of a snapshot: leave the files that transactions know and others changed
-   * as they are. Otherwise it gives way, and stays in history. Default: false.
+   * what was there then. What cannot be merged is a conflict; of a snapshot, it stays as it is
+   * (`unmerged`). Otherwise it gives way, and stays in history. Default: false.
    */
   readonly keepLocal?: boolean;
   /**
@@ -139,6 +139,11 @@ export interface RollbackReceipt extends Receipt {
   readonly paths: readonly UndonePath[];
   /** What is in the way. Only a dry run tells it; to a transaction, nothing else is planned then. */
   readonly conflicts: readonly PathConflict[];
+  /**
+   * Of a rollback to a snapshot that keeps what is local: what was left as it is, though the snapshot
+   * has something else, because it could not be merged.
+   */
+  readonly unmerged: readonly PathConflict[];
 }
 
 /** How to mark a transaction. */

@@ -15,6 +15,7 @@ import { randomId } from './hash.js';
 import { type HistoryPolicy, isPolicy } from './history-policy.js';
 import type { HistoryReading } from './history.js';
 import type { Journal } from './journal.js';
+import { unmergedOf } from './keep-local.js';
 import { readKnownPaths } from './known-path.js';
 import { lockWaitMsDefault } from './limits.js';
 import { holderOf, plainText } from './lock-holder.js';
@@ -155,12 +156,12 @@ export class Store implements AsyncDisposable {
       bootId,
       now,
       newId,
-      openObjects: () =>
+      openObjects: (level = options.compression ?? compressionLevelDefault) =>
         new ObjectStore({
           files,
           store: directory.store,
           root: directory.root,
-          level: options.compression ?? compressionLevelDefault,
+          level,
           newId,
         }),
       by: options.by === undefined ? undefined : plainText(options.by),
@@ -278,11 +279,12 @@ export class Store implements AsyncDisposable {
       message,
     };
     const { alongside } = options;
-    return this.#undoRequested(
+    const receipt = await this.#undoRequested(
       options,
       ({ looking }) => requestRollback(this.#journal, terms, looking.pace),
       alongside,
     );
+    return { ...receipt, unmerged: [] };
   }
 
   /**
@@ -493,8 +495,8 @@ export class Store implements AsyncDisposable {
 
   /**
    * Drops what old transactions displaced: they cannot be undone any more, and `HISTORY_PRUNED` says
-   * so. Their records stay. Every checkpoint does this beyond the store's own policy. What changed within
-   * the last day may stay until the next time; what is in trouble, pinned or tagged stays.
+   * so. Their records stay. Every checkpoint does this beyond the store's own policy. What is younger than
+   * a day stays, and so does what is in trouble, pinned or tagged.
    *
    * @param policy which ones to keep. Default: the store's own, see {@link setHistoryPolicy}.
    * @param options.pack put what is kept, and what snapshots hold, into packs: compressed together, it
@@ -577,7 +579,7 @@ export class Store implements AsyncDisposable {
   ): Promise<StoreHistoryPolicy> {
     if (policy !== undefined && !isPolicy(policy)) {
       throw new TypeError(
-        'a policy has keepLast, keepWithinMs, sizeBytesMax and keepRecords, numbers from 0 on',
+        'a policy has keepLast, keepWithinMs, keepDaily, keepWeekly, keepMonthly, sizeBytesMax, keepRecords and packFromBytes, numbers from 0 on',
       );
     }
     await this.#explaining('set the policy of', () =>
@@ -764,24 +766,30 @@ export class Store implements AsyncDisposable {
       ...options
     }: RollbackOptions,
   ): Promise<RollbackReceipt> {
-    const drift = keepLocal ? await this.drift(options.signal && { signal: options.signal }) : [];
-    const { receipt, conflicts } = await this.snapshots.rollBack(reference, {
+    const { signal } = options;
+    const drift = keepLocal
+      ? await this.#readHistory(signal, (reading) => this.#findDrift(undefined, reading))
+      : [];
+    const { receipt, conflicts, local } = await this.snapshots.rollBack(reference, {
       ...options,
       paths: options.paths,
       rules: options.rules ?? [],
-      kept: new Set(drift.map(({ path }) => path)),
+      drift,
       forces: force,
       dryRun,
       message,
       alongside,
     });
     const changed = receipt.transaction?.changes ?? [];
+    const isLocal = new Set<string>(local.map(({ path }) => path));
+    const restored = changed.filter(({ path }) => !isLocal.has(path));
     const paths: readonly UndonePath[] = [
-      ...changed.map(({ path }) => ({ path, outcome: 'restored' as const })),
-      ...drift.map(({ path }) => ({ path, outcome: 'kept' as const })),
+      ...restored.map(({ path }) => ({ path, outcome: 'restored' as const })),
+      ...local.map(({ path, outcome }) => ({ path, outcome })),
       ...conflicts.map(({ path }) => ({ path, outcome: 'conflict' as const })),
     ];
-    return { ...receipt, paths: paths.toSorted((a, b) => comparePaths(a.path, b.path)), conflicts };
+    const sorted = paths.toSorted((a, b) => comparePaths(a.path, b.path));
+    return { ...receipt, paths: sorted, conflicts, unmerged: unmergedOf(local) };
   }
 
   async #undoRequested(

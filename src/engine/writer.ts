@@ -20,6 +20,7 @@ import { publish } from './events.js';
 import { Group, Turn } from './group.js';
 import type { Head, TransactionRow } from './transaction-row.js';
 import type { Journal, Position } from './journal.js';
+import type { HistoryVerdict } from './history-policy.js';
 import { isJournalFailure } from './journal-failure.js';
 import {
   bytesCheckpointTransactionsMin,
@@ -512,8 +513,8 @@ export class Writer {
   }
 
   /** Drops what settled transactions displaced. Runs under the lock. */
-  async prune(transactions: readonly TransactionRow[]): Promise<void> {
-    await prune(transactions, this.#checkpointing());
+  async prune(verdicts: readonly HistoryVerdict<TransactionRow>[]): Promise<void> {
+    await prune(verdicts, this.#checkpointing());
   }
 
   // --- inside --------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
+import { rmSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { openStore } from '../../src/engine/index.js';
 import { json, planOf, useCommandLine, writing } from '../support/command.js';
 
 const cli = useCommandLine();
@@ -10,6 +12,17 @@ beforeEach(async () => {
     await cli.run(['txn', 'apply'], { input: planOf(writing('a', text)) });
   }
 });
+
+const day = 86_400_000;
+
+/** Makes the store of `beforeEach` anew, as if that had been some days ago: what is young is not pruned. */
+async function makeDaysAgo(days: number): Promise<void> {
+  rmSync(cli.at('.skillmeat'), { recursive: true });
+  cli.write('a', 'before');
+  const now = (): number => Date.now() - days * day;
+  await using store = await openStore(cli.directory, { create: true, now });
+  for (const text of ['one', 'two']) await store.transact({}, (tx) => tx.write('a', text));
+}
 
 const anySize = expect.any(Number) as number;
 
@@ -59,7 +72,7 @@ describe.each([[[]], [['txn']]])('%j', (prefix) => {
   test('prune says of each transaction why it keeps what it displaced', async () => {
     const { stdout } = await cli.run([...prefix, 'prune', '--keep-last', '1', '-n']);
     expect(stdout).toMatch(
-      /^keep {2}2 {2}\d{4}-.*Z {2}settled just now, and not a day old {2}3 bytes\nkeep {2}1 .* 6 bytes\nWould drop what 0 transactions displaced, 0 bytes of 9\.\n$/,
+      /^keep {2}2 {2}\d{4}-.*Z {2}not a day old {2}3 bytes\nkeep {2}1 .* 6 bytes\nWould drop what 0 transactions displaced, 0 bytes of 9\.\n$/,
     );
     const pruned = await cli.run([...prefix, 'prune', '--max-size', '1', '--json']);
     expect(json(pruned)).toMatchObject({
@@ -82,15 +95,23 @@ describe.each([[[]], [['txn']]])('%j', (prefix) => {
     ];
     const sizes = { contents: 0, packs: 0, bytesBefore: 0, bytesAfter: 0 };
     expect(json(packed)).toMatchObject({ pruning: { packed: { ...sizes, left, blocked: null } } });
-    // By now they were settled before.
+    // By now they were settled before, and are as young.
     const again = await cli.run([...prefix, 'prune', '--keep-last', '1', '-q']);
-    expect(again.stdout).toBe(
+    expect(again.stdout).toBe('Dropped what 0 transactions displaced, 0 bytes of 9.\n');
+    expect(await cli.run([...prefix, 'prune', '--keep-last', 'x'])).toMatchObject({ exitCode: 2 });
+  });
+
+  test('prune drops what is a day old, and undo says so', async () => {
+    await makeDaysAgo(2);
+    const daily = await cli.run([...prefix, 'prune', '--keep-daily', '2', '-n']);
+    expect(daily.stdout).toMatch(/^keep {2}2 .* the newest .*\ndrop {2}1 .* no rule keeps it /);
+    const pruned = await cli.run([...prefix, 'prune', '--keep-last', '1', '-q']);
+    expect(pruned.stdout).toBe(
       'Dropped what 1 transaction displaced, 6 bytes of 9; the oldest that can be undone is then 2.\n',
     );
     const undone = await cli.run(['undo', '1', '--json']);
     expect(undone.exitCode).toBe(4);
     expect(json(undone)).toMatchObject({ error: { code: 'HISTORY_PRUNED' } });
-    expect(await cli.run([...prefix, 'prune', '--keep-last', 'x'])).toMatchObject({ exitCode: 2 });
   });
 });
 
@@ -116,8 +137,8 @@ test('pin, tag and their opposites say what is kept then, and log and show tell 
   );
   expect(await cli.run(['txn', 'tag', '1', ' '])).toMatchObject({ exitCode: 4 });
   expect(await cli.run(['txn', 'pin', '7'])).toMatchObject({ exitCode: 4 });
-  // The first settles, the second prunes.
-  for (const _ of [1, 2]) await cli.run(['prune', '--keep-last', '1']);
+  await makeDaysAgo(2);
+  await cli.run(['prune', '--keep-last', '1']);
   expect((await cli.run(['log'])).stdout).toMatch(/\n1 .* {2}\[pruned\]/);
   expect((await cli.run(['txn', 'show', '1'])).stdout).toContain('Pruned: ');
   expect((await cli.run(['txn', 'unpin', '1'])).stdout).toContain('and is pruned.');
@@ -144,6 +165,9 @@ test('policy prints what prune keeps to, sets it and takes it back', async () =>
       isDefault: false,
       keepLast: 5,
       keepWithinMs: 129_600_000,
+      keepDaily: null,
+      keepWeekly: null,
+      keepMonthly: null,
       sizeBytesMax: null,
       keepRecords: null,
       packFromBytes: null,
@@ -151,6 +175,10 @@ test('policy prints what prune keeps to, sets it and takes it back', async () =>
   });
   expect((await cli.run(['txn', 'policy'])).stdout).toContain(
     'of the last 5 transactions, and of those that are younger than 36 hours,',
+  );
+  const daily = await cli.run(['txn', 'policy', '--keep-daily', '7', '--keep-monthly', '1']);
+  expect(daily.stdout).toContain(
+    'Kept is what was displaced of the last one of each of 7 days, 1 month, by',
   );
   const some = await cli.run(['txn', 'policy', '--keep-records', '7']);
   expect(some.stdout).toMatch(/ The log keeps the records of the last 7 transactions at least.\n$/);

@@ -52,6 +52,7 @@ describe('rollback and history', () => {
       to: 0,
       paths: [{ path: 'a.md', outcome: 'restored' }],
       conflicts: [],
+      unmerged: [],
     });
     const { history } = json(await cli.run(['history', '--json'])) as { history: object[] };
     expect(history[0]).toEqual({
@@ -104,6 +105,39 @@ describe('rollback and history', () => {
     });
     expect((await cli.run(['rollback', 'snapshot:'])).exitCode).toBe(2);
   });
+});
+
+test('--keep-local of a snapshot merges, and says what it could not', async () => {
+  await cli.run(['txn', 'init']);
+  const lines = (a: string, z: string): string => `${a}\n2\n3\n4\n5\n6\n7\n${z}\n`;
+  cli.write('b.md', 'one');
+  await apply(lines('old', 'z'));
+  await cli.run(['snapshot', 'create', 'then']);
+  await apply(lines('new', 'z'));
+  await cli.run(['txn', 'apply'], { input: planOf(writing('b.md', 'two')) });
+  await cli.run(['snapshot', 'create', 'since']);
+  cli.write('a.md', lines('new', 'mine'));
+  cli.write('b.md', 'mine');
+  const planned = await cli.run(['rollback', 'then', '--keep-local', '-n', '--json']);
+  const why = 'both sides changed it at line 1 of what was merged';
+  expect(planned.exitCode).toBe(0);
+  expect(json(planned)).toMatchObject({
+    transaction: { id: null },
+    to: 'then',
+    paths: [
+      { path: 'a.md', outcome: 'merged' },
+      { path: 'b.md', outcome: 'kept' },
+    ],
+    conflicts: [],
+    unmerged: [{ path: 'b.md', why }],
+  });
+  expect(await cli.run(['rollback', 'then', '--keep-local'])).toMatchObject({
+    exitCode: 0,
+    stdout:
+      'Rolled back to snapshot then by transaction 4: 1 changed (1 replaced).\nM a.md\n1 path merged with what was changed since\n1 path kept as it is\n',
+    stderr: `skillmeat: warning: kept, not merged: b.md (${why})\n`,
+  });
+  expect([cli.read('a.md'), cli.read('b.md')]).toEqual([lines('old', 'mine'), 'mine']);
 });
 
 test('metrics count what was done', async () => {

@@ -47,6 +47,7 @@ describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
       leftOut: [],
       adopted: null,
       notAdopted: null,
+      pruned: { snapshots: [], blocked: null },
     });
     const listed = await cli.run([...prefix, 'snapshot', 'list', '--json']);
     expect(json(listed)).toEqual({ snapshots: [snapshot] });
@@ -127,6 +128,7 @@ describe.each([[[]], [['txn']]])('%j snapshot', (prefix) => {
       to: null,
       written: 0,
       notRestored: [],
+      needsForce: null,
     });
     expect(cli.read('a')).toBe('one');
     const again = await cli.run([...prefix, 'snapshot', 'restore', '1']);
@@ -169,6 +171,25 @@ test('restore --to writes a new directory, and refuses one that is there', async
   expect(again.stderr).toContain('[PATH_EXISTS]');
 });
 
+test('restore that would remove most asks for --force, and a dry run says so', async () => {
+  await cli.run(create);
+  for (let at = 0; at < 30; at += 1) cli.write(`f${String(at)}`, 'x');
+  const refused = await cli.run(['restore', 'first', '--json']);
+  expect(refused.exitCode).toBe(5);
+  expect(json(refused)).toMatchObject({ error: { code: 'REMOVAL_TOO_LARGE' } });
+  const planned = await cli.run(['restore', 'first', '-n']);
+  expect(planned).toMatchObject({
+    exitCode: 0,
+    stderr: 'skillmeat: warning: it needs --force: 30 of 32 files would be removed\n',
+  });
+  expect(planned.stdout).toContain('D f7\n');
+  const shape = json(await cli.run(['restore', 'first', '-n', '--json']));
+  expect(shape).toMatchObject({ needsForce: '30 of 32 files would be removed' });
+  const forced = await cli.run(['restore', 'first', '--force', '--json']);
+  expect(json(forced)).toMatchObject({ transaction: { changeCount: 30 }, needsForce: null });
+  expect(existsSync(cli.at('f7'))).toBe(false);
+});
+
 test('what cannot be restored is named, with exit code 3', async () => {
   await cli.run(create);
   cli.write('a', 'two');
@@ -205,6 +226,27 @@ test('create adopts what other programs changed, and says so', async () => {
   expect(cli.read('a')).toBe('by hand');
 });
 
+test('create compresses as hard as it is told, or not at all', async () => {
+  const added = async (...level: readonly string[]): Promise<number> => {
+    cli.write(
+      'long',
+      Array.from({ length: 20_000 }, (_, at) => `${level.join()} ${String(at * at)}\n`).join(''),
+    );
+    const created = json(await cli.run(['snapshot', 'create', ...level, '--json']));
+    return (created as { added: { bytes: number } }).added.bytes;
+  };
+  const off = await added('--compression', 'off');
+  const [little, byDefault, much] = [
+    await added('--compression', '1'),
+    await added(),
+    await added('--compression', '11'),
+  ];
+  expect(off).toBeGreaterThan(200_000);
+  expect(little).toBeLessThan(off / 2);
+  expect(byDefault).toBeLessThan(off / 2);
+  expect(much).toBeLessThan(byDefault);
+});
+
 test('create tells people what it left out', async () => {
   cli.write('.skillmeatignore', '*.log\n');
   cli.write('x.log', 'log');
@@ -221,7 +263,12 @@ test.each([
   [['snapshot', 'create', '12'], 4, 'SNAPSHOT_INVALID'],
   [['snapshot', 'create', '--ignore', '../x'], 4, 'SNAPSHOT_INVALID'],
   [['snapshot', 'create', '--max-size', 'big'], 2, 'USAGE'],
+  [['snapshot', 'create', '--compression', '12'], 2, 'USAGE'],
+  [['snapshot', 'create', '--compression', 'zstd'], 2, 'USAGE'],
   [['snapshot', 'show', 'none'], 4, 'SNAPSHOT_NOT_FOUND'],
+  [['snapshot', 'pin', 'none'], 4, 'SNAPSHOT_NOT_FOUND'],
+  [['snapshot', 'pin'], 2, 'USAGE'],
+  [['snapshot', 'tag', 'none'], 2, 'USAGE'],
   [['restore'], 2, 'USAGE'],
   [['restore', 'none'], 4, 'SNAPSHOT_NOT_FOUND'],
   [['snapshot'], 2, 'USAGE'],
@@ -259,4 +306,65 @@ test('prune says what goes and why, and a rule that makes no sense is refused', 
   ]) {
     expect(await cli.run(['snapshot', 'prune', ...bad])).toMatchObject({ exitCode: 2 });
   }
+});
+
+test('pin, tag and their opposites say what becomes of a snapshot', async () => {
+  await cli.run(['snapshot', 'create', 'first']);
+  const say = async (...args: readonly string[]): Promise<string> =>
+    (await cli.run(['snapshot', ...args])).stdout;
+  expect(await say('pin', 'first', '-n')).toBe(
+    'Snapshot 1 "first" would be pinned: no pruning takes it.\n',
+  );
+  expect(await say('pin', '1')).toBe('Snapshot 1 "first" is pinned: no pruning takes it.\n');
+  expect(await say('tag', 'latest', 'good', 'v1')).toBe(
+    'Snapshot 1 "first" is pinned and tagged good, v1: no pruning takes it.\n',
+  );
+  expect(await say('list')).toContain('[pinned]  #good  #v1');
+  expect(await cli.run(['snapshot', 'tag', 'first', 'a/b'])).toMatchObject({ exitCode: 4 });
+  const untagged = await cli.run(['txn', 'snapshot', 'untag', 'first', 'v1', '--json']);
+  expect(json(untagged)).toEqual({
+    snapshot: { ...snapshot, message: '', tags: ['good'] },
+  });
+  await say('untag', 'first', 'good');
+  expect(await say('unpin', 'first')).toBe(
+    'Snapshot 1 "first" is neither pinned nor tagged, and can be pruned.\n',
+  );
+  expect(await say('list')).not.toMatch(/pinned|#/);
+});
+
+test('policy prints what prune keeps, sets it and takes it back; a snapshot says what went', async () => {
+  const byDefault =
+    '"snapshot prune" keeps the last 10, those younger than 30 days, one of each of 8 weeks, one of each of 12 months, by default. No snapshot goes by itself.\n';
+  const say = async (...args: readonly string[]): Promise<string> =>
+    (await cli.run(['snapshot', ...args])).stdout;
+  expect(await say('policy')).toBe(byDefault);
+  const set = await cli.run(['snapshot', 'policy', '--keep-last', '1', '--json']);
+  expect(json(set)).toEqual({
+    policy: {
+      isDefault: false,
+      keepLast: 1,
+      keepWithinMs: null,
+      keepDaily: null,
+      keepWeekly: null,
+      keepMonthly: null,
+      sizeBytesMax: null,
+    },
+  });
+  await say('create');
+  await say('create', 'named');
+  expect(await say('create')).not.toContain('Deleted');
+  expect(await say('create')).toMatch(
+    /\nDeleted 1 snapshot that no rule of this store keeps: 3; until \d{4}-\d\d-\d\d "snapshot undelete" brings them back\.\n$/,
+  );
+  expect((await say('list')).split('\n')).toHaveLength(3);
+  expect(await say('prune', '-n')).toContain('Would delete 1 snapshot');
+  expect(await say('policy', '--max-size', '10M')).toBe(
+    `"snapshot prune" keeps the last 10, those younger than 30 days, one of each of 8 weeks, one of each of 12 months, up to 10485760 bytes, by this store's own policy. Others without name, tag and pin go into the trash when a snapshot is taken.\n`,
+  );
+  expect(await say('policy', '--keep-daily', '1', '--keep-within', '36h')).toContain(
+    'keeps those younger than 36 hours, one of each of 1 day, by',
+  );
+  const both = await cli.run(['snapshot', 'policy', '--reset', '--keep-last', '5']);
+  expect(both.exitCode).toBe(2);
+  expect(await say('policy', '--reset')).toBe(byDefault);
 });

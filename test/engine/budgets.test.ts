@@ -260,14 +260,14 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
       calls:
         'barrier 1, closeDirectory 4, closeFile 8, closeWritten 4, createFile 4, list 2, makeDirectory 4, moveNew 3, moveOwn 1, openDirectory 5, openForReading 8, processOwner 7, readRecord 1, readSync 8, stat 19, statDirectory 8, statFile 16, tryLock 1, typeOf 1, unlock 1, writeRecord 2, writeSync 5',
       flushes: 'commit 1, syncfs 1',
-      statements: 'BEGIN 1, COMMIT 1, INSERT 4, PRAGMA 2, SELECT 35',
+      statements: 'BEGIN 1, COMMIT 1, INSERT 4, PRAGMA 2, SELECT 36',
       bytes: 'log 8240, objects 752, owner 2048, scan-cache',
     },
     off: {
       calls:
         'barrier 1, closeDirectory 4, closeFile 8, closeWritten 4, createFile 4, list 2, makeDirectory 4, moveNew 3, moveOwn 1, openDirectory 5, openForReading 8, processOwner 7, readRecord 1, readSync 8, stat 19, statDirectory 8, statFile 16, typeOf 1, writeRecord 2, writeSync 5',
       flushes: 'commit 1, fsync 14',
-      statements: 'BEGIN 2, COMMIT 1, INSERT 4, PRAGMA 3, ROLLBACK 1, SELECT 35',
+      statements: 'BEGIN 2, COMMIT 1, INSERT 4, PRAGMA 3, ROLLBACK 1, SELECT 36',
       bytes: 'log 8240, objects 752, owner 2048, scan-cache',
     },
   },
@@ -276,14 +276,14 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
       calls:
         'closeDirectory 1, closeFile 1, closeWritten 1, createFile 1, moveOwn 1, openDirectory 1, openForReading 1, readRecord 1, readSync 1, stat 13, statDirectory 1, tryLock 1, typeOf 1, unlock 1, writeRecord 2, writeSync 2',
       flushes: 'commit 1',
-      statements: 'BEGIN 1, COMMIT 1, INSERT 3, SELECT 22',
+      statements: 'BEGIN 1, COMMIT 1, INSERT 3, SELECT 23',
       bytes: 'log 8240, owner 2048, scan-cache',
     },
     off: {
       calls:
         'closeDirectory 1, closeFile 1, closeWritten 1, createFile 1, moveOwn 1, openDirectory 1, openForReading 1, readRecord 1, readSync 1, stat 13, statDirectory 1, typeOf 1, writeRecord 2, writeSync 2',
       flushes: 'commit 1',
-      statements: 'BEGIN 2, COMMIT 1, INSERT 3, PRAGMA 1, ROLLBACK 1, SELECT 22',
+      statements: 'BEGIN 2, COMMIT 1, INSERT 3, PRAGMA 1, ROLLBACK 1, SELECT 23',
       bytes: 'log 8240, owner 2048, scan-cache',
     },
   },

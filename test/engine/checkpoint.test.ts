@@ -35,8 +35,11 @@ import { file } from '../support/tree.js';
 /** For a file that is replaced, plain Node starts two programs; not for a new one. */
 const newName = (n: number): string => `new ${String(n)}`;
 
+const day = 86_400_000;
+
 describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
+  let now = Date.now();
 
   function stagePrefixOf(id: number): string {
     using journal = Journal.open(sandbox.at('.skillmeat/journal.db'));
@@ -199,13 +202,14 @@ describe.each(modes)('native %s', (mode) => {
 
   test('what somebody wrote to a file that recovery moved beside the slots is found by the sweep', async () => {
     sandbox.seed({ a: 'first', b: 'first' });
-    const store = await sandbox.open();
+    const store = await sandbox.open({ now: () => now });
     await store.transact({}, async (tx) => {
       await tx.write('a', 'second');
       await tx.write('b', 'second');
     });
     await store.transact({}, (tx) => tx.write('b', 'third'));
     await store.adopt();
+    now += 2 * day;
     await store.prune({ keepLast: 0 });
     await store.close();
     const stage = stagePrefixOf(1);
@@ -255,7 +259,7 @@ describe.each(modes)('native %s', (mode) => {
     const fileSystem = watchedFileSystem(mode, (call) => {
       if (call.method === 'moveNew' && names(call, '.skillmeat')) throw systemError('EACCES');
     });
-    const store = await sandbox.open({ fileSystem });
+    const store = await sandbox.open({ fileSystem, now: () => now });
     await store.transact({}, (tx) => tx.remove('d'));
     const [slot = ''] = listOwn(sandbox.root, 'stage');
     mkdirSync(join(sandbox.at('.skillmeat/stage'), slot, '.skillmeat'));
@@ -267,6 +271,7 @@ describe.each(modes)('native %s', (mode) => {
       'x',
     ]);
     await store.transact({}, (tx) => tx.write('next', 'x'));
+    now += 2 * day;
     await store.prune({ keepLast: 0 });
     expect(readdirSync(sandbox.at('.skillmeat/quarantine/1-1'))).toContain('.skillmeat');
   });
@@ -283,7 +288,7 @@ describe.each(modes)('native %s', (mode) => {
 
   test('leaves what has no name that can be given, and pruning sets all of it aside', async () => {
     sandbox.seed({ 'd/x': 'x' });
-    const store = await sandbox.open();
+    const store = await sandbox.open({ now: () => now });
     const { nameless } = await removeWithNameless(store);
     const events = await checkpointsOf(() => store.adopt());
     expect(events[0]?.lateWrites).toEqual(['d/a\ufffd']);
@@ -291,6 +296,7 @@ describe.each(modes)('native %s', (mode) => {
     await store.transact({}, (tx) => tx.write('next', 'x'));
     // It is no hindrance to packing what lies beside it either.
     await store.prune(undefined, { pack: true });
+    now += 2 * day;
     await store.prune({ keepLast: 0 });
     expect(listOwn(sandbox.root, 'stage').filter((name) => name.startsWith('1-'))).toEqual([]);
     expect(listOwn(sandbox.root, 'quarantine')).toEqual(['1-1', '1-1.json']);
@@ -302,10 +308,11 @@ describe.each(modes)('native %s', (mode) => {
     const fileSystem = watchedFileSystem(mode, (call) => {
       if (isDenied && call.method === 'moveNew' && names(call, '1-1')) throw systemError('EACCES');
     });
-    const store = await sandbox.open({ fileSystem });
+    const store = await sandbox.open({ fileSystem, now: () => now });
     const { slot } = await removeWithNameless(store);
     await store.adopt();
     await store.transact({}, (tx) => tx.write('next', 'x'));
+    now += 2 * day;
     await store.prune({ keepLast: 0 });
     expect(listOwn(sandbox.root, 'stage')).toContain(slot);
     // By a shell that is still in there.
@@ -326,12 +333,13 @@ describe.each(modes)('native %s', (mode) => {
   test('a slot that cannot be deleted stays for the next sweep; unseen nothing is deleted', async () => {
     sandbox.seed({ 'd/x': 'x' });
     const faulty = faultyFileSystem(mode);
-    const store = await sandbox.open({ fileSystem: faulty.files });
+    const store = await sandbox.open({ fileSystem: faulty.files, now: () => now });
     await store.transact({}, (tx) => tx.remove('d'));
     const [slot = ''] = listOwn(sandbox.root, 'stage');
     await store.adopt();
     await store.transact({}, (tx) => tx.write('next', 'x'));
     faulty.fail('EACCES', (call) => call.method === 'removeFile' && names(call, 'x'));
+    now += 2 * day;
     await store.prune({ keepLast: 0 });
     expect(listOwn(sandbox.root, 'quarantine')).toEqual([]);
     await store.close();

@@ -33,6 +33,46 @@ describe('which transactions keep what they displaced', () => {
     expect(keptBy(policy)).toEqual(rows.map((_, at) => at < count));
   });
 
+  /** The 11th of April, a Saturday, twice; the 10th twice, the 9th; the 2nd of March twice; February. */
+  const months = [100.6, 100.5, 99.9, 99.1, 98.5, 60.9, 60.1, 41].map((at) => ({
+    committedAt: at * day,
+    displacedBytes: 10,
+    exempt: undefined as string | undefined,
+    state: 'settled',
+  }));
+
+  test.each<[string, HistoryPolicy, readonly number[]]>([
+    ['days', { keepLast: 1, keepDaily: 3 }, [0, 2, 4]],
+    ['all days', { keepDaily: 9 }, [0, 2, 4, 5, 7]],
+    ['weeks', { keepWeekly: 2 }, [0, 5]],
+    ['months', { keepMonthly: 3 }, [0, 5, 7]],
+    ['months, beside the last two', { keepLast: 2, keepMonthly: 2, sizeBytesMax: 30 }, [0, 1, 5]],
+    [
+      'no month that there is no room for',
+      { keepLast: 2, keepMonthly: 3, sizeBytesMax: 39 },
+      [0, 1, 5],
+    ],
+    ['no month behind one without room', { keepLast: 2, keepMonthly: 3, sizeBytesMax: 29 }, [0, 1]],
+  ])('the last one of %s', (_name, policy, kept) => {
+    const found = keptBy(policy, months).flatMap((isKept, at) => (isKept ? [at] : []));
+    expect(found).toEqual(kept);
+  });
+
+  test('the last of a day is one that was done', () => {
+    const failed = months.map((row, at) => (at === 2 ? { ...row, state: 'rolled-back' } : row));
+    const verdicts = retainHistory(failed, { keepDaily: 2, keepMonthly: 2 }, now);
+    expect(verdicts.map(({ isKept, reason }) => isKept && reason)).toEqual([
+      'the newest',
+      false,
+      false,
+      'daily',
+      false,
+      'monthly',
+      false,
+      false,
+    ]);
+  });
+
   test('all before the first that goes, though a clock says that one is young', () => {
     const skewed = rows.map((row, at) => (at === 4 ? { ...row, committedAt: now } : row));
     expect(keptBy({ keepWithinMs: day }, skewed)).toEqual([true, true, false, false, false]);

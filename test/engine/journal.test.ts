@@ -540,12 +540,14 @@ test('neither a mark nor a policy is set by a writer with a past epoch', () => {
   const mark = { isPinned: true, tags: ['x'] };
   expect(codeOf(() => journal.keeping.mark(1, mark, past))).toBe('FENCED');
   expect(codeOf(() => journal.keeping.setPolicy({ keepLast: 1 }, past))).toBe('FENCED');
+  expect(codeOf(() => journal.keeping.setSnapshotPolicy({ keepLast: 1 }, past))).toBe('FENCED');
   expect(journal.keeping.get().marks.size).toBe(0);
   expect(journal.keeping.ownPolicy()).toBeUndefined();
   journal.keeping.mark(1, mark, now);
   journal.keeping.setPolicy({ keepLast: 1 }, now);
   expect(journal.keeping.get().marks).toEqual(new Map([[1, mark]]));
   expect(journal.keeping.policy()).toEqual({ keepLast: 1 });
+  expect(journal.keeping.ownSnapshotPolicy()).toBeUndefined();
   journal.keeping.mark(1, { isPinned: false, tags: [] }, now);
   expect(journal.keeping.get().marks.size).toBe(0);
 });
@@ -568,6 +570,8 @@ test.each(['not JSON', '[1]', 'null', '{"keepLast":-1}', '{"keepFirst":1}'])(
     using journal = Journal.open(path);
     journal.setMeta({ history_policy: value });
     expect(codeOf(() => journal.keeping.policy())).toBe('JOURNAL_DAMAGED');
+    journal.setMeta({ snapshot_policy: value });
+    expect(codeOf(() => journal.keeping.ownSnapshotPolicy())).toBe('JOURNAL_DAMAGED');
   },
 );
 

@@ -169,6 +169,7 @@ describe.each(modes)('native %s', (mode) => {
     await store.mark(2, { pin: true });
     await store.mark(5, { addTags: ['lost'] });
     await store.setHistoryPolicy({ keepLast: 3 });
+    await store.snapshots.setPolicy({ keepLast: 4 });
     await store.prune({ keepLast: 2 });
     await store.close();
     const journal = openDatabase(sandbox.at('.skillmeat/journal.db'));
@@ -187,6 +188,7 @@ describe.each(modes)('native %s', (mode) => {
     await rebuilt.transact({}, (tx) => tx.write('c', 'new'));
     expect(await marksIn(rebuilt)).toContainEqual([5, false, false, []]);
     expect(await rebuilt.historyPolicy()).toEqual({ policy: { keepLast: 3 }, isDefault: false });
+    expect((await rebuilt.snapshots.policy()).policy).toEqual({ keepLast: 4 });
     await rebuilt.undo({ transaction: 2, force: true });
     expect(sandbox.tree()['a']).toEqual(file('a1'));
   });
@@ -217,6 +219,23 @@ describe.each(modes)('native %s', (mode) => {
     expect(stagedTransactions(sandbox.root).slice(0, 3)).toEqual([1, 3, 4]);
     expect(await other.setHistoryPolicy(undefined)).toEqual({ policy: byDefault, isDefault: true });
     expect((await other.prune(undefined, { dryRun: true })).prunedThrough).toBe(2);
+  });
+
+  test('by itself the last of each day is kept as well, where the policy says so', async () => {
+    const store = await fiveDays();
+    await store.setHistoryPolicy({ keepLast: 1, keepDaily: 3 });
+    for (const text of ['1', '2', '3']) {
+      await store.transact({}, (tx) => tx.write('c', text));
+      await store.adopt();
+    }
+    // When 8 came, the last ones of three days that were settled were 7, 5 and 4.
+    expect(stagedTransactions(sandbox.root)).toEqual([4, 5, 7, 8]);
+    expect(await kindsFound(store)).toEqual([]);
+    expect((await store.log()).map(({ isPruned }) => isPruned)).toEqual(
+      [8, 7, 6, 5, 4, 3, 2, 1].map((id) => ![4, 5, 7, 8].includes(id)),
+    );
+    await store.undo({ transaction: 4, force: true });
+    expect(sandbox.tree()['a']).toEqual(file('a3'));
   });
 
   test('a policy is made of known rules and whole numbers', async () => {

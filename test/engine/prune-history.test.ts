@@ -81,34 +81,93 @@ describe.each(modes)('native %s', (mode) => {
     expect((await store.prune({ keepLast: 9 })).transactions).toHaveLength(3);
   });
 
+  test('the last transaction of each day is kept, can be undone and is in no way of what follows', async () => {
+    const store = await fiveDays();
+    now -= day / 2;
+    // Of the fifth day as well.
+    await store.transact({}, (tx) => tx.write('b', 'six'));
+    now += 2 * day;
+    const policy = { keepLast: 1, keepDaily: 3 };
+    for (const _ of ['first', 'again']) {
+      const { transactions, prunedThrough } = await store.prune(policy);
+      expect(
+        transactions.flatMap(({ transaction, isKept, reason }) =>
+          isKept ? [[transaction.id, reason]] : [],
+        ),
+      ).toEqual([
+        [6, 'the newest'],
+        [4, 'daily'],
+        [3, 'daily'],
+      ]);
+      expect(prunedThrough).toBe(5);
+      expect(stagedTransactions(sandbox.root)).toEqual([3, 4]);
+    }
+    expect(
+      (await store.log()).map(({ id, isPruned, isPinned }) => [id, isPruned, isPinned]),
+    ).toEqual([
+      [6, false, false],
+      [5, true, false],
+      [4, false, false],
+      [3, false, false],
+      [2, true, false],
+      [1, true, false],
+    ]);
+    const findings = [];
+    for await (const { kind } of store.verify({ deep: true })) findings.push(kind);
+    expect(findings).toEqual([]);
+    await store.close();
+    const other = await sandbox.open({ now: () => now });
+    await expectError(other.undo({ transaction: 5 }), 'HISTORY_PRUNED');
+    await other.undo({ transaction: 3, force: true });
+    expect(sandbox.tree()['a']).toEqual(file('after 2'));
+    await other.setHistoryPolicy({ keepLast: 1, keepDaily: 1 });
+    now += 2 * day;
+    await other.prune();
+    expect(stagedTransactions(sandbox.root)).toEqual([7]);
+  });
+
   test('without a policy nothing goes that the store would not drop by itself', async () => {
     const store = await fiveDays();
     expect((await store.prune()).transactions.every(({ isKept }) => isKept)).toBe(true);
     expect(stagedTransactions(sandbox.root)).toEqual([1, 2, 3, 4, 5]);
   });
 
-  test('what was settled just now is left alone for a day, what is in trouble for good', async () => {
+  test('what is not a day old is left alone by every pruning, what is in trouble for good', async () => {
     const store = await fiveDays();
     now -= day;
-    // 5 is committed right now, 4 a day ago.
-    const kept = await store.prune({ keepLast: 0 });
-    expect(kept.transactions.filter(({ isKept }) => isKept)).toMatchObject([
-      { transaction: { id: 5 }, reason: 'settled just now, and not a day old' },
-    ]);
+    // 5 is committed right now, 4 a day ago; the first time none of them is settled.
+    for (const dropped of [[4, 3, 2, 1], []]) {
+      await store.transact({}, (tx) => tx.write('b', dropped.join()));
+      const pruned = await store.prune({ keepLast: 0 });
+      expect(
+        pruned.transactions.flatMap(({ transaction: { id }, isKept }) => (isKept ? [] : [id])),
+      ).toEqual(dropped);
+      expect(pruned.transactions).toContainEqual(
+        expect.objectContaining({
+          transaction: expect.objectContaining({ id: 5 }) as object,
+          isKept: true,
+          reason: 'not a day old',
+        }),
+      );
+    }
+    await store.undo({ transaction: 5 });
     await store.transact({}, (tx) => tx.write('a', 'after 6'));
     await store.transact({}, (tx) => tx.write('a', 'after 7'));
     const journal = openJournal(store);
-    journal.update([{ id: 6, state: 'committed', trouble: 'blocked', reason: 'in the way' }]);
+    journal.update([{ id: 9, state: 'committed', trouble: 'blocked', reason: 'in the way' }]);
     now += 2 * day;
     const { transactions } = await store.prune({ keepLast: 0 });
-    journal.update([{ id: 6, state: 'settled' }]);
+    journal.update([{ id: 9, state: 'settled' }]);
     journal[Symbol.dispose]();
     expect(transactions.map(({ transaction, isKept }) => [transaction.id, isKept])).toEqual([
-      [7, true],
-      [6, true],
+      [10, true],
+      [9, true],
+      [8, false],
+      [7, false],
+      [6, false],
       [5, false],
     ]);
-    expect(stagedTransactions(sandbox.root)).toEqual([6, 7]);
+    expect(stagedTransactions(sandbox.root)).toEqual([9, 10]);
   });
 
   test('what a program wrote to a displaced file goes to quarantine, not away', async () => {

@@ -4,7 +4,14 @@ import { describe, expect, test } from 'vitest';
 import type { Store } from '../../src/engine/index.js';
 import { recordCrashes } from '../support/crash.js';
 import { testify, testMachine } from '../support/evidence.js';
-import { listOwn, modes, requireHealthy, useSandbox } from '../support/store.js';
+import {
+  expectError,
+  expectRefused,
+  listOwn,
+  modes,
+  requireHealthy,
+  useSandbox,
+} from '../support/store.js';
 
 const day = 86_400_000;
 
@@ -60,6 +67,48 @@ describe.each(modes)('native %s', (mode) => {
     for (const name of ['four', 'one']) {
       await store.snapshots.restore(name, { to: join(sandbox.directory, `from-${name}`) });
     }
+  });
+
+  test('what is pinned or tagged afterwards is kept by every pruning, until that is taken back', async () => {
+    sandbox.seed({ changing: '' });
+    const store = await sandbox.open({ now: () => now });
+    await fourDays(store);
+    const before = await store.snapshots.show('two');
+    const planned = await store.snapshots.mark('two', { pin: true, dryRun: true });
+    expect(planned).toEqual({ ...before, isPinned: true });
+    expect(await store.snapshots.show('two')).toEqual(before);
+    expect(await store.snapshots.mark('two', { pin: true })).toEqual(planned);
+    expect(
+      await store.snapshots.mark(3, { addTags: ['good', 'v1', 'good'], removeTags: ['none'] }),
+    ).toMatchObject({ name: 'three', isPinned: false, tags: ['good', 'v1'] });
+    const policies = [{ keepLast: 1 }, { sizeBytesMax: 0 }];
+    for (const policy of policies) await store.snapshots.prune(policy, { now: true });
+    expect(await names(store)).toEqual(['four', 'three', 'two', 'one']);
+    await expectError(store.snapshots.delete('two'), 'SNAPSHOT_PINNED');
+    await store.snapshots.mark('two', { pin: false });
+    await store.snapshots.mark('three', { removeTags: ['v1'] });
+    await store.snapshots.mark('one', { removeTags: ['first'] });
+    await store.snapshots.prune({ keepLast: 1 });
+    expect(await names(store)).toEqual(['four', 'three']);
+    expect((await store.snapshots.show('three')).tags).toEqual(['good']);
+  });
+
+  test('a snapshot that is not there is not marked, nor with what is no tag', async () => {
+    sandbox.seed({ changing: '' });
+    const store = await sandbox.open({ now: () => now });
+    await fourDays(store);
+    await store.snapshots.delete('two');
+    for (const reference of ['none', 'two', 9]) {
+      const marking = (): Promise<unknown> => store.snapshots.mark(reference, { pin: true });
+      await expectRefused(sandbox.root, marking, 'SNAPSHOT_NOT_FOUND');
+    }
+    const many = Array.from({ length: 65 }, (_, at) => `t${String(at)}`);
+    for (const addTags of [['a/b'], ['-x'], [''], many]) {
+      const marking = (): Promise<unknown> => store.snapshots.mark('one', { addTags });
+      await expectRefused(sandbox.root, marking, 'SNAPSHOT_INVALID', { message: /tag/ });
+    }
+    await store.close();
+    await expectError(() => store.snapshots.mark('one', { pin: true }), 'STORE_CLOSED');
   });
 
   test('a limit of size drops the oldest, never what is pinned, tagged or the newest', async () => {

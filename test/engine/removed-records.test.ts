@@ -153,7 +153,7 @@ describe.each(modes)('native %s', (mode) => {
     const epoch = journal.epoch();
     journal.keeping.mark(3, { isPinned: true, tags: [] }, epoch);
     expect(await removable()).toBe(2);
-    journal.keeping.drop([3]);
+    journal.keeping.drop([3], []);
     journal.update([{ id: 2, state: 'committed', trouble: 'blocked', reason: 'in the way' }]);
     expect(await removable()).toBe(1);
     journal.update([{ id: 2, state: 'settled' }]);

@@ -1,7 +1,8 @@
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Annotations, Store, Transaction } from '../../src/engine/index.js';
 import { watchedFileSystem, names, systemError } from '../support/faults.js';
+import { storedObjects } from '../support/objects.js';
 import {
   setInJournal,
   expectError,
@@ -91,6 +92,7 @@ describe.each(modes)('native %s', (mode) => {
         transaction: null,
         paths: [],
         conflicts: [],
+        unmerged: [],
       });
       const only = await store.rollback({ to: { transaction: 1 }, paths: ['a'] });
       expect(only.transaction).toBeNull();
@@ -437,22 +439,129 @@ describe.each(modes)('native %s', (mode) => {
       expect(sandbox.tree()).toEqual(before);
     });
 
-    test('keepLocal leaves alone what other programs changed since', async () => {
-      sandbox.seed({ a: 'old', b: 'old', other: 'other' });
+    test('keepLocal leaves alone, and names, what other programs changed and nobody can merge', async () => {
+      sandbox.seed({ a: 'old', b: 'old', c: 'old', gone: 'old', other: 'other' });
       const store = await sandbox.open();
       await store.snapshots.create();
-      await write(store, 'a', 'new');
-      await write(store, 'b', 'new');
+      for (const path of ['a', 'b', 'gone']) await write(store, path, 'new');
+      await write(store, 'c', 'old');
+      await store.transact({}, (tx) => tx.chmod('c', 0o600));
       writeFileSync(sandbox.at('a'), 'by hand');
+      rmSync(sandbox.at('gone'));
       const to = { snapshot: 'latest' };
-      const { paths } = await store.rollback({ to, keepLocal: true });
+      const { paths, unmerged } = await store.rollback({ to, keepLocal: true });
       expect(paths).toEqual([
         { path: 'a', outcome: 'kept' },
         { path: 'b', outcome: 'restored' },
+        { path: 'c', outcome: 'restored' },
+        { path: 'gone', outcome: 'kept' },
       ]);
-      expect(sandbox.tree()).toMatchObject({ a: file('by hand'), b: file('old') });
+      expect(unmerged).toEqual([
+        {
+          path: 'a',
+          why: 'its content as the newest transaction left it is not in history',
+        },
+        { path: 'gone', why: expect.stringMatching(/^it was left as .* and is /) as string },
+      ]);
+      expect(sandbox.tree()).toMatchObject({ a: file('by hand'), b: file('old'), c: file('old') });
       await store.rollback({ to });
-      expect(sandbox.tree()).toMatchObject({ a: file('old'), b: file('old') });
+      expect(sandbox.tree()).toMatchObject({ a: file('old'), gone: file('old') });
+    });
+
+    test('keepLocal merges what it can: three ways, from what the newest transaction left', async () => {
+      const lines = (a: string, z: string): string => `${a}\n2\n3\n4\n5\n6\n7\n${z}\n`;
+      sandbox.seed({
+        a: lines('old', 'z'),
+        b: 'old',
+        both: lines('old', 'z'),
+        c: 'same',
+        d: 'old',
+        e: 'old',
+        other: 'other',
+      });
+      const store = await sandbox.open();
+      await store.snapshots.create({ name: 'then' });
+      for (const path of ['a', 'both']) await write(store, path, lines('new', 'z'));
+      await store.transact({}, (tx) => tx.chmod('c', 0o600));
+      for (const path of ['b', 'd', 'e']) await write(store, path, 'new');
+      // Whoever writes over a file ends what was there; here a snapshot has it.
+      await store.snapshots.create({ name: 'since' });
+      writeFileSync(sandbox.at('a'), lines('new', 'mine'));
+      writeFileSync(sandbox.at('both'), lines('mine', 'z'));
+      writeFileSync(sandbox.at('c'), 'mine');
+      chmodSync(sandbox.at('d'), 0o600);
+      writeFileSync(sandbox.at('e'), 'old');
+      const options = { to: { snapshot: 'then' }, keepLocal: true };
+      const before = sandbox.tree();
+      const planned = await store.rollback({ ...options, dryRun: true });
+      expect(sandbox.tree()).toEqual(before);
+      const { paths, unmerged, transaction } = await store.rollback(options);
+      expect(paths).toEqual([
+        { path: 'a', outcome: 'merged' },
+        { path: 'b', outcome: 'restored' },
+        { path: 'both', outcome: 'kept' },
+        { path: 'c', outcome: 'merged' },
+        { path: 'd', outcome: 'merged' },
+        { path: 'e', outcome: 'unchanged' },
+      ]);
+      expect(unmerged).toEqual([
+        { path: 'both', why: 'both sides changed it at line 1 of what was merged' },
+      ]);
+      expect([planned.paths, planned.unmerged]).toEqual([paths, unmerged]);
+      expect(transaction?.changes.map(({ path }) => path)).toEqual(['a', 'b', 'c', 'd']);
+      expect(sandbox.tree()).toEqual({
+        a: file(lines('old', 'mine')),
+        b: file('old'),
+        both: file(lines('mine', 'z')),
+        c: file('mine'),
+        d: file('old', 0o600),
+        e: file('old'),
+        other: file('other'),
+      });
+      await store.undo();
+      expect(sandbox.tree()).toEqual(before);
+      const some = await store.rollback({ ...options, paths: ['b', 'both'] });
+      expect(some.paths).toEqual([
+        { path: 'b', outcome: 'restored' },
+        { path: 'both', outcome: 'kept' },
+      ]);
+    });
+
+    test('keepLocal goes no further where a listing of the snapshot is damaged', async () => {
+      sandbox.seed({ 'd/x': 'old', other: 'other' });
+      const store = await sandbox.open();
+      await store.snapshots.create();
+      const listing = Buffer.from('["x","file",');
+      const objects = storedObjects(sandbox.root).filter((at) =>
+        readFileSync(at).includes(listing),
+      );
+      await write(store, 'd/x', 'new');
+      writeFileSync(sandbox.at('d/x'), 'by hand');
+      expect(objects).toHaveLength(1);
+      for (const at of objects) writeFileSync(at, 'damaged');
+      sandbox.breaksStore();
+      const options = { to: { snapshot: 'latest' }, keepLocal: true };
+      const rollingBack = (): Promise<unknown> => store.rollback(options);
+      await expectRefused(sandbox.root, rollingBack, 'UNDO_CONFLICT', { path: 'd' });
+      expect((await store.rollback({ ...options, dryRun: true })).paths).toEqual([
+        { path: 'd', outcome: 'conflict' },
+        { path: 'd/x', outcome: 'kept' },
+      ]);
+    });
+
+    test('keepLocal leaves alone what the snapshot left out', async () => {
+      sandbox.seed({ a: 'old', 'x.log': 'old', other: 'other' });
+      const store = await sandbox.open();
+      await store.snapshots.create({ ignore: ['*.log'] });
+      for (const path of ['a', 'x.log']) await write(store, path, 'new');
+      writeFileSync(sandbox.at('x.log'), 'by hand');
+      const to = { snapshot: 'latest' };
+      const { paths, unmerged } = await store.rollback({ to, keepLocal: true });
+      expect(paths).toEqual([
+        { path: 'a', outcome: 'restored' },
+        { path: 'x.log', outcome: 'kept' },
+      ]);
+      expect(unmerged).toEqual([]);
     });
 
     test('is whole or not at all', async () => {

@@ -142,7 +142,7 @@ describe.each(modes)('native %s', (mode) => {
         await remove(later, { ...one, id }, { model, trash, now });
         expect(readTree(root)).toEqual(present);
       } else if (one.do === 'restore') {
-        const { notRestored } = await store.snapshots.restore(id);
+        const { notRestored } = await store.snapshots.restore(id, { force: true });
         expect(notRestored).toEqual([]);
         expect(readTree(root)).toEqual(model.get(id));
       } else {

@@ -154,6 +154,52 @@ describe.each(modes)('native %s', (mode) => {
     expect((await store.snapshots.restore('then')).transaction).toBeNull();
   });
 
+  test('a level of compression that there is not is refused', async () => {
+    const store = await sandbox.open();
+    for (const compression of [12, -1, 1.5, 'zstd', null] as never[]) {
+      await expect(store.snapshots.create({ compression })).rejects.toThrow(TypeError);
+      await expect(sandbox.open({ compression })).rejects.toThrow(/from 0 to 11/);
+    }
+    expect(await store.snapshots.list()).toEqual([]);
+    writeFileSync(sandbox.at('long'), 'again and '.repeat(10_000));
+    const { added } = await store.snapshots.create({ compression: 'off' });
+    expect(added.bytes).toBeGreaterThan(100_000);
+    writeFileSync(sandbox.at('long'), 'again, and '.repeat(10_000));
+    expect((await store.snapshots.create({ compression: 0 })).added.bytes).toBeLessThan(10_000);
+  });
+
+  test('a restore that removes more than half of the files, or all, asks for force', async () => {
+    const store = await sandbox.open();
+    await store.snapshots.create({ name: 'nothing' });
+    writeFileSync(sandbox.at('other'), 'other');
+    const all = (): Promise<unknown> => store.snapshots.restore('nothing');
+    await expectRefused(sandbox.root, all, 'REMOVAL_TOO_LARGE', { message: /everything/ });
+    await store.snapshots.create({ name: 'one' });
+    for (let at = 0; at < 21; at += 1) writeFileSync(sandbox.at(`f${String(at)}`), 'x');
+    const most = (): Promise<unknown> => store.snapshots.restore('one');
+    const { hint, message } = await expectRefused(sandbox.root, most, 'REMOVAL_TOO_LARGE');
+    expect([message, hint]).toEqual([
+      '21 of 22 files would be removed',
+      'See what, with --dry-run; if it is meant, add --force.',
+    ]);
+    const planned = await store.snapshots.restore('one', { dryRun: true });
+    expect(planned).toMatchObject({
+      transaction: { id: null, changeCount: 21 },
+      needsForce: message,
+    });
+    const forced = await store.snapshots.restore('one', { dryRun: true, force: true });
+    expect(forced.needsForce).toBeNull();
+    // 20 are not many, and elsewhere nothing is removed.
+    await store.snapshots.restore('one', { to: join(sandbox.directory, 'elsewhere') });
+    const paths = Array.from({ length: 20 }, (_, at) => `f${String(at)}`);
+    expect((await store.snapshots.restore('one', { paths })).needsForce).toBeNull();
+    expect(Object.keys(sandbox.tree())).toEqual(['f20', 'other']);
+    await store.snapshots.restore('nothing', { force: true });
+    expect(sandbox.tree()).toEqual({});
+    await store.undo();
+    expect(Object.keys(sandbox.tree())).toEqual(['f20', 'other']);
+  });
+
   test('a restore of some paths leaves the others', async () => {
     sandbox.seed({ 'a/x': '1', 'a/y': '1', 'b/x': '1', c: '1' });
     const store = await sandbox.open();

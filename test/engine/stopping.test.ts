@@ -148,7 +148,7 @@ describe.each(modes)('native %s', (mode) => {
       await first.close();
       // Killed while it pruned.
       using journal = Journal.open(sandbox.at('.skillmeat/journal.db'));
-      journal.keeping.drop([1]);
+      journal.keeping.drop([1], [2]);
       changeOwner(sandbox.root, { isReleased: false });
     });
     const faulty = faultyFileSystem(mode);

@@ -1,4 +1,5 @@
 import { defaultHistoryPolicy as byDefault, type StoreHistoryPolicy } from '../../engine/index.js';
+import { ageOf } from '../amounts.js';
 import type { Context } from '../context.js';
 import { type ExitCode, success } from '../exit-codes.js';
 import { UsageError } from '../failure.js';
@@ -40,19 +41,29 @@ async function setOrRead(
 
 function toJsonPolicy({ policy: rules, isDefault }: StoreHistoryPolicy): object {
   const { keepLast = null, keepWithinMs = null, sizeBytesMax = null } = rules;
+  const { keepDaily = null, keepWeekly = null, keepMonthly = null } = rules;
   const { keepRecords = null, packFromBytes = null } = rules;
-  return { isDefault, keepLast, keepWithinMs, sizeBytesMax, keepRecords, packFromBytes };
+  const calendar = { keepDaily, keepWeekly, keepMonthly };
+  const kept = { isDefault, keepLast, keepWithinMs, ...calendar };
+  return { ...kept, sizeBytesMax, keepRecords, packFromBytes };
 }
 
 function describe({ policy: rules, isDefault }: StoreHistoryPolicy): string {
   const { keepLast, keepWithinMs, sizeBytesMax } = rules;
+  const { keepDaily, keepWeekly, keepMonthly } = rules;
   const { keepRecords = byDefault.keepRecords, packFromBytes = byDefault.packFromBytes } = rules;
-  const hours = (keepWithinMs ?? 0) / 3_600_000;
-  const age = hours % 24 === 0 ? counted(hours / 24, 'day') : counted(hours, 'hour');
   const parts = [
     ...(keepLast === undefined ? [] : [`of the last ${counted(keepLast, 'transaction')}`]),
-    ...(keepWithinMs === undefined ? [] : [`of those that are younger than ${age}`]),
+    ...(keepWithinMs === undefined
+      ? []
+      : [`of those that are younger than ${ageOf(keepWithinMs)}`]),
   ];
+  const periods = [
+    ...(keepDaily === undefined ? [] : [counted(keepDaily, 'day')]),
+    ...(keepWeekly === undefined ? [] : [counted(keepWeekly, 'week')]),
+    ...(keepMonthly === undefined ? [] : [counted(keepMonthly, 'month')]),
+  ];
+  if (periods.length > 0) parts.push(`of the last one of each of ${periods.join(', ')}`);
   const what = parts.length === 0 ? 'of all transactions' : parts.join(', and ');
   const size = sizeBytesMax === undefined ? '' : `, up to ${counted(sizeBytesMax, 'byte')}`;
   const whose = isDefault ? 'by default' : "by this store's own policy";

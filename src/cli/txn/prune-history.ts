@@ -9,6 +9,9 @@ export interface HistoryRules {
   readonly keepLast?: number;
   /** Milliseconds. */
   readonly keepWithin?: number;
+  readonly keepDaily?: number;
+  readonly keepWeekly?: number;
+  readonly keepMonthly?: number;
   /** Bytes. */
   readonly maxSize?: number;
   readonly keepRecords?: number;
@@ -33,8 +36,11 @@ export async function pruneHistory(context: Context, flags: PruneHistoryFlags): 
 
 /** `undefined` without any rule: what happens by itself. */
 export function policyOf(flags: HistoryRules): HistoryPolicy | undefined {
-  const { keepLast, keepWithin, maxSize, keepRecords } = flags;
-  const rules = { keepLast, keepWithinMs: keepWithin, sizeBytesMax: maxSize, keepRecords };
+  const { keepLast, keepWithin, keepDaily, keepWeekly, keepMonthly } = flags;
+  const { maxSize, keepRecords } = flags;
+  const calendar = { keepDaily, keepWeekly, keepMonthly };
+  const limits = { sizeBytesMax: maxSize, keepRecords };
+  const rules = { keepLast, keepWithinMs: keepWithin, ...calendar, ...limits };
   return Object.values(rules).every((rule) => rule === undefined) ? undefined : rules;
 }
 

@@ -5,7 +5,7 @@ import { openForCommand } from '../open-store.js';
 import { counted, printable } from '../printable.js';
 import type { Style } from '../style.js';
 
-export interface PruneFlags {
+export interface SnapshotRules {
   readonly keepLast?: number;
   /** Milliseconds. */
   readonly keepWithin?: number;
@@ -14,6 +14,9 @@ export interface PruneFlags {
   readonly keepMonthly?: number;
   /** Bytes. */
   readonly maxSize?: number;
+}
+
+export interface PruneFlags extends SnapshotRules {
   readonly now?: boolean;
   readonly dryRun?: boolean;
 }
@@ -22,7 +25,9 @@ export async function pruneSnapshots(context: Context, flags: PruneFlags): Promi
   const { output, signal } = context;
   const { now = false, dryRun = false } = flags;
   await using store = await openForCommand(context);
-  const pruned = await store.snapshots.prune(await policyOf(flags), { now, dryRun, signal });
+  const { policy } = await store.snapshots.policy();
+  const options = { now, dryRun, signal };
+  const pruned = await store.snapshots.prune(retentionOf(flags, policy), options);
   const { blocked } = pruned.collected;
   if (blocked !== null) output.warn(`no contents were removed: ${blocked}`);
   output.answer(
@@ -32,13 +37,13 @@ export async function pruneSnapshots(context: Context, flags: PruneFlags): Promi
   return success;
 }
 
-/** Without a rule the default one; a limit of size alone comes on top of it. */
-async function policyOf(flags: PruneFlags): Promise<RetentionPolicy> {
+/** Without a rule `otherwise`; a limit of size alone comes on top of it. */
+export function retentionOf(flags: SnapshotRules, otherwise: RetentionPolicy): RetentionPolicy {
   const { keepLast, keepWithin, keepDaily, keepWeekly, keepMonthly, maxSize } = flags;
   const rules = { keepLast, keepWithinMs: keepWithin, keepDaily, keepWeekly, keepMonthly };
   const hasRule = Object.values(rules).some((rule) => rule !== undefined);
-  const { defaultPolicy } = await import('../../engine/index.js');
-  return { ...(hasRule ? rules : defaultPolicy), sizeBytesMax: maxSize };
+  if (hasRule) return { ...rules, sizeBytesMax: maxSize };
+  return maxSize === undefined ? otherwise : { ...otherwise, sizeBytesMax: maxSize };
 }
 
 function describe(

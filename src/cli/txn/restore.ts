@@ -10,6 +10,7 @@ import { counted, printable } from '../printable.js';
 export interface RestoreFlags {
   readonly to?: string;
   readonly message?: string;
+  readonly force?: boolean;
   readonly dryRun?: boolean;
 }
 
@@ -25,20 +26,22 @@ export async function restore(
   { reference, paths, flags }: RestoreRequest,
 ): Promise<ExitCode> {
   const { output, signal } = context;
-  const { dryRun = false, message, to } = flags;
+  const { dryRun = false, force = false, message, to } = flags;
   await using store = await openForCommand(context);
   // In any other directory its rules have nothing to say.
   const restored = await new Collection(store).restore(reference, {
     paths,
     dryRun,
+    force,
     signal,
     ...(to === undefined ? {} : { to }),
     ...(message === undefined ? {} : { message }),
   });
   for (const { path, why } of restored.notRestored) output.warn(`not restored: ${path} (${why})`);
-  const { notRestored, snapshot, written } = restored;
+  const { notRestored, snapshot, written, needsForce } = restored;
+  if (needsForce !== null) output.warn(`it needs --force: ${needsForce}`);
   output.answer(
-    { snapshot, ...toJsonReceipt(restored), to: restored.to, written, notRestored },
+    { snapshot, ...toJsonReceipt(restored), to: restored.to, written, notRestored, needsForce },
     describe(restored, dryRun, output),
   );
   return notRestored.length === 0 ? success : hasFindings;

@@ -41,7 +41,8 @@ export async function rollback(
     ...(only !== undefined && { only }),
   });
   warnOfSuperseded(receipt, context);
-  const { paths, conflicts } = receipt;
+  const { paths, conflicts, unmerged } = receipt;
+  for (const { path, why } of unmerged) output.warn(`kept, not merged: ${path} (${why})`);
   const { style, isQuiet } = output;
   output.answer(
     {
@@ -49,6 +50,7 @@ export async function rollback(
       to: 'snapshot' in to ? to.snapshot : to.transaction,
       paths,
       conflicts,
+      unmerged,
     },
     describeRollback(receipt, { to, isDryRun, isQuiet, style }),
   );

@@ -1,4 +1,4 @@
-import type { CreateSnapshotOptions, SnapshotPath } from '../../engine/index.js';
+import type { CompressionLevel, CreateSnapshotOptions, SnapshotPath } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { describeCreated, describeSnapshot, describeSnapshots } from '../describe-snapshot.js';
 import { type ExitCode, success } from '../exit-codes.js';
@@ -11,6 +11,7 @@ export interface CreateFlags {
   readonly pin?: boolean;
   readonly ignore?: readonly string[];
   readonly maxSize?: number;
+  readonly compression?: CompressionLevel;
   /** `false` with `--no-adopt`. */
   readonly adopt?: boolean;
   readonly dryRun?: boolean;
@@ -24,16 +25,20 @@ export async function createSnapshot(
   const { output, signal } = context;
   await using store = await openForCommand(context);
   const { message = '', tag = [], pin = false, ignore = [], maxSize, dryRun = false } = flags;
-  const { adopt = true } = flags;
+  const { adopt = true, compression } = flags;
   const options: CreateSnapshotOptions = { message, tags: tag, pin, ignore, adopt, dryRun, signal };
   const created = await store.snapshots.create({
     ...options,
     ...(name === undefined ? {} : { name }),
     ...(maxSize === undefined ? {} : { fileBytesMax: maxSize }),
+    ...(compression === undefined ? {} : { compression }),
   });
   const { isQuiet, style } = output;
   if (created.notAdopted !== null) {
     output.warn(`what other programs changed is not adopted: ${created.notAdopted}`);
+  }
+  if (created.pruned.blocked !== null) {
+    output.warn(`no older snapshots were pruned: ${created.pruned.blocked}`);
   }
   output.answer(toJsonCreated(created), describeCreated(created, { isQuiet, style }));
   return success;
