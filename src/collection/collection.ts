@@ -56,20 +56,17 @@ import { type CollectionRepair, repairDraft } from './repair-collection.js';
 import { resolveArtifact } from './resolve-artifact.js';
 import { planArtifactRollback, readMoments, sortSelection } from './rollback-artifacts.js';
 import { rollbackRule } from './rollback-rule.js';
-import {
-  applyUpdate,
-  type PreparedUpdate,
-  type UpdateChoice,
-  type UpdatedArtifact,
-} from './update/apply-update.js';
+import { applyUpdate, type UpdateChoice, type UpdatedArtifact } from './update/apply-update.js';
 import { type Fetcher, sourceOf } from './update/fetcher.js';
 import {
   type AvailableUpdate,
   fetchBase,
   lookForUpdates,
+  type PreparedUpdate,
   type UpdateLook,
   viewOf,
 } from './update/look-for-updates.js';
+import { refuseConflicts } from './update/refuse-conflicts.js';
 
 /** How to run one change of a collection. */
 export type ChangeOptions = Pick<TransactOptions, 'message' | 'dryRun' | 'signal' | 'lockWaitMs'>;
@@ -432,6 +429,7 @@ export class Collection implements AsyncDisposable {
             await applyUpdate(draft, update, { choice: { strategy, onConflict }, fetcher }),
           );
         }
+        if (onConflict === 'abort') refuseConflicts(done);
         updated = done;
         return done.map(({ key }) => key);
       },

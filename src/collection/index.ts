@@ -42,7 +42,14 @@ export type { CollectionFinding, CollectionRule } from './findings.js';
 export type { LockEntry, LockFile } from './lock-file.js';
 export type { ArtifactMetadata } from './metadata.js';
 export { type CollectionFacts, type Manifest, manifestName } from './manifest.js';
-export type { MergeConflict, OnConflict } from './merge/merge-trees.js';
+export type {
+  ConflictPlace,
+  FileConflict,
+  LineRange,
+  MergeConflict,
+  MergeCounts,
+  OnConflict,
+} from './merge/merge-trees.js';
 export type { UpdateChoice, UpdatedArtifact, UpdateStrategy } from './update/apply-update.js';
 export { Fetcher, type FetcherOptions, openFetcher } from './update/fetcher.js';
 export type { AvailableUpdate, UpdateLook } from './update/look-for-updates.js';

@@ -74,11 +74,30 @@ test('an edit is shown, merged, and in the way where upstream changed the same',
   const conflict = await run(['update', '--all', '--json']);
   expect(conflict.exitCode).toBe(5);
   expect(JSON.parse(conflict.stdout)).toMatchObject({
-    error: { code: 'MERGE_CONFLICT', conflicts: [{ path: 'skills/canvas/SKILL.md' }] },
+    error: {
+      code: 'MERGE_CONFLICT',
+      conflicts: [
+        {
+          path: 'skills/canvas/SKILL.md',
+          why: 'both sides changed it in one place',
+          hunks: 1,
+          mergedHunks: 1,
+          places: [
+            {
+              base: { start: 5, count: 1 },
+              local: { start: 5, count: 1 },
+              upstream: { start: 5, count: 1 },
+              merged: null,
+            },
+          ],
+        },
+      ],
+      merge: { conflictingFiles: 1, conflictingHunks: 1, mergedFiles: 0, mergedHunks: 1 },
+    },
   });
   // A single file is named where people read, too.
   expect((await run(['update', '--all'])).stderr).toMatch(
-    /skill\/canvas: .* disagree in skills\/canvas\/SKILL\.md \(both sides .* line 5 .*\); nothing/,
+    /skill\/canvas: .* disagree in skills\/canvas\/SKILL\.md \(both sides .* one place\); nothing .*\n {2}local line 5, upstream line 5\n/,
   );
   // Nobody to ask: as merge does.
   expect((await run(['update', 'canvas', '--strategy', 'prompt'])).exitCode).toBe(5);
@@ -92,10 +111,48 @@ test('an edit is shown, merged, and in the way where upstream changed the same',
     ],
     transactions: [{ state: 'committed' }],
   });
+  for (const [choice, merged] of [
+    ['ours', { start: 5, count: 1 }],
+    ['theirs', { start: 5, count: 1 }],
+    ['markers', { start: 5, count: 7 }],
+  ] as const) {
+    const planned = await run(['update', 'canvas', '--on-conflict', choice, '-n', '--json']);
+    expect(JSON.parse(planned.stdout)).toMatchObject({
+      artifacts: [
+        {
+          outcome: 'merged',
+          conflicts: [{ path: 'SKILL.md', hunks: 1, places: [{ merged }], resolution: choice }],
+          merge: { conflictingFiles: 1, conflictingHunks: 1, mergedFiles: 0, mergedHunks: 1 },
+        },
+      ],
+    });
+  }
   const marked = await run(['update', 'canvas', '--on-conflict', 'markers']);
   expect(marked).toMatchObject({ exitCode: 3 });
-  expect(marked.stdout).toContain('! SKILL.md: both sides changed it at line 5');
+  expect(marked.stdout).toContain(
+    '  in conflict: 1 file, 1 place; merged: 1 place\n' +
+      '  ! SKILL.md: both sides changed it in one place, 1 place merged: marked in the file\n' +
+      '    lines 5-11: local line 5, upstream line 5\n',
+  );
   expect(cli.read(skill)).toContain('<<<<<<< local\nFIVE\n');
+});
+
+test('the conflicts of all artifacts are told at once', async () => {
+  const upstream = await installed();
+  writeFileSync(cli.at(skill), text.replace('two', '2'));
+  cli.write('home/collections/default/commands/review.md', 'mine\n');
+  upstream.commit({ 'canvas/SKILL.md': text.replace('two\n', ''), 'commands/review.md': 'R\n' });
+  const { exitCode, stderr } = await run(['update', '--all']);
+  expect(exitCode).toBe(5);
+  expect(stderr).toMatch(
+    /^skillmeat: skill\/canvas, command\/review: edits .* in 2 files \(places in conflict: 2\); nothing/,
+  );
+  expect(stderr).toContain(
+    '  skills/canvas/SKILL.md: both sides changed it in one place\n' +
+      '    local line 2, upstream nothing before line 2\n' +
+      '  commands/review.md: both sides changed it in one place\n' +
+      '    local line 1, upstream line 1\n',
+  );
 });
 
 test('with --each every file in conflict is listed, and a refusal of the engine stops nothing', async () => {
@@ -109,7 +166,7 @@ test('with --each every file in conflict is listed, and a refusal of the engine 
   const conflict = await run(['update', '--all', '--each']);
   expect(conflict.exitCode).toBe(3);
   expect(conflict.stdout).toMatch(
-    /^skill\/canvas {2}failed: .* 2 files; .*\n {2}! skills\/canvas\/SKILL\.md: both .*\n {2}! skills\/canvas\/a\.md: /,
+    /^skill\/canvas {2}failed: .* 2 files \(places in conflict: 2\); .*\n {2}skills\/canvas\/SKILL\.md: both .*\n {4}local line 5, upstream line 5\n {2}skills\/canvas\/a\.md: both/,
   );
   // Upstream's is no skill any more: a rule says no.
   upstream.commit({ 'canvas/a.md': 'a', 'commands/review.md': 'R\n' });

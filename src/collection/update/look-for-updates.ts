@@ -21,6 +21,11 @@ export interface AvailableUpdate {
   readonly contentHash: string;
 }
 
+/** An update with what its merge needs. */
+export interface PreparedUpdate extends AvailableUpdate {
+  readonly base: BaseCopy | undefined;
+}
+
 /** `current`: what is installed is what upstream has. `unlinked`: there is no upstream. */
 export type UpdateLook =
   | { readonly kind: 'available'; readonly key: ArtifactKey; readonly update: AvailableUpdate }
