@@ -94,13 +94,47 @@ function describeOutcome(
       return [
         `${label}  ${words}  ${style.faint(versions)}`,
         ...describeCounts(merge),
-        ...conflicts.flatMap(describeConflict),
+        ...conflicts.flatMap((conflict) =>
+          describeConflict(conflict, resolutions[conflict.resolution]),
+        ),
       ];
     }
   }
 }
 
-const resolutions: Readonly<Record<MergeConflict['resolution'], string>> = {
+/** What somebody who is asked has to know besides the difference. */
+export function describePreview(
+  { conflicts, merge }: Pick<UpdatedArtifact, 'conflicts' | 'merge'>,
+  { hasFiles, aborts }: { readonly hasFiles: boolean; readonly aborts: boolean },
+): readonly string[] {
+  const words = aborts ? undecided : plannedResolutions;
+  return [
+    ...(hasFiles ? [] : ['No file would change: upstream has what is here.']),
+    ...describeCounts(merge),
+    ...conflicts.flatMap((conflict) => describeConflict(conflict, words[conflict.resolution])),
+    ...(aborts && conflicts.length > 0
+      ? [
+          '  With yes the whole update is refused; with --on-conflict ours, theirs or markers it is not.',
+        ]
+      : []),
+  ];
+}
+
+type ResolutionWords = Readonly<Record<MergeConflict['resolution'], string>>;
+
+const plannedResolutions: ResolutionWords = {
+  ours: 'would stay as it is here',
+  theirs: 'would be taken from upstream',
+  markers: 'would be marked in the file',
+};
+
+const undecided: ResolutionWords = {
+  ours: 'not decided',
+  theirs: 'not decided',
+  markers: 'not decided; both are shown',
+};
+
+const resolutions: ResolutionWords = {
   ours: 'kept as it was here',
   theirs: 'taken from upstream',
   markers: 'marked in the file',
@@ -122,11 +156,11 @@ function amounts(label: string, files: number, places: number): string {
   return `${label}: ${[...counts, counted(places, 'place')].join(', ')}`;
 }
 
-function describeConflict(conflict: MergeConflict): readonly string[] {
-  const { path, why, resolution } = conflict;
+function describeConflict(conflict: MergeConflict, becomes: string): readonly string[] {
+  const { path, why } = conflict;
   const at = path === '' ? 'the file' : path;
   return [
-    printable(`  ! ${at}: ${why}${describeMerged(conflict)}: ${resolutions[resolution]}`),
+    printable(`  ! ${at}: ${why}${describeMerged(conflict)}: ${becomes}`),
     ...listPlaces(conflict).map((place) => `    ${place}`),
   ];
 }

@@ -51,6 +51,7 @@ import { LiveView } from './live-view.js';
 import { LockFile, lockName, newLock } from './lock-file.js';
 import { Manifest, manifestName, newManifest } from './manifest.js';
 import { compareTrees } from './merge/compare-trees.js';
+import type { OnConflict } from './merge/merge-trees.js';
 import { readTree } from './merge/tree.js';
 import { type CollectionRepair, repairDraft } from './repair-collection.js';
 import { resolveArtifact } from './resolve-artifact.js';
@@ -66,6 +67,7 @@ import {
   type UpdateLook,
   viewOf,
 } from './update/look-for-updates.js';
+import { mergeUpdate } from './update/merge-update.js';
 import { refuseConflicts } from './update/refuse-conflicts.js';
 
 /** How to run one change of a collection. */
@@ -94,6 +96,12 @@ export interface ImportedArtifacts extends CollectionChange {
 /** What an update did. */
 export interface UpdateChange extends CollectionChange {
   readonly updated: readonly UpdatedArtifact[];
+}
+
+/** What an update would do. */
+export interface UpdatePreview extends Pick<UpdatedArtifact, 'conflicts' | 'merge'> {
+  /** From the artifact as it is now to what would be written. */
+  readonly changes: readonly DiffChange[];
 }
 
 /** Reads a collection without its lock and without a store. */
@@ -174,17 +182,47 @@ export class CollectionReader {
     return await compareTrees(artifact.path, trees, { hasText });
   }
 
-  /** How an artifact would differ if an update took its place. */
-  async compareWith(
-    { artifact, fetched }: AvailableUpdate,
-    { hasText }: { readonly hasText: boolean },
-  ): Promise<readonly DiffChange[]> {
-    const { view, path } = viewOf(fetched);
+  /**
+   * What an update with the strategy `merge` would make of an artifact as it is now.
+   *
+   * @throws what `fetchSource` throws.
+   */
+  async previewUpdate(
+    update: AvailableUpdate,
+    {
+      fetcher,
+      onConflict,
+      hasText,
+    }: {
+      readonly fetcher: Fetcher;
+      readonly onConflict: OnConflict;
+      readonly hasText: boolean;
+    },
+  ): Promise<UpdatePreview> {
+    const { artifact, fetched } = update;
+    const prepared = await this.prepareMerge(update, fetcher);
+    const place = { view: this.#view, path: artifact.path };
+    const merged =
+      prepared === undefined ? undefined : await mergeUpdate(place, prepared, onConflict);
+    const upstream = viewOf(fetched);
     const trees = {
       from: await readTree(this.#view, artifact.path),
-      to: await readTree(view, path),
+      to: merged?.entries ?? (await readTree(upstream.view, upstream.path)),
     };
-    return compareTrees(artifact.path, trees, { hasText });
+    return {
+      changes: await compareTrees(artifact.path, trees, { hasText }),
+      conflicts: merged?.conflicts ?? [],
+      merge: merged?.counts,
+    };
+  }
+
+  /** Fetches what the merge of an artifact that was edited by hand needs; `undefined` for any other. */
+  async prepareMerge(
+    update: AvailableUpdate,
+    fetcher: Fetcher,
+  ): Promise<PreparedUpdate | undefined> {
+    if ((await this.artifactStatus(update.key)).state !== 'modified') return undefined;
+    return { ...update, base: await fetchBase(await this.files(), update.key, fetcher) };
   }
 
   /** What {@link Collection.importArtifacts} would take for artifacts. @throws `NOTHING_TO_IMPORT`. */
@@ -410,12 +448,9 @@ export class Collection implements AsyncDisposable {
   ): Promise<UpdateChange> {
     const prepared: PreparedUpdate[] = [];
     for (const update of updates) {
-      const needsBase =
-        strategy === 'merge' && (await this.reader.artifactStatus(update.key)).state === 'modified';
-      const base = needsBase
-        ? await fetchBase(await this.reader.files(), update.key, fetcher)
-        : undefined;
-      prepared.push({ ...update, base });
+      const merge =
+        strategy === 'merge' ? await this.reader.prepareMerge(update, fetcher) : undefined;
+      prepared.push(merge ?? { ...update, base: undefined });
     }
     const message = `update ${updates.map(({ artifact }) => artifact.name).join(', ')}`;
     let updated: readonly UpdatedArtifact[] = [];

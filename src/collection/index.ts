@@ -21,6 +21,7 @@ export {
   type ImportedArtifacts,
   openCollection,
   type UpdateChange,
+  type UpdatePreview,
 } from './collection.js';
 export {
   activeCollection,

@@ -101,10 +101,12 @@ async function chosen(
     readonly fetcher: Fetcher;
     readonly looks: readonly UpdateLook[];
   },
-  { strategy }: UpdateFlags,
+  { strategy, onConflict }: UpdateFlags,
 ): Promise<readonly AvailableUpdate[]> {
   const available = given.looks.flatMap((look) => (look.kind === 'available' ? [look.update] : []));
-  return strategy === 'prompt' ? askForEach(context, given.collection, available) : available;
+  return strategy === 'prompt'
+    ? askForEach(context, available, { ...given, onConflict })
+    : available;
 }
 
 /** Somebody who names an artifact wants it updated. */
