@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { AddFlags } from './collection/add.js';
 import type { EditFlags, ImportFlags, RemoveFlags, TagFlags } from './collection/edit.js';
 import type { ListFlags } from './collection/list.js';
+import type { StatusFlags } from './collection/status.js';
 import type { UpdateFlags } from './collection/update.js';
 import { addGlobalOptions, collect } from './global-options.js';
 import type { RunCommand } from './program.js';
@@ -89,10 +90,13 @@ function addLooking(program: Command, runCommand: RunCommand): readonly Command[
     );
   const status = program
     .command('status')
-    .description('compare the artifacts with the lock: edited, missing, broken, not named')
-    .action(async (_flags: object, command: Command) =>
+    .description(
+      'compare the artifacts with the lock: edited, outdated, missing, broken, not named',
+    )
+    .option('--outdated', 'ask upstream now (default: what it had when it was asked last)')
+    .action(async (flags: StatusFlags, command: Command) =>
       runCommand(command, async (context) =>
-        (await import('./collection/status.js')).collectionStatus(context),
+        (await import('./collection/status.js')).collectionStatus(context, flags),
       ),
     );
   return [list, show, status];

@@ -54,6 +54,7 @@ export type {
 export type { UpdateChoice, UpdatedArtifact, UpdateStrategy } from './update/apply-update.js';
 export { Fetcher, type FetcherOptions, openFetcher } from './update/fetcher.js';
 export type { AvailableUpdate, UpdateLook } from './update/look-for-updates.js';
+export { isOutdated, type SeenUpstream, upstreamName } from './update/seen-upstream.js';
 export type { CollectionRepair, CollectionRepairAction } from './repair-collection.js';
 export { resolveArtifact } from './resolve-artifact.js';
 export { fetchSource, resolveVersion } from './sources/fetch-source.js';

@@ -18,6 +18,7 @@ import { exitCodes, type ExitCode, hasFindings, success } from '../exit-codes.js
 import { UsageError } from '../failure.js';
 import { openFetcherForCommand } from '../fetching.js';
 import { toJsonReceipt } from '../json-shapes.js';
+import { KnownUpstreams } from '../known-upstreams.js';
 import { warnOfSuperseded } from '../superseded.js';
 import { askForEach } from './ask-for-updates.js';
 import { changeOptions, type EditFlags } from './edit.js';
@@ -40,6 +41,7 @@ export async function update(
   await using fetcher = await openFetcherForCommand(context);
   const keys = await keysOf(collection, addresses);
   const looks = await collection.lookForUpdates(keys, fetcher, { isPatient: flags.each ?? false });
+  new KnownUpstreams().remember(looks);
   if (addresses.length > 0) refuseUnlinked(looks);
   const available = await chosen(context, { collection, fetcher, looks }, flags);
   const outcomes = new Map<ArtifactKey, UpdateOutcome>(
