@@ -108,6 +108,7 @@ function addEditing(program: Command, runCommand: RunCommand): readonly Command[
     .argument('<ARTIFACT...>', artifactHelp)
     .description('remove artifacts, all or none')
     .option('--force', 'also those that were edited by hand')
+    .addOption(eachOption)
     .action(async (addresses: string[], flags: RemoveFlags, command: Command) =>
       runCommand(command, async (context) =>
         (await import('./collection/edit.js')).remove(context, addresses, flags),
@@ -149,6 +150,7 @@ function addAdd(program: Command, runCommand: RunCommand): Command {
     .option('--name <name>', 'what to call the artifact (default: as its file or directory)')
     .option('--tag <tag>', 'a tag; may be repeated', collect)
     .option('--force', 'replace what is there by that name')
+    .addOption(eachOption)
     .action(async (words: string[], flags: AddFlags, self: Command) =>
       runCommand(self, async (context) =>
         (await import('./collection/add.js')).add(context, words, flags),
@@ -173,7 +175,7 @@ function addUpdating(program: Command, runCommand: RunCommand): readonly Command
         .choices(['abort', 'ours', 'theirs', 'markers'])
         .default('abort'),
     )
-    .option('--each', 'a transaction for each artifact: one that fails does not stop the others')
+    .addOption(eachOption)
     .action(async (addresses: string[], flags: UpdateFlags, self: Command) =>
       runCommand(self, async (context) =>
         (await import('./collection/update.js')).update(context, addresses, flags),
@@ -198,6 +200,7 @@ function addImport(program: Command, runCommand: RunCommand): Command {
     .description('make a directory of artifacts a collection; no file of it is touched')
     .option('--as <type>', 'take Markdown files that lie elsewhere for this type')
     .option('--name <name>', 'what to call the collection (default: as the directory)')
+    .addOption(eachOption)
     .action(async (directory: string, flags: ImportFlags, self: Command) =>
       runCommand(self, async (context) =>
         (await import('./collection/edit.js')).importDirectory(context, directory, flags),
@@ -211,5 +214,10 @@ function addEditOptions(command: Command): Command {
     .option('-m, --message <text>', 'why, for the log')
     .option('-n, --dry-run', 'do everything but the commit, and print what would change');
 }
+
+const eachOption = new Option(
+  '--each',
+  'a transaction for each artifact: one that fails does not stop the others',
+);
 
 const artifactHelp = 'name of an artifact, or TYPE/NAME';

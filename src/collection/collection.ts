@@ -42,8 +42,13 @@ import {
 import { commitRule } from './commit-rule.js';
 import { contentHash } from './content-hash.js';
 import { artifactNotFound, Draft, type NewArtifact } from './draft.js';
-import { CollectionError } from './errors.js';
-import { findArtifacts, type FoundArtifacts, type SkippedPath } from './find-artifacts.js';
+import { CollectionError, isCollectionError } from './errors.js';
+import {
+  findArtifacts,
+  type FoundArtifact,
+  type FoundArtifacts,
+  type SkippedPath,
+} from './find-artifacts.js';
 import { type CollectionFinding, findingsOf, isInside } from './findings.js';
 import { labelOf } from './label.js';
 import { decodeToml } from './toml/parse-toml.js';
@@ -232,6 +237,17 @@ export class CollectionReader {
     return search;
   }
 
+  /** As {@link lookForArtifacts}, without what the collection, if it is one yet, names already. */
+  async lookForNewArtifacts(markdown?: ArtifactType): Promise<FoundArtifacts> {
+    const { found, skipped } = await this.lookForArtifacts(markdown);
+    try {
+      return { found: newTo((await this.files()).manifest, found), skipped };
+    } catch (error) {
+      if (!isCollectionError(error, 'COLLECTION_NOT_FOUND')) throw error;
+      return { found, skipped };
+    }
+  }
+
   /** As {@link Collection.lookForUpdates}, which changes nothing either. */
   async lookForUpdates(
     keys: readonly ArtifactKey[],
@@ -314,27 +330,33 @@ export class Collection implements AsyncDisposable {
    *
    * @param name what to call the collection, where there is none yet; also for the log.
    * @param markdown the type of Markdown files that lie in no directory named for a type.
+   * @param found only these, of {@link CollectionReader.lookForNewArtifacts}; nothing else is looked for.
    * @throws {CollectionError} `NOTHING_TO_IMPORT`.
    */
   async importArtifacts({
     name,
     markdown,
+    found,
     ...options
   }: ChangeOptions & {
     readonly name: string;
     readonly markdown?: ArtifactType | undefined;
+    readonly found?: readonly FoundArtifact[];
   }): Promise<ImportedArtifacts> {
     let skipped: readonly SkippedPath[] = [];
     const change = await this.#change(
       { message: `import ${name}`, ...options },
       { verb: 'import', name },
       async (draft) => {
-        const search = await findArtifacts(draft.tx, { markdown });
+        const search =
+          found === undefined
+            ? await findArtifacts(draft.tx, { markdown })
+            : { found, skipped: [] };
         skipped = search.skipped;
-        const known = new Set(draft.manifest.all().map(({ path }) => path));
-        const fresh = search.found.filter(({ path }) => !known.has(path));
-        const taken = fresh.filter((artifact) => !draft.manifest.has(keyOf(artifact)));
-        if (taken.length === 0 && known.size === 0) throw nothingToImport(this.root);
+        const taken = newTo(draft.manifest, search.found);
+        if (taken.length === 0 && draft.manifest.all().length === 0) {
+          throw nothingToImport(this.root);
+        }
         const keys: ArtifactKey[] = [];
         for (const artifact of taken) {
           keys.push(await draft.record({ ...artifact, ...localProvenance, tags: [] }));
@@ -644,6 +666,12 @@ async function emptyFiles(tx: Transaction, name: string, time: string): Promise<
   const found = await tx.read(lockName);
   const lock = new LockFile(found === undefined ? newLock() : decodeToml(found, lockName));
   return { manifest: new Manifest(newManifest(name, time)), lock };
+}
+
+/** Those whose path and name no artifact has. */
+function newTo(manifest: Manifest, found: readonly FoundArtifact[]): readonly FoundArtifact[] {
+  const paths = new Set(manifest.all().map(({ path }) => path));
+  return found.filter(({ path, ...id }) => !paths.has(path) && !manifest.has(keyOf(id)));
 }
 
 async function requireRoom(draft: Draft, artifact: AddedArtifact, force: boolean): Promise<void> {

@@ -268,3 +268,81 @@ test('history calls what was done by its name, with artifacts and versions', asy
     ],
   });
 });
+
+test('with --each one that fails does not stop the others, and a table says so', async () => {
+  plant();
+  await ok(['init']);
+  const sources = ['work/skills/canvas', './none', 'x:y z', 'work/commands/review.md'];
+  const all = await run(['add', ...sources]);
+  expect(all).toMatchObject(failure('SOURCE_INVALID', 4));
+  expect(await run(['add', ...sources, '--each', '-n'])).toMatchObject({
+    exitCode: 3,
+    stdout: expect.stringMatching(
+      /Would add skill\/canvas[^]*\n2 planned, 2 failed\.\n$/,
+    ) as string,
+  });
+  expect(await ok(['list'])).toBe('No artifacts.\n');
+  const added = await run(['add', ...sources, '--each']);
+  expect(added.exitCode).toBe(3);
+  expect(added.stdout.replaceAll(cli.at('.'), '')).toBe(
+    [
+      'work/skills/canvas       Added skill/canvas (transaction 2).',
+      './none                   failed: /none does not exist [SOURCE_NOT_FOUND]',
+      'x:y z                    failed: the source "x:y z" is neither a path that exists nor a git URL [SOURCE_INVALID]',
+      'work/commands/review.md  Added command/review (transaction 3).',
+      '2 done, 2 failed.',
+      '',
+    ].join('\n'),
+  );
+  expect(await run(['add', 'work/skills/canvas', 'x', '--each', '--name', 'y'])).toMatchObject(
+    failure('USAGE', 2),
+  );
+  // One alone exits as it would without --each.
+  expect(await run(['add', 'work/skills/canvas', '--each'])).toMatchObject({ exitCode: 4 });
+
+  cli.write('home/collections/default/skills/canvas/SKILL.md', 'edited\n');
+  const removed = await run(['remove', 'canvas', 'review', 'review', 'zz', '--each', '--json']);
+  expect(removed.exitCode).toBe(3);
+  expect(json(removed)).toMatchObject({
+    results: [
+      {
+        subject: 'canvas',
+        outcome: 'failed',
+        transaction: null,
+        artifacts: [],
+        conflicts: [{ path: 'skills/canvas', why: 'edited by hand' }],
+        error: { code: 'ARTIFACT_MODIFIED', hint: expect.stringContaining('--force') as string },
+      },
+      {
+        subject: 'review',
+        outcome: 'done',
+        transaction: { id: 4, message: 'remove review' },
+        artifacts: [{ name: 'review', type: 'command' }],
+        conflicts: [],
+        error: null,
+      },
+      { subject: 'zz', outcome: 'failed', error: { code: 'ARTIFACT_NOT_FOUND' } },
+    ],
+  });
+});
+
+test('import --each makes a transaction for each artifact, and finds nothing the next time', async () => {
+  plant();
+  cli.write('work/x/skills/canvas/SKILL.md', '# Another\n');
+  const imported = await run(['import', 'work', '--each']);
+  expect(imported).toMatchObject({
+    exitCode: 0,
+    stderr:
+      'skillmeat: warning: left out x/skills/canvas: skills/canvas is the skill of that name\n',
+  });
+  expect(imported.stdout).toMatch(
+    /^agents\/review\.md +Imported agent\/review \(transaction 1\)\.\n(?:.*\n){2}3 done, 0 failed\.\n$/,
+  );
+  cli.write('work/agents/new.md', 'new\n');
+  expect(json(await run(['import', 'work', '--each', '--json']))).toMatchObject({
+    results: [{ subject: 'agents/new.md', outcome: 'done', transaction: { id: 4 } }],
+    skipped: [{ path: 'x/skills/canvas' }],
+  });
+  expect(await ok(['import', 'work', '--each'])).toBe('0 done, 0 failed.\n');
+  expect(await ok(['verify'], 'work')).toContain('No findings');
+});

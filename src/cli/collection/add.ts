@@ -13,9 +13,10 @@ import type { Context } from '../context.js';
 import type { ExitCode } from '../exit-codes.js';
 import { UsageError } from '../failure.js';
 import { openFetcherForCommand, parseTypedSource } from '../fetching.js';
-import { answerChange, changeOptions, type EditFlags } from './edit.js';
+import { answerEach, changeEach, type EachFlags } from './each.js';
+import { answerChange, changeOptions } from './edit.js';
 
-export interface AddFlags extends EditFlags {
+export interface AddFlags extends EachFlags {
   readonly name?: string;
   readonly tag?: readonly string[];
   readonly force?: boolean;
@@ -24,25 +25,34 @@ export interface AddFlags extends EditFlags {
 /** Fetches artifacts and brings them in, all or none. */
 export async function add(
   context: Context,
-  words: readonly string[],
-  { name, tag = [], force = false, ...flags }: AddFlags,
+  typed: readonly string[],
+  { name, tag = [], force = false, each = false, ...flags }: AddFlags,
 ): Promise<ExitCode> {
-  const { type, texts } = splitType(words);
+  const { type, texts } = splitType(typed);
   if (name !== undefined && texts.length > 1) {
     throw new UsageError('--name is for one source', 'Add the others by a command of their own.');
   }
   const named = name === undefined ? undefined : parseArtifactName(name);
-  const sources = texts.map(parseTypedSource);
+  // What makes no sense is refused before anything is fetched.
+  if (!each) texts.forEach(parseTypedSource);
+  const options = { ...changeOptions(context, flags), force };
+  const words = { done: 'Added', planned: 'add' };
   await using collection = await openCollectionForChange(context, flags);
   await using fetcher = await openFetcherForCommand(context);
-  const added: AddedArtifact[] = [];
-  for (const [at, source] of sources.entries()) {
-    const fetched = await fetcher.fetch(source);
+  const fetchOne = async (text: string): Promise<AddedArtifact> => {
+    const fetched = await fetcher.fetch(parseTypedSource(text));
     for (const { path, why } of fetched.neutralised) context.output.warn(`${path}: ${why}`);
-    added.push({ ...describe(fetched, { type, name: named, text: texts[at] ?? '' }), tags: tag });
+    return { ...describe(fetched, { type, name: named, text }), tags: tag };
+  };
+  if (each) {
+    const outcomes = await changeEach(texts, async (text) =>
+      collection.add([await fetchOne(text)], options),
+    );
+    return answerEach(context, outcomes, flags, words);
   }
-  const change = await collection.add(added, { ...changeOptions(context, flags), force });
-  return answerChange(context, change, flags, { done: 'Added', planned: 'add' });
+  const added: AddedArtifact[] = [];
+  for (const text of texts) added.push(await fetchOne(text));
+  return answerChange(context, await collection.add(added, options), flags, words);
 }
 
 /** The first word may say of what type all of them are. */
