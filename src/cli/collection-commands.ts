@@ -4,7 +4,7 @@ import type { EditFlags, ImportFlags, RemoveFlags, TagFlags } from './collection
 import type { ListFlags } from './collection/list.js';
 import type { StatusFlags } from './collection/status.js';
 import type { UpdateFlags } from './collection/update.js';
-import { addGlobalOptions, collect } from './global-options.js';
+import { addGlobalOptions, collect, type DryRunFlags, planOption } from './global-options.js';
 import type { RunCommand } from './program.js';
 
 /** Adds the commands that work on a collection to `skillmeat`. */
@@ -26,9 +26,10 @@ function addInit(program: Command, runCommand: RunCommand): Command {
     .command('init')
     .argument('[NAME]', 'what to call it (default: "default")')
     .description('make a collection, in the home of SkillMeat or in the directory of -C')
-    .action(async (name: string | undefined, _flags: object, command: Command) =>
+    .addOption(planOption)
+    .action(async (name: string | undefined, flags: DryRunFlags, command: Command) =>
       runCommand(command, async (context) =>
-        (await import('./collection/init.js')).init(context, name),
+        (await import('./collection/init.js')).init(context, name, flags),
       ),
     );
 }
@@ -50,9 +51,10 @@ function addCollections(program: Command, runCommand: RunCommand): Command {
     .command('use')
     .argument('<NAME>', 'name of a collection')
     .description('use this collection where no other is named or at hand')
-    .action(async (name: string, _flags: object, command: Command) =>
+    .addOption(planOption)
+    .action(async (name: string, flags: DryRunFlags, command: Command) =>
       runCommand(command, async (context) =>
-        (await import('./collection/collections.js')).useNamed(context, name),
+        (await import('./collection/collections.js')).useNamed(context, name, flags),
       ),
     );
   collection

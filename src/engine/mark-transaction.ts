@@ -14,7 +14,7 @@ export interface Marking {
 }
 
 /**
- * Marks a transaction under the lock. Nothing is written when nothing changes.
+ * Marks a transaction under the lock. Nothing is written when nothing changes, and in a dry run.
  *
  * @throws {EngineError} `TRANSACTION_NOT_FOUND`, `TAG_INVALID`, and, of one that gets a mark, what an
  * undo of it would say.
@@ -22,11 +22,18 @@ export interface Marking {
 export function markTransaction(
   journal: Journal,
   id: number,
-  { pin, addTags = [], removeTags = [], epoch }: Marking & { readonly epoch: number },
+  {
+    pin,
+    addTags = [],
+    removeTags = [],
+    dryRun = false,
+    epoch,
+  }: Marking & { readonly dryRun?: boolean; readonly epoch: number },
 ): TransactionSummary {
   const row = journal.transaction(id);
   if (row === undefined) throw journal.anchors.unknown(id);
-  const known: Mark = journal.keeping.get().marks.get(id) ?? { isPinned: false, tags: [] };
+  const keeping = journal.keeping.get();
+  const known: Mark = keeping.marks.get(id) ?? { isPinned: false, tags: [] };
   const removed = new Set(removeTags);
   const mark: Mark = {
     isPinned: pin ?? known.isPinned,
@@ -35,6 +42,9 @@ export function markTransaction(
   // What is gone cannot be kept: whoever marks it would rely on nothing.
   if (pin === true || addTags.length > 0) requireUndoable(journal, id);
   const isSame = mark.isPinned === known.isPinned && mark.tags.join('\n') === known.tags.join('\n');
-  if (!isSame) journal.keeping.mark(id, mark, epoch);
-  return toSummary(row, journal.keeping.get());
+  if (!isSame && !dryRun) journal.keeping.mark(id, mark, epoch);
+  return toSummary(
+    row,
+    isSame ? keeping : { ...keeping, marks: new Map(keeping.marks).set(id, mark) },
+  );
 }
