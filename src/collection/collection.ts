@@ -4,6 +4,7 @@ import {
   type HashOf,
   openStore,
   type OpenStoreOptions,
+  parseTag,
   type Receipt,
   type Restored,
   type RestoreOptions,
@@ -306,12 +307,14 @@ export class Collection implements AsyncDisposable {
    * Brings artifacts in, all or none.
    *
    * @param force replace artifacts of these names that are there, edited ones too.
-   * @throws {CollectionError} `ARTIFACT_EXISTS`, and what `Store.transact` throws.
+   * @throws {CollectionError} `ARTIFACT_EXISTS`.
+   * @throws {EngineError} `TAG_INVALID`, and what `Store.transact` throws.
    */
   async add(
     added: readonly AddedArtifact[],
     { force = false, ...options }: ChangeOptions & { readonly force?: boolean } = {},
   ): Promise<CollectionChange> {
+    for (const { tags } of added) tags.forEach(parseTag);
     const names = added.map(({ name }) => name).join(', ');
     return this.#change({ message: `add ${names}`, ...options }, { verb: 'add' }, async (draft) => {
       const keys: ArtifactKey[] = [];
@@ -417,7 +420,7 @@ export class Collection implements AsyncDisposable {
     );
   }
 
-  /** Adds tags to artifacts, and takes others away. */
+  /** Adds tags to artifacts, and takes others away. @throws {EngineError} `TAG_INVALID` of a new one. */
   async tag(
     addresses: readonly string[],
     {
@@ -426,6 +429,7 @@ export class Collection implements AsyncDisposable {
       ...options
     }: ChangeOptions & { readonly add?: readonly string[]; readonly remove?: readonly string[] },
   ): Promise<CollectionChange> {
+    add.forEach(parseTag);
     const message = `tag ${addresses.join(', ')}`;
     return this.#change({ message, ...options }, { verb: 'tag' }, (draft) => {
       const keys = addresses.map((address) => resolveArtifact(draft.manifest, address));

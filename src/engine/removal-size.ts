@@ -14,27 +14,38 @@ export interface LookingAtRoot {
 
 /**
  * Refuses what looks like a mistake: to remove more than half of the files, or everything. Looks at
- * no more of the root than twice what would be removed. A dry run shows it: its hint asks for one.
+ * no more of the root than twice what would be removed.
  *
+ * @returns of a dry run, what would be refused: it shows what would go, as the hint says.
  * @throws {EngineError} `REMOVAL_TOO_LARGE`.
  */
 export async function refuseLargeRemoval(
   changes: readonly Change[],
-  { looking, tree, isDryRun }: LookingAtRoot,
-): Promise<void> {
-  if (isDryRun) return;
+  { isDryRun, ...given }: LookingAtRoot,
+): Promise<string | undefined> {
+  const refused = await largeRemoval(changes, given);
+  if (refused === undefined || isDryRun) return refused;
+  throw new EngineError('REMOVAL_TOO_LARGE', refused, {
+    hint: 'See what, with --dry-run; if it is meant, add --force.',
+  });
+}
+
+async function largeRemoval(
+  changes: readonly Change[],
+  { looking, tree }: Pick<LookingAtRoot, 'looking' | 'tree'>,
+): Promise<string | undefined> {
   const removed = changes.filter(
     ({ before, after }) => before.kind === 'file' && after.kind === 'absent',
   ).length;
   if (emptiesRoot(changes, { looking, tree })) {
-    throw tooLarge(`everything in the directory (${String(removed)} files) would be removed`);
+    return `everything in the directory (${String(removed)} files) would be removed`;
   }
-  if (removed <= removedFilesFree) return;
+  if (removed <= removedFilesFree) return undefined;
   // Half of this many is what would be removed, so there is no need to count further.
   const filesMax = removed * 2;
   const files = await countFiles(tree.root, filesMax, looking);
-  if (files >= filesMax) return;
-  throw tooLarge(`${String(removed)} of ${String(files)} files would be removed`);
+  if (files >= filesMax) return undefined;
+  return `${String(removed)} of ${String(files)} files would be removed`;
 }
 
 function emptiesRoot(
@@ -71,10 +82,4 @@ async function countFiles(
     }
   }
   return count;
-}
-
-function tooLarge(what: string): EngineError {
-  return new EngineError('REMOVAL_TOO_LARGE', what, {
-    hint: 'See what, with --dry-run; if it is meant, add --force.',
-  });
 }

@@ -280,9 +280,8 @@ export class Snapshots {
         if (conflicts.length === 0) await options.alongside?.(tx);
         return {
           annotations: { rollsBackTo: name, ...(paths !== undefined && { paths }) },
-          review: async (changes, looking) => {
-            if (!forces) await refuseLargeRemoval(changes, looking);
-          },
+          review: async (changes, looking) =>
+            forces ? undefined : refuseLargeRemoval(changes, looking),
         };
       }),
     );
@@ -579,9 +578,9 @@ function adoptionMessage(name: string | undefined): string {
   return `changes by other programs, seen by ${which}`;
 }
 
-/** A path that is nowhere is a mistake, not nothing to do. */
+/** A path that is nowhere, or a glob that matches nothing, is a mistake, not nothing to do. */
 async function requireSelected(
-  { exact }: PathSelection,
+  { exact, globs }: PathSelection,
   trees: readonly { readonly sha256: SnapshotRow['sha256']; readonly read: ReadListing }[],
 ): Promise<void> {
   for (const path of exact) {
@@ -591,6 +590,20 @@ async function requireSelected(
     }
     if (!isThere) throw notInSnapshot(path);
   }
+  for (const { pattern, matches } of globs) {
+    let isMatched = false;
+    for (const { read, sha256 } of trees) isMatched ||= await hasMatch(read, sha256, matches);
+    if (!isMatched) throw notInSnapshot(pattern);
+  }
+}
+
+async function hasMatch(
+  read: ReadListing,
+  sha256: SnapshotRow['sha256'],
+  matches: (path: RelativePath) => boolean,
+): Promise<boolean> {
+  for await (const { path } of walkListing(read, sha256)) if (matches(path)) return true;
+  return false;
 }
 
 function notWhole(name: string, conflicts: readonly NotRestored[]): EngineError {

@@ -753,7 +753,13 @@ export class Store implements AsyncDisposable {
       const terms = { paths, message, merges: merge, forces: force };
       return requestUndo(this.#journal, transaction, terms);
     });
-    return { transaction: receipt.transaction, undone, paths: receipt.paths };
+    const { transaction, paths: outcomes, needsForce } = receipt;
+    return {
+      transaction,
+      undone,
+      paths: outcomes,
+      ...(needsForce !== undefined && { needsForce }),
+    };
   }
 
   async #rollBackToSnapshot(

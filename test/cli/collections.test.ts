@@ -346,3 +346,64 @@ test('import --each makes a transaction for each artifact, and finds nothing the
   expect(await ok(['import', 'work', '--each'])).toBe('0 done, 0 failed.\n');
   expect(await ok(['verify'], 'work')).toContain('No findings');
 });
+
+test('what is not copied is told, and a type that is none names those that are', async () => {
+  plant();
+  cli.write('work/skills/canvas/.git/HEAD', 'x');
+  cli.write('work/skills/canvas/deep/.gitignore', 'x');
+  await ok(['init']);
+  const added = await run(['add', 'work/skills/canvas', '--json']);
+  expect(added.stderr).toBe('skillmeat: left out of work/skills/canvas: .git, deep/.gitignore\n');
+  expect(json(added)).toMatchObject({
+    artifacts: [{ name: 'canvas' }],
+    notes: ['.git', 'deep/.gitignore'].map((path) => ({
+      source: 'work/skills/canvas',
+      path,
+      why: 'left out: it is never copied',
+    })),
+  });
+  expect((await run(['add', 'work/skills/canvas', '--force', '-q'])).stderr).toBe('');
+  for (let n = 0; n < 5; n += 1) cli.write(`work/skills/canvas/${String(n)}.pyc`, '');
+  expect((await run(['add', 'work/skills/canvas', '--force'])).stderr).toContain(
+    ': .git, 0.pyc, 1.pyc, 2.pyc, 3.pyc and 2 more\n',
+  );
+  const wrong = await run(['add', 'scill', 'work/skills/canvas']);
+  expect(wrong).toMatchObject(failure('ARTIFACT_TYPE_INVALID', 4));
+  expect(wrong.stderr).toContain('The types are skill, command, agent');
+});
+
+test('a tag that could not be printed or typed is refused, and nothing is fetched', async () => {
+  plant();
+  await ok(['init']);
+  await ok(['add', 'work/skills/canvas', '--tag', 'fine']);
+  for (const tag of ['', ' x', '-x', 'a\nb', 'x'.repeat(101)]) {
+    expect(await run(['tag', 'canvas', '--add', tag])).toMatchObject(failure('TAG_INVALID', 4));
+    expect(await run(['add', 'work/commands/review.md', '--tag', tag])).toMatchObject(
+      failure('TAG_INVALID', 4),
+    );
+  }
+  expect(await ok(['list'])).toBe('skill  canvas  local  #fine\n');
+});
+
+test('repair does not offer --yes where a person has to decide', async () => {
+  plant();
+  await ok(['import', 'work']);
+  const manifest = cli.read('work/collection.toml');
+  cli.write('work/collection.toml', `${manifest}\n[broken\n`);
+  await ok(['txn', 'adopt'], 'work');
+  const repair = await run(['repair'], 'work');
+  expect(repair.exitCode).toBe(3);
+  expect(repair.stdout).toMatch(/\n1 finding, for a person to answer: see above\.\n$/);
+  expect(repair.stdout).not.toContain('--yes');
+});
+
+test('in a plain store a word that is no moment is called that', async () => {
+  cli.write('plain/a', 'a');
+  await ok(['txn', 'init'], 'plain');
+  for (const args of [['nope'], ['nope', '3'], ['nope', '--path', 'a']]) {
+    expect((await run(['diff', ...args], 'plain')).stderr).toContain('"nope" is no moment: ');
+  }
+  await ok(['init']);
+  expect((await run(['diff', 'nope', '3'], 'plain')).stderr).toContain('"nope" is no moment: ');
+  expect(await run(['diff', 'nope'], 'plain')).toMatchObject(failure('ARTIFACT_NOT_FOUND', 4));
+});

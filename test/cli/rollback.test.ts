@@ -52,6 +52,7 @@ describe('rollback and history', () => {
       to: 0,
       paths: [{ path: 'a.md', outcome: 'restored' }],
       conflicts: [],
+      needsForce: null,
     });
     const { history } = json(await cli.run(['history', '--json'])) as { history: object[] };
     expect(history[0]).toEqual({

@@ -176,6 +176,13 @@ describe.each(modes)('native %s', (mode) => {
     await store.snapshots.create();
     const restore = (path: string) => () => store.snapshots.restore(1, { paths: [path] });
     await expectRefused(sandbox.root, restore('none'), 'PATH_NOT_FOUND');
+    await expectRefused(sandbox.root, restore('none*'), 'PATH_NOT_FOUND');
+    // What matches is as it was: nothing to do, and no mistake.
+    expect((await restore('a*')()).transaction).toBeNull();
+    writeFileSync(sandbox.at('new'), 'new');
+    expect((await restore('n*')()).transaction?.changes).toHaveLength(1);
+    const to = join(sandbox.directory, 'elsewhere');
+    await expectError(() => store.snapshots.restore(1, { paths: ['n*'], to }), 'PATH_NOT_FOUND');
     await expectRefused(sandbox.root, restore('../a'), 'PATH_ESCAPES_ROOT');
     await expectRefused(sandbox.root, restore('.skillmeat/x'), 'PATH_IN_ENGINE_DIRECTORY');
   });

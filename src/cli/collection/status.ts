@@ -28,6 +28,7 @@ export async function collectionStatus(
   { outdated: asks = false }: StatusFlags,
 ): Promise<ExitCode> {
   const { output } = context;
+  context.onProgress('comparing artifacts with the lock');
   const found = await readCollectionStatus(context);
   const { root, status } = found;
   const known = new KnownUpstreams();

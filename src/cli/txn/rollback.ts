@@ -41,7 +41,7 @@ export async function rollback(
     ...(only !== undefined && { only }),
   });
   warnOfSuperseded(receipt, context);
-  const { paths, conflicts } = receipt;
+  const { paths, conflicts, needsForce = null } = receipt;
   const { style, isQuiet } = output;
   output.answer(
     {
@@ -49,6 +49,7 @@ export async function rollback(
       to: 'snapshot' in to ? to.snapshot : to.transaction,
       paths,
       conflicts,
+      needsForce,
     },
     describeRollback(receipt, { to, isDryRun, isQuiet, style }),
   );
