@@ -120,7 +120,7 @@ const collectionHomes: Readonly<Record<string, readonly string[]>> = {
   'node:fs': ['live-view', 'merge/write-tree', 'sources/disk'],
   'node:crypto': ['sources/git-objects', 'sources/git-cache'],
   'node:child_process': ['sources/git-program'],
-  'node:timers/promises': ['sources/retry'],
+  'node:timers/promises': ['live-view', 'sources/retry'],
   yaml: ['front-matter'],
 };
 

@@ -4,6 +4,7 @@ import {
   type CollectionChange,
   type CollectionFinding,
   idOf,
+  type UpdateLook,
 } from '../collection/index.js';
 import { toJsonReceipt } from './json-shapes.js';
 
@@ -46,4 +47,9 @@ function toJsonId(key: ArtifactKey): object {
 
 export function toJsonFinding({ rule, artifact, path, message }: CollectionFinding): object {
   return { rule, artifact: artifact === null ? null : toJsonId(artifact), path, message };
+}
+
+/** A source that gave no answer. */
+export function toJsonFailedLook({ key, error }: Extract<UpdateLook, { kind: 'failed' }>): object {
+  return { ...idOf(key), code: error.code, message: error.message };
 }

@@ -2,8 +2,9 @@ import { type Command, Option } from 'commander';
 import type { AddFlags } from './collection/add.js';
 import type { EditFlags, ImportFlags, RemoveFlags, TagFlags } from './collection/edit.js';
 import type { ListFlags } from './collection/list.js';
+import type { StatusFlags } from './collection/status.js';
 import type { UpdateFlags } from './collection/update.js';
-import { addGlobalOptions, collect } from './global-options.js';
+import { addGlobalOptions, collect, type DryRunFlags, planOption } from './global-options.js';
 import type { RunCommand } from './program.js';
 
 /** Adds the commands that work on a collection to `skillmeat`. */
@@ -25,9 +26,10 @@ function addInit(program: Command, runCommand: RunCommand): Command {
     .command('init')
     .argument('[NAME]', 'what to call it (default: "default")')
     .description('make a collection, in the home of SkillMeat or in the directory of -C')
-    .action(async (name: string | undefined, _flags: object, command: Command) =>
+    .addOption(planOption)
+    .action(async (name: string | undefined, flags: DryRunFlags, command: Command) =>
       runCommand(command, async (context) =>
-        (await import('./collection/init.js')).init(context, name),
+        (await import('./collection/init.js')).init(context, name, flags),
       ),
     );
 }
@@ -49,9 +51,10 @@ function addCollections(program: Command, runCommand: RunCommand): Command {
     .command('use')
     .argument('<NAME>', 'name of a collection')
     .description('use this collection where no other is named or at hand')
-    .action(async (name: string, _flags: object, command: Command) =>
+    .addOption(planOption)
+    .action(async (name: string, flags: DryRunFlags, command: Command) =>
       runCommand(command, async (context) =>
-        (await import('./collection/collections.js')).useNamed(context, name),
+        (await import('./collection/collections.js')).useNamed(context, name, flags),
       ),
     );
   collection
@@ -89,10 +92,13 @@ function addLooking(program: Command, runCommand: RunCommand): readonly Command[
     );
   const status = program
     .command('status')
-    .description('compare the artifacts with the lock: edited, missing, broken, not named')
-    .action(async (_flags: object, command: Command) =>
+    .description(
+      'compare the artifacts with the lock: edited, outdated, missing, broken, not named',
+    )
+    .option('--outdated', 'ask upstream now (default: what it had when it was asked last)')
+    .action(async (flags: StatusFlags, command: Command) =>
       runCommand(command, async (context) =>
-        (await import('./collection/status.js')).collectionStatus(context),
+        (await import('./collection/status.js')).collectionStatus(context, flags),
       ),
     );
   return [list, show, status];
@@ -104,6 +110,7 @@ function addEditing(program: Command, runCommand: RunCommand): readonly Command[
     .argument('<ARTIFACT...>', artifactHelp)
     .description('remove artifacts, all or none')
     .option('--force', 'also those that were edited by hand')
+    .addOption(eachOption)
     .action(async (addresses: string[], flags: RemoveFlags, command: Command) =>
       runCommand(command, async (context) =>
         (await import('./collection/edit.js')).remove(context, addresses, flags),
@@ -145,6 +152,7 @@ function addAdd(program: Command, runCommand: RunCommand): Command {
     .option('--name <name>', 'what to call the artifact (default: as its file or directory)')
     .option('--tag <tag>', 'a tag; may be repeated', collect)
     .option('--force', 'replace what is there by that name')
+    .addOption(eachOption)
     .action(async (words: string[], flags: AddFlags, self: Command) =>
       runCommand(self, async (context) =>
         (await import('./collection/add.js')).add(context, words, flags),
@@ -169,7 +177,7 @@ function addUpdating(program: Command, runCommand: RunCommand): readonly Command
         .choices(['abort', 'ours', 'theirs', 'markers'])
         .default('abort'),
     )
-    .option('--each', 'a transaction for each artifact: one that fails does not stop the others')
+    .addOption(eachOption)
     .action(async (addresses: string[], flags: UpdateFlags, self: Command) =>
       runCommand(self, async (context) =>
         (await import('./collection/update.js')).update(context, addresses, flags),
@@ -194,6 +202,7 @@ function addImport(program: Command, runCommand: RunCommand): Command {
     .description('make a directory of artifacts a collection; no file of it is touched')
     .option('--as <type>', 'take Markdown files that lie elsewhere for this type')
     .option('--name <name>', 'what to call the collection (default: as the directory)')
+    .addOption(eachOption)
     .action(async (directory: string, flags: ImportFlags, self: Command) =>
       runCommand(self, async (context) =>
         (await import('./collection/edit.js')).importDirectory(context, directory, flags),
@@ -207,5 +216,10 @@ function addEditOptions(command: Command): Command {
     .option('-m, --message <text>', 'why, for the log')
     .option('-n, --dry-run', 'do everything but the commit, and print what would change');
 }
+
+const eachOption = new Option(
+  '--each',
+  'a transaction for each artifact: one that fails does not stop the others',
+);
 
 const artifactHelp = 'name of an artifact, or TYPE/NAME';

@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import {
   Collection,
   CollectionError,
+  type CollectionFiles,
   CollectionReader,
   type CollectionStatus,
 } from '../collection/index.js';
@@ -92,14 +93,22 @@ export async function readCollection(context: Context): Promise<CollectionReader
   return new CollectionReader(root);
 }
 
+/** A collection that was compared with its lock. */
+export interface CollectionAtHand {
+  readonly root: string;
+  readonly reader: CollectionReader;
+  readonly files: CollectionFiles;
+  readonly status: CollectionStatus;
+}
+
 /** As {@link readCollection}; the store's memory of what did not change spares reading it. */
-export async function readCollectionStatus(
-  context: Context,
-): Promise<{ readonly root: string; readonly status: CollectionStatus }> {
+export async function readCollectionStatus(context: Context): Promise<CollectionAtHand> {
   const root = findCollection(context.options);
   await using store = await openStoreOf(context, root);
-  if (store === undefined) return { root, status: await new CollectionReader(root).status() };
-  return { root, status: await new Collection(store).status() };
+  const collection = store === undefined ? undefined : new Collection(store);
+  const reader = collection?.reader ?? new CollectionReader(root);
+  const status = await (collection ?? reader).status();
+  return { root, reader, files: await reader.files(), status };
 }
 
 /** Opens the store of a collection, recovering it; `undefined` where there is none, or it cannot be. */

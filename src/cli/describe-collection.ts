@@ -2,6 +2,7 @@ import {
   type Artifact,
   type ArtifactKey,
   type ArtifactState,
+  type ArtifactStatus,
   type CollectionChange,
   type CollectionFinding,
   type CollectionStatus,
@@ -80,25 +81,52 @@ const stateWords: Readonly<Record<ArtifactState, string>> = {
   broken: 'broken: see skillmeat status',
 };
 
-const stateLetters: Readonly<Record<Exclude<ArtifactState, 'unchanged'>, string>> = {
+const stateLetters: Readonly<Record<ArtifactState, string>> = {
+  unchanged: '↑',
   modified: 'M',
   missing: '!',
   broken: '!',
 };
 
+/** What upstream was last seen to have. */
+export interface UpstreamStatus {
+  readonly isOutdated: boolean;
+  readonly sha: string | null;
+  readonly version: string | null;
+  /** ISO 8601, UTC. */
+  readonly seenAt: string;
+}
+
+interface DescribedArtifact extends ArtifactStatus {
+  readonly upstream: UpstreamStatus | undefined;
+}
+
 export function describeCollectionStatus(
   root: string,
-  { artifacts, findings, untracked }: CollectionStatus,
+  {
+    artifacts,
+    findings,
+    untracked,
+    asked,
+  }: Omit<CollectionStatus, 'artifacts'> & {
+    readonly artifacts: readonly DescribedArtifact[];
+    /** Whether upstream was asked just now. */
+    readonly asked: boolean;
+  },
   style: Style,
 ): string {
   const lines = [
     `${style.strong('Collection:')} ${printable(root)}, ${counted(artifacts.length, 'artifact')}`,
   ];
-  for (const { artifact, state } of artifacts) {
-    if (state === 'unchanged') continue;
-    const words = state === 'broken' ? 'breaks a rule' : stateWords[state];
+  for (const { artifact, state, upstream } of artifacts) {
+    const isBehind = upstream?.isOutdated === true;
+    if (state === 'unchanged' && !isBehind) continue;
+    const words = [
+      ...(state === 'unchanged' ? [] : [state === 'broken' ? 'breaks a rule' : stateWords[state]]),
+      ...(isBehind ? [`outdated: ${versionStep(artifact, upstream)}`] : []),
+    ];
     lines.push(
-      `${stateLetters[state]} ${printable(`${artifact.type}/${artifact.name}`)}  ${words}`,
+      `${stateLetters[state]} ${printable(`${artifact.type}/${artifact.name}  ${words.join('; ')}`)}`,
     );
   }
   for (const path of untracked) {
@@ -106,7 +134,25 @@ export function describeCollectionStatus(
   }
   for (const finding of findings) lines.push(style.alarming(describeFinding(finding)));
   if (lines.length === 1) lines.push('Everything is as the lock has it.');
-  return lines.join('\n');
+  return [...lines, ...(asked ? [] : describeAsking(artifacts, style))].join('\n');
+}
+
+function versionStep({ resolvedVersion, resolvedSha }: Artifact, to: UpstreamStatus): string {
+  const from = resolvedVersion ?? resolvedSha?.slice(0, 7) ?? 'unknown';
+  return `${from} → ${to.version ?? to.sha?.slice(0, 7) ?? 'unknown'}`;
+}
+
+/** From when what is said of upstream is; nothing where no artifact has one. */
+function describeAsking(artifacts: readonly DescribedArtifact[], style: Style): readonly string[] {
+  const linked = artifacts.filter(({ artifact }) => artifact.upstream !== undefined);
+  if (linked.length === 0) return [];
+  const times = linked.flatMap(({ upstream }) => upstream?.seenAt ?? []).toSorted();
+  const [oldest] = times;
+  const when =
+    oldest === undefined || times.length < linked.length
+      ? `Upstream was never asked about ${counted(linked.length - times.length, 'artifact')}`
+      : `Upstream as of ${oldest.slice(0, 16)}Z`;
+  return [style.faint(printable(`${when}; ask now: skillmeat status --outdated`))];
 }
 
 /** `C2 collection.lock: skill canvas is in the manifest and not in the lock` */

@@ -17,10 +17,16 @@ export function describeRecoveryNotice(report: RecoveryReport): string {
 }
 
 /** What `recover` tells people. */
-export function describeRecovery(report: RecoveryReport, style: Style): string {
+export function describeRecovery(
+  report: RecoveryReport,
+  { isDryRun, style }: { readonly isDryRun: boolean; readonly style: Style },
+): string {
   const { transactions, superseded, unresolved } = report;
   if (transactions.length === 0) return 'Nothing to recover.';
-  const lines = [style.strong(`Recovered: ${describeWork(report)}.`)];
+  const work = isDryRun
+    ? `Would check ${counted(transactions.length, 'transaction')}: ${transactions.join(', ')}.`
+    : `Recovered: ${describeWork(report)}.`;
+  const lines = [style.strong(work)];
   for (const { transaction, path, why } of superseded) {
     lines.push(
       `  transaction ${String(transaction)}: ${printable(path)} stays as another program left it (${printable(why)})`,

@@ -9,6 +9,13 @@ const marks: Readonly<Record<Repair['outcome'], string>> = {
   'by-hand': 'by hand',
 };
 
+interface RepairCounts {
+  readonly found: number;
+  readonly left: number;
+  /** Those that `--yes` would answer. */
+  readonly planned: number;
+}
+
 /** What `repair` tells people: each finding, what is done about it, and what is left. */
 export function describeRepairs(
   repairs: readonly Repair[],
@@ -20,8 +27,8 @@ export function describeRepairs(
   }: {
     readonly rebuilt: Rebuilt | null;
     readonly findings: readonly Finding[] | null;
-    /** Findings of the collection, and those of them that are left. */
-    readonly collection: { readonly found: number; readonly left: number };
+    /** Findings of the collection. */
+    readonly collection: RepairCounts;
     readonly style: Style;
   },
 ): string {
@@ -46,11 +53,14 @@ function describeRepair(
 function describeResult(
   repairs: readonly Repair[],
   findings: readonly Finding[] | null,
-  collection: { readonly found: number; readonly left: number },
+  collection: RepairCounts,
 ): string {
   const found = repairs.length + collection.found;
   if (found === 0) return 'Nothing to repair.';
   if (findings === null) {
+    const isPlanned =
+      collection.planned > 0 || repairs.some(({ outcome }) => outcome === 'planned');
+    if (!isPlanned) return `${counted(found, 'finding')}, for a person to answer: see above.`;
     return `${counted(found, 'finding')}; nothing was changed. Do it with: skillmeat repair --yes`;
   }
   const ofStore = repairs.filter(({ outcome }) => outcome === 'done').length;

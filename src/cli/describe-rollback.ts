@@ -1,6 +1,7 @@
 import type { RollbackOptions, RollbackReceipt, UndonePath } from '../engine/index.js';
 import { describeCounts, listChanges } from './describe-change.js';
 import { listedMax } from './describe-receipt.js';
+import { describeForce } from './describe-undo.js';
 import { counted, printable } from './printable.js';
 import type { Style } from './style.js';
 
@@ -19,7 +20,7 @@ const remarks: Readonly<Record<UndonePath['outcome'], readonly [string, string] 
 
 /** What `rollback` tells people. */
 export function describeRollback(
-  { transaction, paths, conflicts }: RollbackReceipt,
+  { transaction, paths, conflicts, needsForce }: RollbackReceipt,
   {
     to,
     isDryRun,
@@ -40,12 +41,14 @@ export function describeRollback(
     conflicts.length > 0
       ? style.alarming(`Would be refused: ${counted(conflicts.length, 'path')} in conflict.`)
       : describeResult({ transaction, paths }, { target, isDryRun });
-  if (isQuiet) return style.strong(result);
+  const force = describeForce(needsForce, style);
+  if (isQuiet) return [style.strong(result), ...force].join('\n');
   const shown = conflicts
     .slice(0, listedMax)
     .map(({ path, why }) => `C ${printable(path)}  ${printable(why)}`);
   return [
     style.strong(result),
+    ...force,
     ...shown,
     ...listChanges(transaction?.changes ?? [], listedMax),
     ...describeOutcomes(paths),

@@ -1,13 +1,13 @@
 import type { UndoReceipt } from '../engine/index.js';
 import { describeCounts, listChanges } from './describe-change.js';
 import { listedMax } from './describe-receipt.js';
-import { counted } from './printable.js';
+import { counted, printable } from './printable.js';
 import type { Style } from './style.js';
 
 /** What `undo` and `redo` tell people. */
 export function describeUndo(
   kind: 'undo' | 'redo',
-  { transaction, undone, paths }: UndoReceipt,
+  { transaction, undone, paths, needsForce }: UndoReceipt,
   { isQuiet, style }: { readonly isQuiet: boolean; readonly style: Style },
 ): string {
   const number = String(undone);
@@ -21,7 +21,14 @@ export function describeUndo(
     return count === 0 ? [] : [`${counted(count, 'path')} ${outcome}`];
   });
   const list = isQuiet ? [] : listChanges(changes, listedMax);
-  return [style.strong(result), ...list, ...(isQuiet ? [] : remarks)].join('\n');
+  const force = describeForce(needsForce, style);
+  return [style.strong(result), ...force, ...list, ...(isQuiet ? [] : remarks)].join('\n');
+}
+
+/** What a dry run would be refused for. */
+export function describeForce(needsForce: string | undefined, style: Style): readonly string[] {
+  if (needsForce === undefined) return [];
+  return [style.alarming(`It needs --force: ${printable(needsForce)}.`)];
 }
 
 /** `undone` is, of a redo, the undo that it takes back. */

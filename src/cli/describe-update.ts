@@ -5,10 +5,11 @@ import {
   type CollectionError,
   idOf,
   type MergeConflict,
+  type MergeCounts,
   type UpdatedArtifact,
 } from '../collection/index.js';
 import type { EngineError } from '../engine/index.js';
-import { listConflicts } from './list-conflicts.js';
+import { describeMerged, listConflicts, listPlaces } from './list-conflicts.js';
 import { counted, printable } from './printable.js';
 import type { Style } from './style.js';
 
@@ -29,7 +30,7 @@ export type UpdateOutcome =
 
 export function toJsonOutcome(outcome: UpdateOutcome): object {
   const { name, type } = idOf(keyOfOutcome(outcome));
-  const nothing = { from: null, to: null, conflicts: [], error: null };
+  const nothing = { from: null, to: null, conflicts: [], merge: null, error: null };
   if (outcome.kind === 'failed') {
     const { code, message, hint, conflicts } = outcome.error;
     return {
@@ -38,11 +39,12 @@ export function toJsonOutcome(outcome: UpdateOutcome): object {
       outcome: 'failed',
       ...nothing,
       conflicts,
+      merge: 'merge' in outcome.error ? (outcome.error.merge ?? null) : null,
       error: { code, message, hint: hint ?? null },
     };
   }
   if (outcome.kind !== 'done') return { name, type, outcome: outcome.kind, ...nothing };
-  const { from, to, conflicts } = outcome.updated;
+  const { from, to, conflicts, merge = null } = outcome.updated;
   return {
     ...nothing,
     name,
@@ -51,6 +53,7 @@ export function toJsonOutcome(outcome: UpdateOutcome): object {
     from: { sha: from.sha ?? null, version: from.version ?? null },
     to: { sha: to.sha ?? null, version: to.version ?? null },
     conflicts,
+    merge,
   };
 }
 
@@ -82,28 +85,84 @@ function describeOutcome(
     case 'failed':
       return [
         `${label}  ${style.alarming('failed')}: ${printable(outcome.error.message)} [${outcome.error.code}]`,
-        ...listConflicts(outcome.error.conflicts).map((line) => `  ! ${line}`),
+        ...listConflicts(outcome.error.conflicts).map((line) => `  ${line}`),
       ];
     case 'done': {
-      const { from, to, conflicts, outcome: done } = outcome.updated;
+      const { from, to, conflicts, merge, outcome: done } = outcome.updated;
       const words = isDryRun ? `would be ${done}` : done;
       const versions = `${describeVersion(from)} → ${describeVersion(to)}`;
-      return [`${label}  ${words}  ${style.faint(versions)}`, ...conflicts.map(describeConflict)];
+      return [
+        `${label}  ${words}  ${style.faint(versions)}`,
+        ...describeCounts(merge),
+        ...conflicts.flatMap((conflict) =>
+          describeConflict(conflict, resolutions[conflict.resolution]),
+        ),
+      ];
     }
   }
 }
 
-const resolutions: Readonly<Record<MergeConflict['resolution'], string>> = {
+/** What somebody who is asked has to know besides the difference. */
+export function describePreview(
+  { conflicts, merge }: Pick<UpdatedArtifact, 'conflicts' | 'merge'>,
+  { hasFiles, aborts }: { readonly hasFiles: boolean; readonly aborts: boolean },
+): readonly string[] {
+  const words = aborts ? undecided : plannedResolutions;
+  return [
+    ...(hasFiles ? [] : ['No file would change: upstream has what is here.']),
+    ...describeCounts(merge),
+    ...conflicts.flatMap((conflict) => describeConflict(conflict, words[conflict.resolution])),
+    ...(aborts && conflicts.length > 0
+      ? [
+          '  With yes the whole update is refused; with --on-conflict ours, theirs or markers it is not.',
+        ]
+      : []),
+  ];
+}
+
+type ResolutionWords = Readonly<Record<MergeConflict['resolution'], string>>;
+
+const plannedResolutions: ResolutionWords = {
+  ours: 'would stay as it is here',
+  theirs: 'would be taken from upstream',
+  markers: 'would be marked in the file',
+};
+
+const undecided: ResolutionWords = {
+  ours: 'not decided',
+  theirs: 'not decided',
+  markers: 'not decided; both are shown',
+};
+
+const resolutions: ResolutionWords = {
   ours: 'kept as it was here',
   theirs: 'taken from upstream',
   markers: 'marked in the file',
 };
 
-function describeConflict({ path, why, hunks, resolution }: MergeConflict): string {
-  const places = hunks === 0 ? '' : `, ${counted(hunks, 'place')}`;
-  return printable(
-    `  ! ${path === '' ? 'the file' : path}: ${why}${places}: ${resolutions[resolution]}`,
-  );
+/** How much was merged and how much was not; nothing where the sides changed other files. */
+function describeCounts(merge: MergeCounts | undefined): readonly string[] {
+  if (merge === undefined) return [];
+  const { conflictingFiles, conflictingHunks, mergedFiles, mergedHunks } = merge;
+  const parts = [
+    ...(conflictingFiles === 0 ? [] : [amounts('in conflict', conflictingFiles, conflictingHunks)]),
+    ...(mergedFiles + mergedHunks === 0 ? [] : [amounts('merged', mergedFiles, mergedHunks)]),
+  ];
+  return parts.length === 0 ? [] : [`  ${parts.join('; ')}`];
+}
+
+function amounts(label: string, files: number, places: number): string {
+  const counts = files === 0 ? [] : [counted(files, 'file')];
+  return `${label}: ${[...counts, counted(places, 'place')].join(', ')}`;
+}
+
+function describeConflict(conflict: MergeConflict, becomes: string): readonly string[] {
+  const { path, why } = conflict;
+  const at = path === '' ? 'the file' : path;
+  return [
+    printable(`  ! ${at}: ${why}${describeMerged(conflict)}: ${becomes}`),
+    ...listPlaces(conflict).map((place) => `    ${place}`),
+  ];
 }
 
 function describeVersion({ sha, version }: UpdatedArtifact['from']): string {

@@ -1,4 +1,4 @@
-import type { CollectionErrorCode } from '../collection/index.js';
+import type { CollectionErrorCode, FileConflict, MergeCounts } from '../collection/index.js';
 import type { EngineErrorCode, PathConflict } from '../engine/index.js';
 import { exitCodes, type ExitCode, unexpectedFailure, wrongUsage } from './exit-codes.js';
 
@@ -21,7 +21,9 @@ export interface Failure {
   readonly hint: string | null;
   readonly exitCode: ExitCode;
   /** Every path that is in the way, when the error is about several. */
-  readonly conflicts?: readonly PathConflict[];
+  readonly conflicts?: readonly (PathConflict | FileConflict)[];
+  /** How much of a merge that failed is in conflict, and how much is not. */
+  readonly merge?: MergeCounts;
   /** For a report of a bug. */
   readonly details?: string;
 }
@@ -34,8 +36,16 @@ export async function toFailure(error: unknown): Promise<Failure> {
   const { isCollectionError } = await import('../collection/index.js');
   if (isEngineError(error) || isCollectionError(error)) {
     const { code, message, path = null, hint = null, conflicts } = error;
-    const failure = { code, message, path, hint, exitCode: exitCodes[code] };
-    return conflicts.length === 0 ? failure : { ...failure, conflicts };
+    const merge = isCollectionError(error) ? error.merge : undefined;
+    return {
+      code,
+      message,
+      path,
+      hint,
+      exitCode: exitCodes[code],
+      ...(conflicts.length > 0 && { conflicts }),
+      ...(merge !== undefined && { merge }),
+    };
   }
   if (error instanceof Error && 'code' in error && error.code === 'ABORT_ERR') {
     return abortedFailure;

@@ -41,6 +41,16 @@ const globalOptionList: readonly Option[] = [
   ),
 ].map((option) => option.helpGroup('Global options:'));
 
+export interface DryRunFlags {
+  readonly dryRun?: boolean;
+}
+
+/** For commands that are no transaction. */
+export const planOption: Option = new Option(
+  '-n, --dry-run',
+  'only print what would be done; write nothing',
+);
+
 export function addGlobalOptions(command: Command): Command {
   for (const option of globalOptionList) command.addOption(option);
   return command;

@@ -8,7 +8,7 @@ import {
   renameSync,
   writeSync,
 } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import {
   activeCollection,
   CollectionError,
@@ -41,8 +41,12 @@ export function useCollection(name: string): void {
   const before = readConfig();
   const text = withActiveCollection(before, name);
   if (text === before) return;
-  mkdirSync(home, { recursive: true });
-  const path = join(home, configName);
+  replaceFile(join(home, configName), text);
+}
+
+/** Writes a file of the home in one step. @throws the error of the system call that failed. */
+export function replaceFile(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
   const fresh = `${path}.new-${String(process.pid)}`;
   const file = openSync(fresh, 'w');
   try {

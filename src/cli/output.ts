@@ -73,12 +73,19 @@ export class Output {
     this.#line(`warning: ${text}`);
   }
 
-  fail({ code, message, path, hint, conflicts, details }: Failure): void {
+  fail({ code, message, path, hint, conflicts, merge, details }: Failure): void {
     this.onBeforeLine();
     const { stdout, stderr, isJson } = this.#options;
     if (details !== undefined) stderr.write(`${printableLines(details)}\n`);
     if (isJson) {
-      const error = { code, message, path, hint, ...(conflicts !== undefined && { conflicts }) };
+      const error = {
+        code,
+        message,
+        path,
+        hint,
+        ...(conflicts !== undefined && { conflicts }),
+        ...(merge !== undefined && { merge }),
+      };
       stdout.write(`${JSON.stringify({ error })}\n`);
       return;
     }

@@ -2,7 +2,7 @@ import { Argument, Command, CommanderError, Option } from 'commander';
 import { addCollectionCommands } from './collection-commands.js';
 import type { Context } from './context.js';
 import type { ExitCode } from './exit-codes.js';
-import { addGlobalOptions, parsePositive } from './global-options.js';
+import { addGlobalOptions, type DryRunFlags, parsePositive, planOption } from './global-options.js';
 import { historyCommands, topLevelCommands } from './history-commands.js';
 import { addSnapshotCommands } from './snapshot-commands.js';
 import type { ApplyFlags } from './txn/apply.js';
@@ -84,9 +84,10 @@ function addWritingCommands(txn: Command, runCommand: RunCommand): void {
     .command('init')
     .argument('[DIR]', 'the directory to keep (default: the working directory)')
     .description('make a store in a directory; one that is there is left as it is')
-    .action(async (directory: string | undefined, _flags: object, command: Command) =>
+    .addOption(planOption)
+    .action(async (directory: string | undefined, flags: DryRunFlags, command: Command) =>
       runCommand(command, async (context) =>
-        (await import('./txn/init.js')).init(context, directory),
+        (await import('./txn/init.js')).init(context, directory, flags),
       ),
     );
   txn
@@ -122,6 +123,7 @@ function addWritingCommands(txn: Command, runCommand: RunCommand): void {
       ).argParser(parsePositive),
     )
     .option('--adopt', 'take over a store whose directory was copied, moved or restored')
+    .option('-n, --dry-run', 'only print which transactions would be looked at')
     .action(async (flags: RecoverFlags, command: Command) =>
       runCommand(command, async (context) =>
         (await import('./txn/recover.js')).recover(context, flags),

@@ -1,7 +1,7 @@
 import { Argument, type Command, Option } from 'commander';
 import type { Moment } from '../engine/index.js';
 import { parseAge, parseCompression, parseCount, parseSize } from './amounts.js';
-import { addGlobalOptions, collect, parseSnapshotOrNow } from './global-options.js';
+import { addGlobalOptions, collect, parseSnapshotOrNow, planOption } from './global-options.js';
 import { addDiffOptions } from './history-commands.js';
 import type { RunCommand } from './program.js';
 import type { SnapshotPolicyFlags } from './txn/snapshot-policy.js';
@@ -217,6 +217,7 @@ function addPolicy(snapshot: Command, runCommand: RunCommand): void {
     .command('policy')
     .description('print what snapshot prune keeps without a rule; with a rule, set it')
     .option('--reset', 'go back to the default, by which no snapshot goes by itself')
+    .addOption(planOption)
     .addHelpText(
       'after',
       '\nThe default: --keep-last 10 --keep-within 30d --keep-weekly 8 --keep-monthly 12\n',

@@ -1,6 +1,6 @@
 import { Argument, type Command, Option } from 'commander';
 import { parseAge, parseCount, parseSize } from './amounts.js';
-import { parsePositive } from './global-options.js';
+import { type DryRunFlags, parsePositive, planOption } from './global-options.js';
 import type { AddCommand } from './history-commands.js';
 import type { RunCommand } from './program.js';
 import type { PolicyFlags } from './txn/policy.js';
@@ -45,6 +45,7 @@ function addPolicy(parent: Command, runCommand: RunCommand): Command {
   const command = parent
     .command('policy')
     .description('print what prune keeps without a rule, and by itself; with a rule, set it')
+    .addOption(planOption)
     .option(
       '--reset',
       'go back to the default: --keep-last 1000 --max-size 2G --keep-records 10000 --pack-from 1M',
@@ -89,18 +90,18 @@ function addRules(command: Command): Command {
 
 function addPin(parent: Command, runCommand: RunCommand): Command {
   return addMarking(parent, 'pin', 'keep what a transaction displaced, whatever is pruned').action(
-    async (id: number, _flags: object, self: Command) =>
+    async (id: number, flags: DryRunFlags, self: Command) =>
       runCommand(self, async (context) =>
-        (await import('./txn/mark.js')).mark(context, id, { pin: true }),
+        (await import('./txn/mark.js')).mark(context, id, { ...flags, pin: true }),
       ),
   );
 }
 
 function addUnpin(parent: Command, runCommand: RunCommand): Command {
   return addMarking(parent, 'unpin', 'take a pin back').action(
-    async (id: number, _flags: object, self: Command) =>
+    async (id: number, flags: DryRunFlags, self: Command) =>
       runCommand(self, async (context) =>
-        (await import('./txn/mark.js')).mark(context, id, { pin: false }),
+        (await import('./txn/mark.js')).mark(context, id, { ...flags, pin: false }),
       ),
   );
 }
@@ -108,9 +109,9 @@ function addUnpin(parent: Command, runCommand: RunCommand): Command {
 function addTag(parent: Command, runCommand: RunCommand): Command {
   return addMarking(parent, 'tag', 'give a transaction tags; they keep what it displaced, too')
     .argument('<TAG...>', 'one word or more each')
-    .action(async (id: number, addTags: readonly string[], _flags: object, self: Command) =>
+    .action(async (id: number, addTags: readonly string[], flags: DryRunFlags, self: Command) =>
       runCommand(self, async (context) =>
-        (await import('./txn/mark.js')).mark(context, id, { addTags }),
+        (await import('./txn/mark.js')).mark(context, id, { ...flags, addTags }),
       ),
     );
 }
@@ -118,9 +119,9 @@ function addTag(parent: Command, runCommand: RunCommand): Command {
 function addUntag(parent: Command, runCommand: RunCommand): Command {
   return addMarking(parent, 'untag', 'take tags of a transaction back')
     .argument('<TAG...>', 'as they were given')
-    .action(async (id: number, removeTags: readonly string[], _flags: object, self: Command) =>
+    .action(async (id: number, removeTags: readonly string[], flags: DryRunFlags, self: Command) =>
       runCommand(self, async (context) =>
-        (await import('./txn/mark.js')).mark(context, id, { removeTags }),
+        (await import('./txn/mark.js')).mark(context, id, { ...flags, removeTags }),
       ),
     );
 }
@@ -129,5 +130,6 @@ function addMarking(parent: Command, name: string, description: string): Command
   return parent
     .command(name)
     .addArgument(new Argument('<ID>', 'number of a transaction').argParser(parsePositive))
-    .description(description);
+    .description(description)
+    .addOption(planOption);
 }

@@ -19,6 +19,8 @@ export interface CollectionAnswer {
   readonly lines: readonly string[];
   /** How many findings there are, or are left. */
   readonly count: number;
+  /** How many `repair --yes` would answer. */
+  readonly planned: number;
 }
 
 /** Looks at the rules C1–C4 of the collection at `root`; `undefined` when it is none. Edits by hand are no finding. */
@@ -29,6 +31,7 @@ export async function verifyCollection(root: string): Promise<CollectionAnswer |
     json: findings.map(toJsonFinding),
     lines: findings.map((finding) => `DAMAGE   ${describeFinding(finding)}`),
     count: findings.length,
+    planned: 0,
   };
 }
 
@@ -56,6 +59,7 @@ export async function repairCollection(
       `  ${words[outcomeOf(action, options.dryRun)].padEnd(8)} ${printable(message)}`,
     ]),
     count: left.length,
+    planned: options.dryRun ? repairs.filter(({ action }) => action !== 'none').length : 0,
   };
 }
 

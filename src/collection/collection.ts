@@ -4,6 +4,7 @@ import {
   type HashOf,
   openStore,
   type OpenStoreOptions,
+  parseTag,
   type Receipt,
   type Restored,
   type RestoreOptions,
@@ -42,8 +43,13 @@ import {
 import { commitRule } from './commit-rule.js';
 import { contentHash } from './content-hash.js';
 import { artifactNotFound, Draft, type NewArtifact } from './draft.js';
-import { CollectionError } from './errors.js';
-import { findArtifacts, type FoundArtifacts, type SkippedPath } from './find-artifacts.js';
+import { CollectionError, isCollectionError } from './errors.js';
+import {
+  findArtifacts,
+  type FoundArtifact,
+  type FoundArtifacts,
+  type SkippedPath,
+} from './find-artifacts.js';
 import { type CollectionFinding, findingsOf, isInside } from './findings.js';
 import { labelOf } from './label.js';
 import { decodeToml } from './toml/parse-toml.js';
@@ -51,25 +57,24 @@ import { LiveView } from './live-view.js';
 import { LockFile, lockName, newLock } from './lock-file.js';
 import { Manifest, manifestName, newManifest } from './manifest.js';
 import { compareTrees } from './merge/compare-trees.js';
+import type { OnConflict } from './merge/merge-trees.js';
 import { readTree } from './merge/tree.js';
 import { type CollectionRepair, repairDraft } from './repair-collection.js';
 import { resolveArtifact } from './resolve-artifact.js';
 import { planArtifactRollback, readMoments, sortSelection } from './rollback-artifacts.js';
 import { rollbackRule } from './rollback-rule.js';
-import {
-  applyUpdate,
-  type PreparedUpdate,
-  type UpdateChoice,
-  type UpdatedArtifact,
-} from './update/apply-update.js';
+import { applyUpdate, type UpdateChoice, type UpdatedArtifact } from './update/apply-update.js';
 import { type Fetcher, sourceOf } from './update/fetcher.js';
 import {
   type AvailableUpdate,
   fetchBase,
   lookForUpdates,
+  type PreparedUpdate,
   type UpdateLook,
   viewOf,
 } from './update/look-for-updates.js';
+import { mergeUpdate } from './update/merge-update.js';
+import { refuseConflicts } from './update/refuse-conflicts.js';
 
 /** How to run one change of a collection. */
 export type ChangeOptions = Pick<TransactOptions, 'message' | 'dryRun' | 'signal' | 'lockWaitMs'>;
@@ -97,6 +102,12 @@ export interface ImportedArtifacts extends CollectionChange {
 /** What an update did. */
 export interface UpdateChange extends CollectionChange {
   readonly updated: readonly UpdatedArtifact[];
+}
+
+/** What an update would do. */
+export interface UpdatePreview extends Pick<UpdatedArtifact, 'conflicts' | 'merge'> {
+  /** From the artifact as it is now to what would be written. */
+  readonly changes: readonly DiffChange[];
 }
 
 /** Reads a collection without its lock and without a store. */
@@ -177,17 +188,47 @@ export class CollectionReader {
     return await compareTrees(artifact.path, trees, { hasText });
   }
 
-  /** How an artifact would differ if an update took its place. */
-  async compareWith(
-    { artifact, fetched }: AvailableUpdate,
-    { hasText }: { readonly hasText: boolean },
-  ): Promise<readonly DiffChange[]> {
-    const { view, path } = viewOf(fetched);
+  /**
+   * What an update with the strategy `merge` would make of an artifact as it is now.
+   *
+   * @throws what `fetchSource` throws.
+   */
+  async previewUpdate(
+    update: AvailableUpdate,
+    {
+      fetcher,
+      onConflict,
+      hasText,
+    }: {
+      readonly fetcher: Fetcher;
+      readonly onConflict: OnConflict;
+      readonly hasText: boolean;
+    },
+  ): Promise<UpdatePreview> {
+    const { artifact, fetched } = update;
+    const prepared = await this.prepareMerge(update, fetcher);
+    const place = { view: this.#view, path: artifact.path };
+    const merged =
+      prepared === undefined ? undefined : await mergeUpdate(place, prepared, onConflict);
+    const upstream = viewOf(fetched);
     const trees = {
       from: await readTree(this.#view, artifact.path),
-      to: await readTree(view, path),
+      to: merged?.entries ?? (await readTree(upstream.view, upstream.path)),
     };
-    return compareTrees(artifact.path, trees, { hasText });
+    return {
+      changes: await compareTrees(artifact.path, trees, { hasText }),
+      conflicts: merged?.conflicts ?? [],
+      merge: merged?.counts,
+    };
+  }
+
+  /** Fetches what the merge of an artifact that was edited by hand needs; `undefined` for any other. */
+  async prepareMerge(
+    update: AvailableUpdate,
+    fetcher: Fetcher,
+  ): Promise<PreparedUpdate | undefined> {
+    if ((await this.artifactStatus(update.key)).state !== 'modified') return undefined;
+    return { ...update, base: await fetchBase(await this.files(), update.key, fetcher) };
   }
 
   /** What {@link Collection.importArtifacts} would take for artifacts. @throws `NOTHING_TO_IMPORT`. */
@@ -195,6 +236,17 @@ export class CollectionReader {
     const search = await findArtifacts(this.#view, { markdown });
     if (search.found.length === 0) throw nothingToImport(this.root);
     return search;
+  }
+
+  /** As {@link lookForArtifacts}, without what the collection, if it is one yet, names already. */
+  async lookForNewArtifacts(markdown?: ArtifactType): Promise<FoundArtifacts> {
+    const { found, skipped } = await this.lookForArtifacts(markdown);
+    try {
+      return { found: newTo((await this.files()).manifest, found), skipped };
+    } catch (error) {
+      if (!isCollectionError(error, 'COLLECTION_NOT_FOUND')) throw error;
+      return { found, skipped };
+    }
   }
 
   /** As {@link Collection.lookForUpdates}, which changes nothing either. */
@@ -255,12 +307,14 @@ export class Collection implements AsyncDisposable {
    * Brings artifacts in, all or none.
    *
    * @param force replace artifacts of these names that are there, edited ones too.
-   * @throws {CollectionError} `ARTIFACT_EXISTS`, and what `Store.transact` throws.
+   * @throws {CollectionError} `ARTIFACT_EXISTS`.
+   * @throws {EngineError} `TAG_INVALID`, and what `Store.transact` throws.
    */
   async add(
     added: readonly AddedArtifact[],
     { force = false, ...options }: ChangeOptions & { readonly force?: boolean } = {},
   ): Promise<CollectionChange> {
+    for (const { tags } of added) tags.forEach(parseTag);
     const names = added.map(({ name }) => name).join(', ');
     return this.#change({ message: `add ${names}`, ...options }, { verb: 'add' }, async (draft) => {
       const keys: ArtifactKey[] = [];
@@ -279,27 +333,33 @@ export class Collection implements AsyncDisposable {
    *
    * @param name what to call the collection, where there is none yet; also for the log.
    * @param markdown the type of Markdown files that lie in no directory named for a type.
+   * @param found only these, of {@link CollectionReader.lookForNewArtifacts}; nothing else is looked for.
    * @throws {CollectionError} `NOTHING_TO_IMPORT`.
    */
   async importArtifacts({
     name,
     markdown,
+    found,
     ...options
   }: ChangeOptions & {
     readonly name: string;
     readonly markdown?: ArtifactType | undefined;
+    readonly found?: readonly FoundArtifact[];
   }): Promise<ImportedArtifacts> {
     let skipped: readonly SkippedPath[] = [];
     const change = await this.#change(
       { message: `import ${name}`, ...options },
       { verb: 'import', name },
       async (draft) => {
-        const search = await findArtifacts(draft.tx, { markdown });
+        const search =
+          found === undefined
+            ? await findArtifacts(draft.tx, { markdown })
+            : { found, skipped: [] };
         skipped = search.skipped;
-        const known = new Set(draft.manifest.all().map(({ path }) => path));
-        const fresh = search.found.filter(({ path }) => !known.has(path));
-        const taken = fresh.filter((artifact) => !draft.manifest.has(keyOf(artifact)));
-        if (taken.length === 0 && known.size === 0) throw nothingToImport(this.root);
+        const taken = newTo(draft.manifest, search.found);
+        if (taken.length === 0 && draft.manifest.all().length === 0) {
+          throw nothingToImport(this.root);
+        }
         const keys: ArtifactKey[] = [];
         for (const artifact of taken) {
           keys.push(await draft.record({ ...artifact, ...localProvenance, tags: [] }));
@@ -360,7 +420,7 @@ export class Collection implements AsyncDisposable {
     );
   }
 
-  /** Adds tags to artifacts, and takes others away. */
+  /** Adds tags to artifacts, and takes others away. @throws {EngineError} `TAG_INVALID` of a new one. */
   async tag(
     addresses: readonly string[],
     {
@@ -369,6 +429,7 @@ export class Collection implements AsyncDisposable {
       ...options
     }: ChangeOptions & { readonly add?: readonly string[]; readonly remove?: readonly string[] },
   ): Promise<CollectionChange> {
+    add.forEach(parseTag);
     const message = `tag ${addresses.join(', ')}`;
     return this.#change({ message, ...options }, { verb: 'tag' }, (draft) => {
       const keys = addresses.map((address) => resolveArtifact(draft.manifest, address));
@@ -413,12 +474,9 @@ export class Collection implements AsyncDisposable {
   ): Promise<UpdateChange> {
     const prepared: PreparedUpdate[] = [];
     for (const update of updates) {
-      const needsBase =
-        strategy === 'merge' && (await this.reader.artifactStatus(update.key)).state === 'modified';
-      const base = needsBase
-        ? await fetchBase(await this.reader.files(), update.key, fetcher)
-        : undefined;
-      prepared.push({ ...update, base });
+      const merge =
+        strategy === 'merge' ? await this.reader.prepareMerge(update, fetcher) : undefined;
+      prepared.push(merge ?? { ...update, base: undefined });
     }
     const message = `update ${updates.map(({ artifact }) => artifact.name).join(', ')}`;
     let updated: readonly UpdatedArtifact[] = [];
@@ -432,6 +490,7 @@ export class Collection implements AsyncDisposable {
             await applyUpdate(draft, update, { choice: { strategy, onConflict }, fetcher }),
           );
         }
+        if (onConflict === 'abort') refuseConflicts(done);
         updated = done;
         return done.map(({ key }) => key);
       },
@@ -611,6 +670,12 @@ async function emptyFiles(tx: Transaction, name: string, time: string): Promise<
   const found = await tx.read(lockName);
   const lock = new LockFile(found === undefined ? newLock() : decodeToml(found, lockName));
   return { manifest: new Manifest(newManifest(name, time)), lock };
+}
+
+/** Those whose path and name no artifact has. */
+function newTo(manifest: Manifest, found: readonly FoundArtifact[]): readonly FoundArtifact[] {
+  const paths = new Set(manifest.all().map(({ path }) => path));
+  return found.filter(({ path, ...id }) => !paths.has(path) && !manifest.has(keyOf(id)));
 }
 
 async function requireRoom(draft: Draft, artifact: AddedArtifact, force: boolean): Promise<void> {

@@ -1,4 +1,5 @@
 import type { PathConflict } from '../engine/index.js';
+import type { FileConflict, MergeCounts } from './merge/merge-trees.js';
 
 /**
  * What to do with an error of a collection: each code is public and stable, messages are not.
@@ -41,7 +42,9 @@ export interface CollectionErrorDetails {
   /** What the user can do next, as one sentence. */
   readonly hint?: string | undefined;
   /** Everything that is in the way, when it may be more than one thing. */
-  readonly conflicts?: readonly PathConflict[] | undefined;
+  readonly conflicts?: readonly (PathConflict | FileConflict)[] | undefined;
+  /** How much was merged and how much was not, of a `MERGE_CONFLICT`. */
+  readonly merge?: MergeCounts | undefined;
 }
 
 /** The only error that the collection layer throws on purpose, besides the engine's and `TypeError`. */
@@ -49,7 +52,8 @@ export class CollectionError extends Error {
   readonly code: CollectionErrorCode;
   readonly path: string | undefined;
   readonly hint: string | undefined;
-  readonly conflicts: readonly PathConflict[];
+  readonly conflicts: readonly (PathConflict | FileConflict)[];
+  readonly merge: MergeCounts | undefined;
 
   constructor(code: CollectionErrorCode, message: string, details: CollectionErrorDetails = {}) {
     super(message, details.cause === undefined ? {} : { cause: details.cause });
@@ -58,6 +62,7 @@ export class CollectionError extends Error {
     this.path = details.path;
     this.hint = details.hint;
     this.conflicts = details.conflicts ?? [];
+    this.merge = details.merge;
   }
 }
 

@@ -21,6 +21,7 @@ export {
   type ImportedArtifacts,
   openCollection,
   type UpdateChange,
+  type UpdatePreview,
 } from './collection.js';
 export {
   activeCollection,
@@ -42,10 +43,18 @@ export type { CollectionFinding, CollectionRule } from './findings.js';
 export type { LockEntry, LockFile } from './lock-file.js';
 export type { ArtifactMetadata } from './metadata.js';
 export { type CollectionFacts, type Manifest, manifestName } from './manifest.js';
-export type { MergeConflict, OnConflict } from './merge/merge-trees.js';
+export type {
+  ConflictPlace,
+  FileConflict,
+  LineRange,
+  MergeConflict,
+  MergeCounts,
+  OnConflict,
+} from './merge/merge-trees.js';
 export type { UpdateChoice, UpdatedArtifact, UpdateStrategy } from './update/apply-update.js';
 export { Fetcher, type FetcherOptions, openFetcher } from './update/fetcher.js';
 export type { AvailableUpdate, UpdateLook } from './update/look-for-updates.js';
+export { isOutdated, type SeenUpstream, upstreamName } from './update/seen-upstream.js';
 export type { CollectionRepair, CollectionRepairAction } from './repair-collection.js';
 export { resolveArtifact } from './resolve-artifact.js';
 export { fetchSource, resolveVersion } from './sources/fetch-source.js';

@@ -1,7 +1,11 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { join, resolve, sep } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { PathEntry, PathStat, ReadableView } from '../engine/index.js';
 import { CollectionError } from './errors.js';
+
+/** How long it keeps others from running, in milliseconds. */
+const sliceMsMax = 20;
 
 /**
  * The directory as it is right now, read without the lock and without following links. What a path
@@ -9,6 +13,7 @@ import { CollectionError } from './errors.js';
  */
 export class LiveView implements ReadableView {
   readonly #root: string;
+  #turnsAt = 0;
 
   /** @param root absolute. */
   constructor(root: string) {
@@ -16,6 +21,7 @@ export class LiveView implements ReadableView {
   }
 
   async read(path: string): Promise<Uint8Array | undefined> {
+    await this.#letOthersRun();
     return orNothing(() => readFileSync(this.#locate(path)));
   }
 
@@ -40,6 +46,13 @@ export class LiveView implements ReadableView {
         .map((entry) => ({ name: entry.name, kind: kindOf(entry) }))
         .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     );
+  }
+
+  /** Calls are synchronous; who draws progress needs a turn all the same. */
+  async #letOthersRun(): Promise<void> {
+    if (performance.now() < this.#turnsAt) return;
+    await setImmediate();
+    this.#turnsAt = performance.now() + sliceMsMax;
   }
 
   /** @throws `ENOENT` for a path that leads out. */

@@ -59,7 +59,10 @@ export interface Collected {
   readonly message?: string | undefined;
   readonly annotations?: Annotations;
   /** Looks at what would change, and throws if that must not be. */
-  readonly review?: (changes: readonly Change[], looking: LookingAtRoot) => Promise<void>;
+  readonly review?: (
+    changes: readonly Change[],
+    looking: LookingAtRoot,
+  ) => Promise<string | undefined>;
 }
 
 export interface Committing {
@@ -150,6 +153,7 @@ class Attempt {
   #phase: 'stage' | 'plan' = 'stage';
   #message: string;
   #annotations: Annotations;
+  #needsForce: string | undefined;
 
   constructor(given: AttemptOptions) {
     this.#given = given;
@@ -210,10 +214,11 @@ class Attempt {
     const members = plan.units.flatMap((unit) => unit.members);
     const changes = toChanges(members);
     await requireRules(options.rules, readableView(view), changes);
-    await collected.review?.(changes, { looking, tree, isDryRun: options.isDryRun });
+    const { isDryRun } = options;
+    this.#needsForce = await collected.review?.(changes, { looking, tree, isDryRun });
     this.#refuseTroubled(plan);
     const units = await arrange(plan, { looking, tree, contents });
-    if (options.isDryRun || units.length === 0) return this.#leave(plan, units);
+    if (isDryRun || units.length === 0) return this.#leave(plan, units);
     return this.#commit(plan, units);
   }
 
@@ -259,6 +264,7 @@ class Attempt {
         superseded: [],
         ...unmarked,
       },
+      ...(this.#needsForce !== undefined && { needsForce: this.#needsForce }),
     };
   }
 

@@ -90,6 +90,7 @@ export type {
   UndoReceipt,
 } from './store-options.js';
 export type { Rebuilt } from './repair/rebuild.js';
+export { parseTag } from './tags.js';
 export { mergeParts, type MergedText, type MergePart } from './text-merge.js';
 export { type DiffContent, type DiffText, unifiedDiff } from './unified-diff.js';
 export type { Repair, RepairAction, RepairOptions } from './repair/repairing.js';

@@ -7,9 +7,11 @@ export interface PathSelection {
   has(path: RelativePath): boolean;
   /** Those that are no globs; each must exist somewhere. */
   readonly exact: readonly RelativePath[];
+  /** Each must match something, itself as a name or as a pattern. */
+  readonly globs: readonly { readonly pattern: RelativePath; readonly matches: PathMatcher }[];
 }
 
-const everything: PathSelection = { has: () => true, exact: [] };
+const everything: PathSelection = { has: () => true, exact: [], globs: [] };
 
 const globCharacters = /[*?[\]{}()]/;
 
@@ -18,17 +20,20 @@ export function selectPaths(inputs: readonly string[] | undefined): PathSelectio
   if (inputs === undefined || inputs.length === 0) return everything;
   const exact: RelativePath[] = [];
   const below = new Set<RelativePath>();
-  const globs: PathMatcher[] = [];
+  const globs: { readonly pattern: RelativePath; readonly matches: PathMatcher }[] = [];
   for (const input of inputs) {
     const path = parseSelected(input);
     below.add(path);
-    if (globCharacters.test(path)) globs.push(compileGlob(path));
-    else exact.push(path);
+    if (globCharacters.test(path)) {
+      const isMatch = compileGlob(path);
+      globs.push({ pattern: path, matches: (other) => other === path || isMatch(other) });
+    } else exact.push(path);
   }
   const isNamed = (path: RelativePath): boolean =>
-    below.has(path) || globs.some((matches) => matches(path));
+    below.has(path) || globs.some(({ matches }) => matches(path));
   return {
     exact,
+    globs,
     has: (path) => {
       if (isNamed(path)) return true;
       for (const ancestor of ancestorsOf(path)) if (isNamed(ancestor)) return true;

@@ -62,6 +62,8 @@ export interface TransactionRecord extends TransactionSummary {
 export interface Receipt {
   /** `null` when nothing would have changed: no transaction was written. */
   readonly transaction: TransactionRecord | null;
+  /** Of a dry run: what the same would be refused for without `force`, with `REMOVAL_TOO_LARGE`. */
+  readonly needsForce?: string;
 }
 
 /** What an open or a `recover` had to do. */

@@ -13,27 +13,24 @@ export interface LookingAtRoot {
 }
 
 /**
- * Refuses what looks like a mistake, see {@link largeRemoval}. A dry run shows it: its hint asks for one.
+ * Refuses what looks like a mistake: to remove more than half of the files, or everything. Looks at
+ * no more of the root than twice what would be removed.
  *
+ * @returns of a dry run, what would be refused: it shows what would go, as the hint says.
  * @throws {EngineError} `REMOVAL_TOO_LARGE`.
  */
 export async function refuseLargeRemoval(
   changes: readonly Change[],
-  at: LookingAtRoot,
-): Promise<void> {
-  if (at.isDryRun) return;
-  const what = await largeRemoval(changes, at);
-  if (what === undefined) return;
-  throw new EngineError('REMOVAL_TOO_LARGE', what, {
+  { isDryRun, ...given }: LookingAtRoot,
+): Promise<string | undefined> {
+  const refused = await largeRemoval(changes, given);
+  if (refused === undefined || isDryRun) return refused;
+  throw new EngineError('REMOVAL_TOO_LARGE', refused, {
     hint: 'See what, with --dry-run; if it is meant, add --force.',
   });
 }
 
-/**
- * Returns how much would be removed when that is more than half of the files, or everything; else
- * `undefined`. Looks at no more of the root than twice what would be removed.
- */
-export async function largeRemoval(
+async function largeRemoval(
   changes: readonly Change[],
   { looking, tree }: Pick<LookingAtRoot, 'looking' | 'tree'>,
 ): Promise<string | undefined> {

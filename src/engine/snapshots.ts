@@ -19,7 +19,7 @@ import { notInSnapshot, type PathSelection, selectPaths } from './path-selection
 import { droppedByThemselves, planPruning, type PruningPlan } from './prune-snapshots.js';
 import { parsePath, type RelativePath } from './path.js';
 import type { Receipt } from './receipt.js';
-import { largeRemoval, refuseLargeRemoval } from './removal-size.js';
+import { refuseLargeRemoval } from './removal-size.js';
 import { defaultPolicy, isRetentionPolicy, type RetentionPolicy } from './retention.js';
 import { restoreElsewhere } from './restore-elsewhere.js';
 import { carryOut } from './restore-in-place.js';
@@ -158,7 +158,7 @@ export interface Restored {
   /** What stayed as it was, or is missing elsewhere. */
   readonly notRestored: readonly NotRestored[];
   /** Of a dry run without `force`: how much would be removed, when that is refused without it. */
-  readonly needsForce: string | null;
+  readonly needsForce?: string;
 }
 
 export interface MarkSnapshotOptions extends Marking, Waiting {
@@ -329,9 +329,8 @@ export class Snapshots {
         }
         return {
           annotations: { rollsBackTo: name, ...(paths !== undefined && { paths }) },
-          review: async (changes, looking) => {
-            if (!forces) await refuseLargeRemoval(changes, looking);
-          },
+          review: async (changes, looking) =>
+            forces ? undefined : refuseLargeRemoval(changes, looking),
         };
       }),
     );
@@ -577,23 +576,17 @@ export class Snapshots {
     const name = row.name ?? String(row.id);
     const { message = `Restore snapshot ${name}`, dryRun = false, force = false } = options;
     let notRestored: readonly NotRestored[] = [];
-    let needsForce: string | null = null;
     const receipt = await this.#explaining('restore', () =>
       this.#host.commit({ ...options, message, dryRun }, new Map(), async (tx) => {
         notRestored = await this.#stageRestore(tx, row, selection, options.signal);
         return {
           annotations: { restores: name },
-          review: async (changes, looking) => {
-            if (force) return;
-            await refuseLargeRemoval(changes, looking);
-            if (looking.isDryRun) needsForce = (await largeRemoval(changes, looking)) ?? null;
-          },
+          review: async (changes, looking) =>
+            force ? undefined : refuseLargeRemoval(changes, looking),
         };
       }),
     );
-    const { transaction } = receipt;
-    const snapshot = toSnapshot(row);
-    return { snapshot, transaction, to: null, written: 0, notRestored, needsForce };
+    return { ...receipt, snapshot: toSnapshot(row), to: null, written: 0, notRestored };
   }
 
   async #decideLocal(
@@ -658,7 +651,7 @@ export class Snapshots {
         onProgress: this.#onProgress('write'),
       });
       const snapshot = toSnapshot(row);
-      return { snapshot, transaction: null, to, written, notRestored, needsForce: null };
+      return { snapshot, transaction: null, to, written, notRestored };
     });
   }
 
@@ -751,9 +744,9 @@ function adoptionMessage(name: string | undefined): string {
   return `changes by other programs, seen by ${which}`;
 }
 
-/** A path that is nowhere is a mistake, not nothing to do. */
+/** A path that is nowhere, or a glob that matches nothing, is a mistake, not nothing to do. */
 async function requireSelected(
-  { exact }: PathSelection,
+  { exact, globs }: PathSelection,
   trees: readonly { readonly sha256: SnapshotRow['sha256']; readonly read: ReadListing }[],
 ): Promise<void> {
   for (const path of exact) {
@@ -763,6 +756,20 @@ async function requireSelected(
     }
     if (!isThere) throw notInSnapshot(path);
   }
+  for (const { pattern, matches } of globs) {
+    let isMatched = false;
+    for (const { read, sha256 } of trees) isMatched ||= await hasMatch(read, sha256, matches);
+    if (!isMatched) throw notInSnapshot(pattern);
+  }
+}
+
+async function hasMatch(
+  read: ReadListing,
+  sha256: SnapshotRow['sha256'],
+  matches: (path: RelativePath) => boolean,
+): Promise<boolean> {
+  for await (const { path } of walkListing(read, sha256)) if (matches(path)) return true;
+  return false;
 }
 
 /** What is damaged there the restore refuses by its name. */

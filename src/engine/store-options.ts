@@ -147,7 +147,9 @@ export interface RollbackReceipt extends Receipt {
 }
 
 /** How to mark a transaction. */
-export interface MarkOptions extends Marking, Pick<TransactOptions, 'signal' | 'lockWaitMs'> {}
+export interface MarkOptions
+  extends Marking,
+    Pick<TransactOptions, 'dryRun' | 'signal' | 'lockWaitMs'> {}
 
 /** What a store keeps to without being asked. */
 export interface StoreHistoryPolicy {
@@ -161,6 +163,8 @@ export interface RecoverOptions {
   readonly redo?: number;
   /** Number of a blocked or damaged transaction to undo, whatever may be lost of it. */
   readonly undo?: number;
+  /** Only tells which transactions would be looked at. Opening with `recover: 'auto'` is none. */
+  readonly dryRun?: boolean;
   readonly signal?: AbortSignal;
   readonly lockWaitMs?: number;
 }

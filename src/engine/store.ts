@@ -293,7 +293,8 @@ export class Store implements AsyncDisposable {
    * @throws {EngineError} `TRANSACTION_NOT_FOUND`, `STORE_LOCKED`, `JOURNAL_DAMAGED`.
    */
   async recover(options: RecoverOptions = {}): Promise<RecoveryReport> {
-    const { redo, undo, signal, lockWaitMs } = options;
+    const { redo, undo, signal, lockWaitMs, dryRun = false } = options;
+    if (dryRun) return this.#wouldRecover(redo ?? undo);
     return this.#explaining('recover', () =>
       this.#exclusively({ signal, lockWaitMs }, async () => {
         const forced = new Set<number>();
@@ -752,7 +753,13 @@ export class Store implements AsyncDisposable {
       const terms = { paths, message, merges: merge, forces: force };
       return requestUndo(this.#journal, transaction, terms);
     });
-    return { transaction: receipt.transaction, undone, paths: receipt.paths };
+    const { transaction, paths: outcomes, needsForce } = receipt;
+    return {
+      transaction,
+      undone,
+      paths: outcomes,
+      ...(needsForce !== undefined && { needsForce }),
+    };
   }
 
   async #rollBackToSnapshot(
@@ -922,6 +929,21 @@ export class Store implements AsyncDisposable {
       if (waitMs > 0) publish('skillmeat:waiting', { root: this.root, waitMs });
     };
     return this.#writer.whileNobodyWrites({ waitMs, signal, onWait }, work);
+  }
+
+  /** What {@link recover} would look at. Who is forced is no longer in the way. */
+  #wouldRecover(forced: number | undefined): RecoveryReport {
+    this.#refuseClosed();
+    if (forced !== undefined) this.#requireTroubled(forced);
+    const unsettled = this.#journal.unsettled();
+    return {
+      transactions: unsettled.map(({ id }) => id),
+      changed: 0,
+      superseded: [],
+      unresolved: unsettled.flatMap(({ id, trouble, reason }) =>
+        trouble === undefined || id === forced ? [] : [{ id, reason: reason ?? trouble }],
+      ),
+    };
   }
 
   #requireTroubled(id: number): TransactionRow {

@@ -12,14 +12,18 @@ export type TextMerge =
 
 /** A stretch of a merged text: agreed, or as each side has it. Each line has the line feed that ends it. */
 export type MergePart =
-  | { readonly kind: 'agreed'; readonly lines: readonly string[] }
+  | {
+      readonly kind: 'agreed';
+      readonly lines: readonly string[];
+      readonly changedBy: 'neither' | 'ours' | 'theirs' | 'both';
+    }
   | {
       readonly kind: 'conflict';
       readonly base: readonly string[];
       readonly ours: readonly string[];
       readonly theirs: readonly string[];
-      /** Where it starts in the base, from 1. */
-      readonly line: number;
+      /** The line that it starts at in each text, from 1. */
+      readonly startsAt: Readonly<Record<keyof MergedText, number>>;
     };
 
 /** Merges what two sides made of a text, by lines; lines that both changed are a conflict. Pure. */
@@ -29,7 +33,7 @@ export function mergeTexts(texts: MergedText): TextMerge {
   const merged: string[] = [];
   for (const part of parts) {
     if (part.kind === 'conflict') {
-      const why = `both sides changed it at line ${String(part.line)} of what was merged`;
+      const why = `both sides changed it at line ${String(part.startsAt.base)} of what was merged`;
       return { kind: 'conflict', why };
     }
     merged.push(...part.lines);
@@ -56,23 +60,30 @@ function mergeEdits(
   const parts: MergePart[] = [];
   const [left, right] = [[...a], [...b]];
   let at = 0;
+  // How many lines each side has more than the base, up to there.
+  const shift = { ours: 0, theirs: 0 };
   for (;;) {
     const start = Math.min(left[0]?.start ?? Infinity, right[0]?.start ?? Infinity);
     if (start === Infinity) break;
     const region = takeRegion(start, left, right);
-    parts.push({ kind: 'agreed', lines: base.slice(at, start) });
+    parts.push({ kind: 'agreed', lines: base.slice(at, start), changedBy: 'neither' });
     at = region.end;
     const ours = replace(base, { start, end: at }, region.left);
     const theirs = replace(base, { start, end: at }, region.right);
     const isSame = ours.join('') === theirs.join('');
     if (region.left.length > 0 && region.right.length > 0 && !isSame) {
-      const was = base.slice(start, at);
-      parts.push({ kind: 'conflict', base: was, ours, theirs, line: start + 1 });
+      const line = start + 1;
+      const startsAt = { base: line, ours: line + shift.ours, theirs: line + shift.theirs };
+      parts.push({ kind: 'conflict', base: base.slice(start, at), ours, theirs, startsAt });
     } else {
-      parts.push({ kind: 'agreed', lines: region.left.length > 0 ? ours : theirs });
+      const changedBy =
+        region.left.length === 0 ? 'theirs' : region.right.length === 0 ? 'ours' : 'both';
+      parts.push({ kind: 'agreed', lines: changedBy === 'theirs' ? theirs : ours, changedBy });
     }
+    shift.ours += ours.length - (at - start);
+    shift.theirs += theirs.length - (at - start);
   }
-  parts.push({ kind: 'agreed', lines: base.slice(at) });
+  parts.push({ kind: 'agreed', lines: base.slice(at), changedBy: 'neither' });
   return parts;
 }
 

@@ -99,9 +99,9 @@ export function collectUndo(
     message,
     annotations,
     review: async (changes, looking) => {
-      if (removesAll) return;
+      if (removesAll) return undefined;
       refuseUnknown(changes, known);
-      await refuseLargeRemoval(changes, looking);
+      return refuseLargeRemoval(changes, looking);
     },
   };
 }

@@ -268,3 +268,142 @@ test('history calls what was done by its name, with artifacts and versions', asy
     ],
   });
 });
+
+test('with --each one that fails does not stop the others, and a table says so', async () => {
+  plant();
+  await ok(['init']);
+  const sources = ['work/skills/canvas', './none', 'x:y z', 'work/commands/review.md'];
+  const all = await run(['add', ...sources]);
+  expect(all).toMatchObject(failure('SOURCE_INVALID', 4));
+  expect(await run(['add', ...sources, '--each', '-n'])).toMatchObject({
+    exitCode: 3,
+    stdout: expect.stringMatching(
+      /Would add skill\/canvas[^]*\n2 planned, 2 failed\.\n$/,
+    ) as string,
+  });
+  expect(await ok(['list'])).toBe('No artifacts.\n');
+  const added = await run(['add', ...sources, '--each']);
+  expect(added.exitCode).toBe(3);
+  expect(added.stdout.replaceAll(cli.at('.'), '')).toBe(
+    [
+      'work/skills/canvas       Added skill/canvas (transaction 2).',
+      './none                   failed: /none does not exist [SOURCE_NOT_FOUND]',
+      'x:y z                    failed: the source "x:y z" is neither a path that exists nor a git URL [SOURCE_INVALID]',
+      'work/commands/review.md  Added command/review (transaction 3).',
+      '2 done, 2 failed.',
+      '',
+    ].join('\n'),
+  );
+  expect(await run(['add', 'work/skills/canvas', 'x', '--each', '--name', 'y'])).toMatchObject(
+    failure('USAGE', 2),
+  );
+  // One alone exits as it would without --each.
+  expect(await run(['add', 'work/skills/canvas', '--each'])).toMatchObject({ exitCode: 4 });
+
+  cli.write('home/collections/default/skills/canvas/SKILL.md', 'edited\n');
+  const removed = await run(['remove', 'canvas', 'review', 'review', 'zz', '--each', '--json']);
+  expect(removed.exitCode).toBe(3);
+  expect(json(removed)).toMatchObject({
+    results: [
+      {
+        subject: 'canvas',
+        outcome: 'failed',
+        transaction: null,
+        artifacts: [],
+        conflicts: [{ path: 'skills/canvas', why: 'edited by hand' }],
+        error: { code: 'ARTIFACT_MODIFIED', hint: expect.stringContaining('--force') as string },
+      },
+      {
+        subject: 'review',
+        outcome: 'done',
+        transaction: { id: 4, message: 'remove review' },
+        artifacts: [{ name: 'review', type: 'command' }],
+        conflicts: [],
+        error: null,
+      },
+      { subject: 'zz', outcome: 'failed', error: { code: 'ARTIFACT_NOT_FOUND' } },
+    ],
+  });
+});
+
+test('import --each makes a transaction for each artifact, and finds nothing the next time', async () => {
+  plant();
+  cli.write('work/x/skills/canvas/SKILL.md', '# Another\n');
+  const imported = await run(['import', 'work', '--each']);
+  expect(imported).toMatchObject({
+    exitCode: 0,
+    stderr:
+      'skillmeat: warning: left out x/skills/canvas: skills/canvas is the skill of that name\n',
+  });
+  expect(imported.stdout).toMatch(
+    /^agents\/review\.md +Imported agent\/review \(transaction 1\)\.\n(?:.*\n){2}3 done, 0 failed\.\n$/,
+  );
+  cli.write('work/agents/new.md', 'new\n');
+  expect(json(await run(['import', 'work', '--each', '--json']))).toMatchObject({
+    results: [{ subject: 'agents/new.md', outcome: 'done', transaction: { id: 4 } }],
+    skipped: [{ path: 'x/skills/canvas' }],
+  });
+  expect(await ok(['import', 'work', '--each'])).toBe('0 done, 0 failed.\n');
+  expect(await ok(['verify'], 'work')).toContain('No findings');
+});
+
+test('what is not copied is told, and a type that is none names those that are', async () => {
+  plant();
+  cli.write('work/skills/canvas/.git/HEAD', 'x');
+  cli.write('work/skills/canvas/deep/.gitignore', 'x');
+  await ok(['init']);
+  const added = await run(['add', 'work/skills/canvas', '--json']);
+  expect(added.stderr).toBe('skillmeat: left out of work/skills/canvas: .git, deep/.gitignore\n');
+  expect(json(added)).toMatchObject({
+    artifacts: [{ name: 'canvas' }],
+    notes: ['.git', 'deep/.gitignore'].map((path) => ({
+      source: 'work/skills/canvas',
+      path,
+      why: 'left out: it is never copied',
+    })),
+  });
+  expect((await run(['add', 'work/skills/canvas', '--force', '-q'])).stderr).toBe('');
+  for (let n = 0; n < 5; n += 1) cli.write(`work/skills/canvas/${String(n)}.pyc`, '');
+  expect((await run(['add', 'work/skills/canvas', '--force'])).stderr).toContain(
+    ': .git, 0.pyc, 1.pyc, 2.pyc, 3.pyc and 2 more\n',
+  );
+  const wrong = await run(['add', 'scill', 'work/skills/canvas']);
+  expect(wrong).toMatchObject(failure('ARTIFACT_TYPE_INVALID', 4));
+  expect(wrong.stderr).toContain('The types are skill, command, agent');
+});
+
+test('a tag that could not be printed or typed is refused, and nothing is fetched', async () => {
+  plant();
+  await ok(['init']);
+  await ok(['add', 'work/skills/canvas', '--tag', 'fine']);
+  for (const tag of ['', ' x', '-x', 'a\nb', 'x'.repeat(101)]) {
+    expect(await run(['tag', 'canvas', '--add', tag])).toMatchObject(failure('TAG_INVALID', 4));
+    expect(await run(['add', 'work/commands/review.md', '--tag', tag])).toMatchObject(
+      failure('TAG_INVALID', 4),
+    );
+  }
+  expect(await ok(['list'])).toBe('skill  canvas  local  #fine\n');
+});
+
+test('repair does not offer --yes where a person has to decide', async () => {
+  plant();
+  await ok(['import', 'work']);
+  const manifest = cli.read('work/collection.toml');
+  cli.write('work/collection.toml', `${manifest}\n[broken\n`);
+  await ok(['txn', 'adopt'], 'work');
+  const repair = await run(['repair'], 'work');
+  expect(repair.exitCode).toBe(3);
+  expect(repair.stdout).toMatch(/\n1 finding, for a person to answer: see above\.\n$/);
+  expect(repair.stdout).not.toContain('--yes');
+});
+
+test('in a plain store a word that is no moment is called that', async () => {
+  cli.write('plain/a', 'a');
+  await ok(['txn', 'init'], 'plain');
+  for (const args of [['nope'], ['nope', '3'], ['nope', '--path', 'a']]) {
+    expect((await run(['diff', ...args], 'plain')).stderr).toContain('"nope" is no moment: ');
+  }
+  await ok(['init']);
+  expect((await run(['diff', 'nope', '3'], 'plain')).stderr).toContain('"nope" is no moment: ');
+  expect(await run(['diff', 'nope'], 'plain')).toMatchObject(failure('ARTIFACT_NOT_FOUND', 4));
+});

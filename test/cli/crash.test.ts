@@ -98,6 +98,13 @@ describe('a transaction whose bytes are lost', () => {
     const data = await cli.run(['txn', 'recover', '--json']);
     expect(data.exitCode).toBe(11);
     expect(json(data)).toMatchObject({ recovery: { unresolved: [{ id: 2 }] } });
+    const planned = await cli.run(['txn', 'recover', '--dry-run']);
+    expect(planned.exitCode).toBe(11);
+    expect(planned.stdout).toMatch(/^Would check .*\n {2}transaction 2 is not resolved: /);
+    const decided = await cli.run(['txn', 'recover', '--undo', '2', '-n', '--json']);
+    expect(decided.exitCode).toBe(0);
+    expect(json(decided)).toMatchObject({ recovery: { unresolved: [] } });
+    expect((await cli.run(['txn', 'recover'])).exitCode).toBe(11);
     expect((await cli.run(['txn', 'recover', '--undo', '2'])).exitCode).toBe(0);
     expect(cli.read('a')).toBe('1');
     expect((await cli.run(['txn', 'doctor'])).exitCode).toBe(0);

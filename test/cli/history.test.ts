@@ -19,7 +19,9 @@ describe('init', () => {
     expect(made.stdout).toBe(`Made a store in ${cli.at('new/store')}/.skillmeat.\n`);
     const { ino } = statSync(cli.at('new/store/.skillmeat/journal.db'));
     const again = await cli.run(['txn', 'init', '--json'], { cwd: 'new/store' });
-    expect(json(again)).toEqual({ store: { root: cli.at('new/store'), created: false } });
+    expect(json(again)).toEqual({
+      store: { root: cli.at('new/store'), created: false, isDryRun: false },
+    });
     expect(statSync(cli.at('new/store/.skillmeat/journal.db')).ino).toBe(ino);
   });
 

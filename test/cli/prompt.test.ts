@@ -95,6 +95,66 @@ test('each difference is shown in colours; yes, no, all, none and Ctrl-C are tak
   expect(updated()).toEqual(skills);
 });
 
+test('what is shown is what would be written: edits merged, conflicts told', async () => {
+  const upstream = new Upstream();
+  const text = 'one\ntwo\nthree\nfour\nfive\n';
+  upstream.commit({ 'canvas/SKILL.md': text });
+  const env = environment();
+  expect(await cli.run(['init'], { env })).toMatchObject({ exitCode: 0 });
+  expect(await cli.run(['add', `${upstream.url}//canvas`], { env })).toMatchObject({ exitCode: 0 });
+  const skill = 'home/collections/default/skills/canvas/SKILL.md';
+  cli.write(skill, text.replace('five', 'mine'));
+  upstream.commit({ 'canvas/SKILL.md': text.replace('one', 'ONE') });
+
+  const merged = ask();
+  await merged.shows(question);
+  expect(merged.shown).toContain('\u001b[31m-one\u001b[39m\n\u001b[32m+ONE\u001b[39m\n');
+  // The edit stays, so it is no part of what would change.
+  expect(merged.shown).not.toMatch(/[-+](?:mine|five)/);
+  expect(merged.shown).toContain('merged: 1 file, 2 places\n');
+  merged.type('y\r');
+  expect(await merged.ends()).toBe(0);
+  expect(cli.read(skill)).toBe('ONE\ntwo\nthree\nfour\nmine\n');
+
+  upstream.commit({ 'canvas/SKILL.md': text.replace('one', 'ONE').replace('five', 'yours') });
+  const torn = ask();
+  await torn.shows(question);
+  expect(torn.shown).toContain('\u001b[32m+<<<<<<< local\u001b[39m');
+  expect(torn.shown).toContain('\u001b[32m+yours\u001b[39m');
+  expect(torn.shown).toContain('! SKILL.md: both sides changed it in one place: not decided');
+  expect(torn.shown).toContain('With yes the whole update is refused');
+  torn.type('y\r');
+  expect(await torn.ends()).toBe(5);
+  expect(torn.shown).toContain('[MERGE_CONFLICT]');
+
+  const plain = new Terminal(
+    ['update', 'canvas', '--strategy', 'prompt', '--on-conflict', 'theirs'],
+    { cwd: cli.directory, env: { ...env, NO_COLOR: '1' } },
+  );
+  await plain.shows(question);
+  expect(plain.shown).toContain('\n-mine\n+yours\n');
+  expect(plain.shown).not.toContain('\u001b[3');
+  expect(plain.shown).toContain('would be taken from upstream');
+  plain.type('yes\r');
+  expect(await plain.ends()).toBe(0);
+  expect(cli.read(skill)).toBe('ONE\ntwo\nthree\nfour\nyours\n');
+});
+
+test('an update that upstream has by an edit of the same changes no file, and says so', async () => {
+  const upstream = new Upstream();
+  upstream.commit({ 'canvas/SKILL.md': 'one\n' });
+  const env = environment();
+  expect(await cli.run(['init'], { env })).toMatchObject({ exitCode: 0 });
+  expect(await cli.run(['add', `${upstream.url}//canvas`], { env })).toMatchObject({ exitCode: 0 });
+  cli.write('home/collections/default/skills/canvas/SKILL.md', 'two\n');
+  upstream.commit({ 'canvas/SKILL.md': 'two\n' });
+  const same = ask();
+  await same.shows(question);
+  expect(same.shown).toContain('No file would change: upstream has what is here.\n');
+  same.type('y\r');
+  expect(await same.ends()).toBe(0);
+});
+
 test('no progress is drawn over a question that somebody thinks about', async () => {
   await outdated();
   const thinking = ask();

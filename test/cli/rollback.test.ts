@@ -53,6 +53,7 @@ describe('rollback and history', () => {
       paths: [{ path: 'a.md', outcome: 'restored' }],
       conflicts: [],
       unmerged: [],
+      needsForce: null,
     });
     const { history } = json(await cli.run(['history', '--json'])) as { history: object[] };
     expect(history[0]).toEqual({

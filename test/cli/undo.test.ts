@@ -67,6 +67,7 @@ describe('undo and redo', () => {
       },
       undone: 2,
       paths: [{ path: 'skills/a.md', outcome: 'restored' }],
+      needsForce: null,
     });
   });
 
@@ -143,6 +144,18 @@ describe('undo and redo', () => {
     const outcome = await cli.run(['undo', '--json']);
     expect(outcome.exitCode).toBe(5);
     expect(json(outcome)).toMatchObject({ error: { code: 'REMOVAL_TOO_LARGE' } });
+    const reason = 'everything in the directory (1 files) would be removed';
+    const planned = await cli.run(['undo', '-n']);
+    expect(planned.exitCode).toBe(0);
+    expect(planned.stdout).toContain(`\nIt needs --force: ${reason}.\n`);
+    expect(json(await cli.run(['undo', '-n', '--json']))).toMatchObject({ needsForce: reason });
+    expect(json(await cli.run(['undo', '-n', '--force', '--json']))).toMatchObject({
+      needsForce: null,
+    });
+    const rollback = ['rollback', '0', '--analyze'];
+    expect((await cli.run(rollback)).stdout).toContain(`\nIt needs --force: ${reason}.\n`);
+    expect((await cli.run([...rollback, '-q'])).stdout).toContain('It needs --force');
+    expect(json(await cli.run([...rollback, '--json']))).toMatchObject({ needsForce: reason });
   });
 
   test.each([

@@ -153,7 +153,7 @@ describe('recovery', () => {
   });
 
   test('is told in full by recover', () => {
-    expect(describeRecovery(report, plainStyle)).toBe(
+    expect(describeRecovery(report, { isDryRun: false, style: plainStyle })).toBe(
       [
         'Recovered: 2 transactions checked, 2 paths repaired.',
         '  transaction 3: a stays as another program left it (edited)',

@@ -1,7 +1,7 @@
 import { rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
-import type { Collection } from '../../src/collection/index.js';
+import { type Collection, CollectionReader } from '../../src/collection/index.js';
 import { LiveView } from '../../src/collection/live-view.js';
 import { useCollectionPlace } from '../support/collection.js';
 
@@ -107,4 +107,20 @@ test('what has to be sure reads everything', async () => {
   const collection = await seen();
   const { read } = await look(() => collection.reader.status());
   expect(read).toHaveLength(6);
+});
+
+test('a long look lets others run', async () => {
+  const files = Object.fromEntries(
+    Array.from({ length: 4_000 }, (_, n) => [`skills/huge/${String(n)}.md`, 'x']),
+  );
+  place.plant({ ...files, 'skills/huge/SKILL.md': '# huge\n' });
+  const collection = await place.open();
+  await collection.importArtifacts({ name: 'huge' });
+  let turns = 0;
+  const timer = setInterval(() => {
+    turns += 1;
+  }, 1);
+  await new CollectionReader(place.root).status();
+  clearInterval(timer);
+  expect(turns).toBeGreaterThan(1);
 });

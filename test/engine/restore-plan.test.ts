@@ -11,7 +11,7 @@ const file = (name: string, text: string): ListingEntry => ({
   size: text.length,
   sha256: hashContent(text),
 });
-const everything = { has: () => true, exact: [] };
+const everything = { has: () => true, exact: [], globs: [] };
 
 test('what is equal is not read', async () => {
   const tree = { sha256: hashContent('same'), read: () => Promise.reject(new Error('was read')) };
@@ -49,7 +49,7 @@ test('listings that unfold to more than any snapshot are refused', async () => {
   );
   const target = { sha256: hashContent('0'), read: async (at: string) => listings.get(at) ?? [] };
   const current = { sha256: hashContent('nothing'), read: async () => [] };
-  const selection = { has: () => false, exact: [] };
+  const selection = { has: () => false, exact: [], globs: [] };
   await expectError(() => planRestore({ current, target, selection }), 'LIMIT_EXCEEDED');
 });
 

@@ -188,11 +188,11 @@ describe.each(modes)('native %s', (mode) => {
       needsForce: message,
     });
     const forced = await store.snapshots.restore('one', { dryRun: true, force: true });
-    expect(forced.needsForce).toBeNull();
+    expect(forced.needsForce).toBeUndefined();
     // 20 are not many, and elsewhere nothing is removed.
     await store.snapshots.restore('one', { to: join(sandbox.directory, 'elsewhere') });
     const paths = Array.from({ length: 20 }, (_, at) => `f${String(at)}`);
-    expect((await store.snapshots.restore('one', { paths })).needsForce).toBeNull();
+    expect((await store.snapshots.restore('one', { paths })).needsForce).toBeUndefined();
     expect(Object.keys(sandbox.tree())).toEqual(['f20', 'other']);
     await store.snapshots.restore('nothing', { force: true });
     expect(sandbox.tree()).toEqual({});
@@ -222,6 +222,13 @@ describe.each(modes)('native %s', (mode) => {
     await store.snapshots.create();
     const restore = (path: string) => () => store.snapshots.restore(1, { paths: [path] });
     await expectRefused(sandbox.root, restore('none'), 'PATH_NOT_FOUND');
+    await expectRefused(sandbox.root, restore('none*'), 'PATH_NOT_FOUND');
+    // What matches is as it was: nothing to do, and no mistake.
+    expect((await restore('a*')()).transaction).toBeNull();
+    writeFileSync(sandbox.at('new'), 'new');
+    expect((await restore('n*')()).transaction?.changes).toHaveLength(1);
+    const to = join(sandbox.directory, 'elsewhere');
+    await expectError(() => store.snapshots.restore(1, { paths: ['n*'], to }), 'PATH_NOT_FOUND');
     await expectRefused(sandbox.root, restore('../a'), 'PATH_ESCAPES_ROOT');
     await expectRefused(sandbox.root, restore('.skillmeat/x'), 'PATH_IN_ENGINE_DIRECTORY');
   });

@@ -539,6 +539,8 @@ describe.each(modes)('native %s', (mode) => {
       // Who is told to look at it first can.
       const planned = await store.undo({ dryRun: true });
       expect(planned.transaction?.changes.length).toBeGreaterThan(20);
+      expect(planned.needsForce).toBe('21 of 41 files would be removed');
+      expect(await store.undo({ dryRun: true, force: true })).not.toHaveProperty('needsForce');
       await store.undo({ force: true });
       expect(sandbox.tree()['made']).toBeUndefined();
     });

@@ -4,18 +4,21 @@ import {
   artifactTypes,
   CollectionError,
   type FetchedArtifact,
+  isCollectionError,
   parseArtifactName,
   parseArtifactType,
   pathFor,
 } from '../../collection/index.js';
+import { parseTag } from '../../engine/index.js';
 import { openCollectionForChange } from '../collection-root.js';
 import type { Context } from '../context.js';
 import type { ExitCode } from '../exit-codes.js';
 import { UsageError } from '../failure.js';
 import { openFetcherForCommand, parseTypedSource } from '../fetching.js';
-import { answerChange, changeOptions, type EditFlags } from './edit.js';
+import { answerEach, changeEach, type EachFlags } from './each.js';
+import { answerChange, changeOptions } from './edit.js';
 
-export interface AddFlags extends EditFlags {
+export interface AddFlags extends EachFlags {
   readonly name?: string;
   readonly tag?: readonly string[];
   readonly force?: boolean;
@@ -24,25 +27,63 @@ export interface AddFlags extends EditFlags {
 /** Fetches artifacts and brings them in, all or none. */
 export async function add(
   context: Context,
-  words: readonly string[],
-  { name, tag = [], force = false, ...flags }: AddFlags,
+  typed: readonly string[],
+  { name, tag = [], force = false, each = false, ...flags }: AddFlags,
 ): Promise<ExitCode> {
-  const { type, texts } = splitType(words);
+  const { type, texts } = splitType(typed);
   if (name !== undefined && texts.length > 1) {
     throw new UsageError('--name is for one source', 'Add the others by a command of their own.');
   }
   const named = name === undefined ? undefined : parseArtifactName(name);
-  const sources = texts.map(parseTypedSource);
+  // What makes no sense is refused before anything is fetched.
+  if (!each) texts.forEach(parseTypedSource);
+  tag.forEach(parseTag);
+  const options = { ...changeOptions(context, flags), force };
+  const words = { done: 'Added', planned: 'add' };
   await using collection = await openCollectionForChange(context, flags);
   await using fetcher = await openFetcherForCommand(context);
-  const added: AddedArtifact[] = [];
-  for (const [at, source] of sources.entries()) {
-    const fetched = await fetcher.fetch(source);
-    for (const { path, why } of fetched.neutralised) context.output.warn(`${path}: ${why}`);
-    added.push({ ...describe(fetched, { type, name: named, text: texts[at] ?? '' }), tags: tag });
+  const notes: CopyNote[] = [];
+  const fetchOne = async (text: string): Promise<AddedArtifact> => {
+    const fetched = await fetcher.fetch(parseTypedSource(text));
+    notes.push(...tellNotes(context, text, fetched));
+    return { ...describe(fetched, { type, name: named, text }), tags: tag };
+  };
+  if (each) {
+    const outcomes = await changeEach(texts, async (text) =>
+      collection.add([await fetchOne(text)], options),
+    );
+    return answerEach(context, outcomes, flags, words, { notes });
   }
-  const change = await collection.add(added, { ...changeOptions(context, flags), force });
-  return answerChange(context, change, flags, { done: 'Added', planned: 'add' });
+  const added: AddedArtifact[] = [];
+  for (const text of texts) added.push(await fetchOne(text));
+  return answerChange(context, await collection.add(added, options), flags, words, { notes });
+}
+
+/** How a copy differs from what was added. */
+interface CopyNote {
+  readonly source: string;
+  readonly path: string;
+  readonly why: string;
+}
+
+/** More left-out paths than these are counted. */
+const leftOutNamedMax = 5;
+
+function tellNotes(
+  { output }: Context,
+  source: string,
+  { neutralised, leftOut }: FetchedArtifact,
+): readonly CopyNote[] {
+  for (const { path, why } of neutralised) output.warn(`${path}: ${why}`);
+  if (leftOut.length > 0) {
+    const more = leftOut.length - leftOutNamedMax;
+    const named = leftOut.slice(0, leftOutNamedMax).join(', ');
+    output.notice(`left out of ${source}: ${named}${more > 0 ? ` and ${String(more)} more` : ''}`);
+  }
+  return [
+    ...neutralised.map(({ path, why }) => ({ source, path, why })),
+    ...leftOut.map((path) => ({ source, path, why: 'left out: it is never copied' })),
+  ];
 }
 
 /** The first word may say of what type all of them are. */
@@ -51,10 +92,22 @@ function splitType(words: readonly string[]): {
   readonly texts: readonly string[];
 } {
   const [first, ...rest] = words;
-  const isType = first !== undefined && rest.length > 0 && Object.hasOwn(artifactTypes, first);
-  return isType
-    ? { type: parseArtifactType(first), texts: rest }
-    : { type: undefined, texts: words };
+  if (first === undefined || rest.length === 0) return { type: undefined, texts: words };
+  if (Object.hasOwn(artifactTypes, first)) return { type: parseArtifactType(first), texts: rest };
+  if (isSource(first)) return { type: undefined, texts: words };
+  // A word that is no source either was meant for a type.
+  if (/^[a-z_-]+$/i.test(first)) parseArtifactType(first);
+  return { type: undefined, texts: words };
+}
+
+function isSource(text: string): boolean {
+  try {
+    parseTypedSource(text);
+    return true;
+  } catch (error) {
+    if (!isCollectionError(error, 'SOURCE_INVALID')) throw error;
+    return false;
+  }
 }
 
 function describe(

@@ -1,7 +1,14 @@
 import { createInterface } from 'node:readline/promises';
-import type { AvailableUpdate, Collection } from '../../collection/index.js';
+import type {
+  AvailableUpdate,
+  Collection,
+  Fetcher,
+  OnConflict,
+  UpdatePreview,
+} from '../../collection/index.js';
 import type { Context } from '../context.js';
 import { describeDiff } from '../describe-diff.js';
+import { describePreview } from '../describe-update.js';
 import { paintPatch } from '../paint-patch.js';
 import { printableLines } from '../printable.js';
 
@@ -20,13 +27,21 @@ const answers: Readonly<Record<string, Answer>> = {
 };
 
 /**
- * Shows how each artifact would change, and asks whether it shall. Without a terminal nobody can be
- * asked: all of them are taken, and `--on-conflict` says the rest.
+ * Shows what an update would make of each artifact, and asks whether it shall. Without a terminal
+ * nobody can be asked: all of them are taken, and `--on-conflict` says the rest.
  */
 export async function askForEach(
   { output, signal }: Context,
-  collection: Collection,
   available: readonly AvailableUpdate[],
+  {
+    collection,
+    fetcher,
+    onConflict,
+  }: {
+    readonly collection: Collection;
+    readonly fetcher: Fetcher;
+    readonly onConflict: OnConflict;
+  },
 ): Promise<readonly AvailableUpdate[]> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return available;
   const taken: AvailableUpdate[] = [];
@@ -46,9 +61,14 @@ export async function askForEach(
   return taken;
 
   async function showAndAsk(update: AvailableUpdate): Promise<Answer> {
-    const changes = await collection.reader.compareWith(update, { hasText: true });
-    const patch = printableLines(describeDiff(changes, 'patch'));
-    output.show(paintPatch(patch, output.errorStyle));
+    show(
+      await collection.reader.previewUpdate(update, {
+        fetcher,
+        // Where conflicts end it all, both sides are shown.
+        onConflict: onConflict === 'abort' ? 'markers' : onConflict,
+        hasText: true,
+      }),
+    );
     const { type, name } = update.artifact;
     const question = `Update ${type}/${name}? [y]es, [n]o, [a]ll, [q]uit: `;
     for (;;) {
@@ -56,5 +76,13 @@ export async function askForEach(
       const answer = answers[text.trim().toLowerCase()];
       if (answer !== undefined) return answer;
     }
+  }
+
+  function show({ changes, ...merged }: UpdatePreview): void {
+    const patch = printableLines(describeDiff(changes, 'patch'));
+    output.show(paintPatch(patch, output.errorStyle));
+    const hasFiles = changes.length > 0;
+    const lines = describePreview(merged, { hasFiles, aborts: onConflict === 'abort' });
+    for (const line of lines) output.show(`${line}\n`);
   }
 }

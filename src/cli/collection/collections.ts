@@ -29,7 +29,11 @@ export async function listCollections({ output }: Context): Promise<ExitCode> {
   return success;
 }
 
-export async function useNamed({ output }: Context, name: string): Promise<ExitCode> {
+export async function useNamed(
+  { output }: Context,
+  name: string,
+  { dryRun = false }: { readonly dryRun?: boolean },
+): Promise<ExitCode> {
   const root = collectionDirectory(name);
   if (!isCollection(root)) {
     throw new CollectionError(
@@ -42,8 +46,11 @@ export async function useNamed({ output }: Context, name: string): Promise<ExitC
     );
   }
   const parsed = parseCollectionName(name);
-  useCollection(parsed);
-  output.answer({ collection: { name: parsed, root, inUse: true } }, `Using ${printable(parsed)}.`);
+  if (!dryRun) useCollection(parsed);
+  output.answer(
+    { collection: { name: parsed, root, inUse: true, isDryRun: dryRun } },
+    `${dryRun ? 'Would use' : 'Using'} ${printable(parsed)}.`,
+  );
   return success;
 }
 

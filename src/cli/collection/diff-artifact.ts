@@ -1,4 +1,4 @@
-import { isCollectionError, resolveArtifact } from '../../collection/index.js';
+import { isCollectionError, type Manifest, resolveArtifact } from '../../collection/index.js';
 import { readCollection } from '../collection-root.js';
 import type { Context } from '../context.js';
 import { type ExitCode, success } from '../exit-codes.js';
@@ -18,22 +18,21 @@ export async function diffArtifact(
     upstream = false,
   }: Omit<DiffFlags, 'from'> & { readonly upstream?: boolean },
 ): Promise<ExitCode> {
-  if (to !== undefined || path !== undefined) {
-    throw new UsageError(
-      `"${address}" is an artifact, and it is compared as a whole`,
-      'Leave out TO and --path, or give the number of a transaction first.',
-    );
-  }
   const reader = await readCollection(context).catch((error: unknown) => {
     // Whoever knows of no collection means a moment.
     if (!isCollectionError(error, 'COLLECTION_NOT_FOUND')) throw error;
-    throw new UsageError(
-      `"${address}" is no moment: expected the number of a transaction, "now" or "snapshot:NAME"`,
-      'An artifact is compared in its collection: skillmeat -C DIR, or --collection.',
-    );
+    throw noMoment(address);
   });
+  const { manifest } = await reader.files();
+  if (to !== undefined || path !== undefined) {
+    if (!isArtifact(manifest, address)) throw noMoment(address);
+    throw new UsageError(
+      `"${address}" names an artifact, which is compared as a whole`,
+      'Leave out TO and --path, or give the number of a transaction first.',
+    );
+  }
   await using fetcher = await openFetcherForCommand(context);
-  const key = resolveArtifact((await reader.files()).manifest, address);
+  const key = resolveArtifact(manifest, address);
   const changes = await reader.diff(key, {
     fetcher,
     to: upstream ? 'upstream' : 'local',
@@ -44,4 +43,22 @@ export async function diffArtifact(
     : { from: 'last fetched', to: 'local' };
   answerDiff(context, sides, changes, { patch, names });
   return success;
+}
+
+function isArtifact(manifest: Manifest, address: string): boolean {
+  try {
+    resolveArtifact(manifest, address);
+    return true;
+  } catch (error) {
+    if (isCollectionError(error, 'ARTIFACT_AMBIGUOUS')) return true;
+    if (!isCollectionError(error, 'ARTIFACT_NOT_FOUND')) throw error;
+    return false;
+  }
+}
+
+function noMoment(address: string): UsageError {
+  return new UsageError(
+    `"${address}" is no moment: expected the number of a transaction, "now" or "snapshot:NAME"`,
+    'An artifact is compared in its collection: skillmeat -C DIR, or --collection.',
+  );
 }

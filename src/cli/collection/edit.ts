@@ -19,13 +19,14 @@ import { isCollection } from '../home.js';
 import { counted, printable } from '../printable.js';
 import { workingDirectory } from '../store-root.js';
 import { warnOfSuperseded } from '../superseded.js';
+import { answerEach, changeEach, type EachFlags } from './each.js';
 
 export interface EditFlags {
   readonly message?: string;
   readonly dryRun?: boolean;
 }
 
-export interface RemoveFlags extends EditFlags {
+export interface RemoveFlags extends EachFlags {
   readonly force?: boolean;
 }
 
@@ -34,12 +35,13 @@ export interface TagFlags extends EditFlags {
   readonly remove?: readonly string[];
 }
 
-export interface ImportFlags extends EditFlags {
+export interface ImportFlags extends EachFlags {
   readonly as?: string;
   readonly name?: string;
 }
 
-interface Words {
+/** What a change is called when it is done, and in `Would …`. */
+export interface ChangeWords {
   readonly done: string;
   readonly planned: string;
 }
@@ -47,12 +49,18 @@ interface Words {
 export async function remove(
   context: Context,
   addresses: readonly string[],
-  { force = false, ...flags }: RemoveFlags,
+  { force = false, each = false, ...flags }: RemoveFlags,
 ): Promise<ExitCode> {
   const options = { ...changeOptions(context, flags), force };
+  const words = { done: 'Removed', planned: 'remove' };
   await using collection = await openCollectionForChange(context, flags);
-  const change = await collection.remove(addresses, options);
-  return answerChange(context, change, flags, { done: 'Removed', planned: 'remove' });
+  if (each) {
+    const outcomes = await changeEach(addresses, (address) =>
+      collection.remove([address], options),
+    );
+    return answerEach(context, outcomes, flags, words);
+  }
+  return answerChange(context, await collection.remove(addresses, options), flags, words);
 }
 
 export async function rename(
@@ -86,7 +94,7 @@ export async function tag(
 export async function importDirectory(
   context: Context,
   directory: string,
-  { as, name, ...flags }: ImportFlags,
+  { as, name, each = false, ...flags }: ImportFlags,
 ): Promise<ExitCode> {
   if (directory === '') throw new UsageError('DIR is empty', 'Use . for this directory.');
   const markdown = as === undefined ? undefined : parseArtifactType(as);
@@ -104,21 +112,26 @@ export async function importDirectory(
     if (flags.dryRun === true) return answerPlanned(context, found, skipped);
   }
   await using collection: Collection = await openCollectionAt(context, root, flags);
-  const imported = await collection.importArtifacts({
+  const options = {
     ...changeOptions(context, flags),
     name: name ?? root.split(/[/\\]/).at(-1) ?? 'default',
     markdown,
-  });
-  warnOfSkipped(context, imported.skipped);
-  return answerChange(
-    context,
-    imported,
-    flags,
-    { done: 'Imported', planned: 'import' },
-    {
-      skipped: imported.skipped,
-    },
-  );
+  };
+  const words = { done: 'Imported', planned: 'import' };
+  if (each) {
+    const { found, skipped } = await collection.reader.lookForNewArtifacts(markdown);
+    const outcomes = await changeEach(
+      found.map(({ path }) => path),
+      (path) =>
+        collection.importArtifacts({ ...options, found: found.filter((one) => one.path === path) }),
+    );
+    warnOfSkipped(context, skipped);
+    return answerEach(context, outcomes, flags, words, { skipped });
+  }
+  const imported = await collection.importArtifacts(options);
+  const { skipped } = imported;
+  warnOfSkipped(context, skipped);
+  return answerChange(context, imported, flags, words, { skipped });
 }
 
 function requireDirectory(root: string): void {
@@ -158,7 +171,7 @@ export function answerChange(
   context: Context,
   change: CollectionChange,
   { dryRun: isDryRun = false }: EditFlags,
-  words: Words,
+  words: ChangeWords,
   more: object = {},
 ): ExitCode {
   warnOfSuperseded(change.receipt, context);

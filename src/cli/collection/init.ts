@@ -8,7 +8,11 @@ import { activeName, collectionDirectory, isCollection, useCollection } from '..
 import { printable } from '../printable.js';
 
 /** Makes a collection: of this name in the home of SkillMeat, or in the directory that was named. */
-export async function init(context: Context, name: string | undefined): Promise<ExitCode> {
+export async function init(
+  context: Context,
+  name: string | undefined,
+  { dryRun = false }: { readonly dryRun?: boolean },
+): Promise<ExitCode> {
   const { options, output } = context;
   const given = givenCollection(options);
   if (given !== undefined && options.collection !== undefined && name !== undefined) {
@@ -16,17 +20,26 @@ export async function init(context: Context, name: string | undefined): Promise<
   }
   const root = given ?? collectionDirectory(name ?? defaultCollectionName);
   const isNew = !isCollection(root);
-  if (isNew) {
+  if (isNew && !dryRun) {
     await using collection = await openCollectionAt(context, root);
     await collection.init(name ?? basename(root));
   }
   const isAtHome = root === collectionDirectory(basename(root));
   const isUsed = isAtHome && (activeName() === basename(root) || becomesUsed());
-  if (isUsed) useCollection(basename(root));
-  const made = isNew ? 'Made a collection in' : 'There is a collection already in';
-  const used = isUsed ? ' It is the one in use.' : '';
+  if (isUsed && !dryRun) useCollection(basename(root));
+  const makes = dryRun ? 'Would make a collection in' : 'Made a collection in';
+  const made = isNew ? makes : 'There is a collection already in';
+  const used = isUsed ? ` It ${dryRun && isNew ? 'would be' : 'is'} the one in use.` : '';
   output.answer(
-    { collection: { root, name: name ?? basename(root), created: isNew, inUse: isUsed } },
+    {
+      collection: {
+        root,
+        name: name ?? basename(root),
+        created: isNew,
+        inUse: isUsed,
+        isDryRun: dryRun,
+      },
+    },
     `${made} ${printable(root)}.${used}`,
   );
   return success;

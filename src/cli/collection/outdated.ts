@@ -1,14 +1,15 @@
 import {
   addressOf,
   type AvailableUpdate,
-  idOf,
   type UpdateLook,
   resolveArtifact,
 } from '../../collection/index.js';
+import { toJsonFailedLook } from '../artifact-json.js';
 import { readCollection } from '../collection-root.js';
 import type { Context } from '../context.js';
 import { type ExitCode, hasFindings, success } from '../exit-codes.js';
 import { openFetcherForCommand } from '../fetching.js';
+import { KnownUpstreams } from '../known-upstreams.js';
 import { counted, printable } from '../printable.js';
 
 /** Lists what `update` would bring in; exits with 3 when a source could not be asked. */
@@ -22,13 +23,14 @@ export async function outdated(context: Context, addresses: readonly string[]): 
       ? [...manifest.keys]
       : addresses.map((address) => resolveArtifact(manifest, address));
   const looks = await reader.lookForUpdates(keys, fetcher, { isPatient: true });
+  new KnownUpstreams().remember(looks);
   const available = looks.flatMap((look) => (look.kind === 'available' ? [look.update] : []));
   const failed = looks.flatMap((look) => (look.kind === 'failed' ? [look] : []));
   for (const { key, error } of failed) {
     output.warn(`${addressOf(key)}: ${error.message} [${error.code}]`);
   }
   output.answer(
-    { outdated: available.map(toJsonAvailable), failed: failed.map(toJsonFailed) },
+    { outdated: available.map(toJsonAvailable), failed: failed.map(toJsonFailedLook) },
     (available.length === 0 ? describeOthers(looks) : available.map(describeAvailable)).join('\n'),
   );
   return failed.length === 0 ? success : hasFindings;
@@ -55,10 +57,6 @@ function toJsonAvailable({ artifact, fetched }: AvailableUpdate): object {
     from: { sha: artifact.resolvedSha ?? null, version: artifact.resolvedVersion ?? null },
     to: { sha: fetched.resolvedSha ?? null, version: fetched.resolvedVersion ?? null },
   };
-}
-
-function toJsonFailed({ key, error }: Extract<UpdateLook, { kind: 'failed' }>): object {
-  return { ...idOf(key), code: error.code, message: error.message };
 }
 
 function describeAvailable({ artifact, fetched }: AvailableUpdate): string {

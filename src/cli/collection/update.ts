@@ -2,31 +2,29 @@ import {
   type ArtifactKey,
   type AvailableUpdate,
   type Collection,
-  type CollectionError,
   type Fetcher,
-  isCollectionError,
   resolveArtifact,
   type UpdateChange,
   type UpdateChoice,
   type UpdateLook,
 } from '../../collection/index.js';
-import { type EngineError, isEngineError } from '../../engine/index.js';
 import { openCollectionForChange } from '../collection-root.js';
 import type { Context } from '../context.js';
 import { type UpdateOutcome, describeUpdates, toJsonOutcome } from '../describe-update.js';
-import { exitCodes, type ExitCode, hasFindings, success } from '../exit-codes.js';
+import { type ExitCode, hasFindings, success } from '../exit-codes.js';
 import { UsageError } from '../failure.js';
 import { openFetcherForCommand } from '../fetching.js';
 import { toJsonReceipt } from '../json-shapes.js';
+import { KnownUpstreams } from '../known-upstreams.js';
 import { warnOfSuperseded } from '../superseded.js';
 import { askForEach } from './ask-for-updates.js';
-import { changeOptions, type EditFlags } from './edit.js';
+import { type EachFlags, exitCodeOf, isRefusal } from './each.js';
+import { changeOptions } from './edit.js';
 
-export interface UpdateFlags extends EditFlags {
+export interface UpdateFlags extends EachFlags {
   readonly all?: boolean;
   readonly strategy: 'merge' | 'overwrite' | 'prompt';
   readonly onConflict: UpdateChoice['onConflict'];
-  readonly each?: boolean;
 }
 
 /** Exits with 3 when conflicts were left in files, or when one of several failed. */
@@ -40,6 +38,7 @@ export async function update(
   await using fetcher = await openFetcherForCommand(context);
   const keys = await keysOf(collection, addresses);
   const looks = await collection.lookForUpdates(keys, fetcher, { isPatient: flags.each ?? false });
+  new KnownUpstreams().remember(looks);
   if (addresses.length > 0) refuseUnlinked(looks);
   const available = await chosen(context, { collection, fetcher, looks }, flags);
   const outcomes = new Map<ArtifactKey, UpdateOutcome>(
@@ -67,15 +66,6 @@ export async function update(
   return answer(context, [...outcomes.values()], changes, flags);
 }
 
-/** Tells whether a failure is one of this artifact, after which nothing had changed. */
-function isRefusal(error: unknown): error is CollectionError | EngineError {
-  if (isCollectionError(error)) return true;
-  return isEngineError(error) && refusals.has(exitCodes[error.code]);
-}
-
-/** Refused input, a conflict, or the machine says no. What is in doubt, and a stop, end it all. */
-const refusals: ReadonlySet<ExitCode> = new Set<ExitCode>([4, 5, 9]);
-
 function requireWhich(addresses: readonly string[], isAll: boolean): void {
   if (addresses.length === 0 && !isAll) {
     throw new UsageError('update got no artifact', 'Name artifacts, or use --all.');
@@ -101,10 +91,12 @@ async function chosen(
     readonly fetcher: Fetcher;
     readonly looks: readonly UpdateLook[];
   },
-  { strategy }: UpdateFlags,
+  { strategy, onConflict }: UpdateFlags,
 ): Promise<readonly AvailableUpdate[]> {
   const available = given.looks.flatMap((look) => (look.kind === 'available' ? [look.update] : []));
-  return strategy === 'prompt' ? askForEach(context, given.collection, available) : available;
+  return strategy === 'prompt'
+    ? askForEach(context, available, { ...given, onConflict })
+    : available;
 }
 
 /** Somebody who names an artifact wants it updated. */
@@ -133,12 +125,12 @@ function answer(
     { artifacts: outcomes.map(toJsonOutcome), transactions },
     describeUpdates(outcomes, { isDryRun: dryRun, style: output.style }),
   );
-  const failed = outcomes.find((outcome) => outcome.kind === 'failed');
+  const failures = outcomes.flatMap((outcome) => (outcome.kind === 'failed' ? outcome.error : []));
   // With `markers` somebody still has to look at them.
   const left = outcomes.some(
     (outcome) =>
       onConflict === 'markers' && outcome.kind === 'done' && outcome.updated.conflicts.length > 0,
   );
-  if (failed?.kind === 'failed' && outcomes.length === 1) return exitCodes[failed.error.code];
-  return failed !== undefined || left ? hasFindings : success;
+  const exitCode = exitCodeOf(failures, outcomes.length);
+  return exitCode === success && left ? hasFindings : exitCode;
 }

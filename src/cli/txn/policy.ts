@@ -11,29 +11,33 @@ export interface PolicyFlags extends HistoryRules {
   readonly reset?: boolean;
   /** Bytes. */
   readonly packFrom?: number;
+  readonly dryRun?: boolean;
 }
 
 /** Shows or sets what a store's history keeps to by itself. */
 export async function policy(context: Context, flags: PolicyFlags): Promise<ExitCode> {
   const { output } = context;
   const kept = await setOrRead(context, flags);
-  output.answer({ policy: toJsonPolicy(kept) }, describe(kept));
+  const words = flags.dryRun === true ? 'Kept then' : 'Kept';
+  output.answer({ policy: toJsonPolicy(kept) }, `${words} ${describe(kept)}`);
   return success;
 }
 
 async function setOrRead(
   context: Context,
-  { reset = false, packFrom, ...rules }: PolicyFlags,
+  { reset = false, packFrom, dryRun = false, ...rules }: PolicyFlags,
 ): Promise<StoreHistoryPolicy> {
   const kept = policyOf(rules);
   const given = packFrom === undefined ? kept : { ...kept, packFromBytes: packFrom };
   if (reset && given !== undefined) {
     throw new UsageError('--reset goes with no rule', 'Give either --reset or the new rules.');
   }
-  if (!reset && given === undefined) {
+  const isChange = reset || given !== undefined;
+  if (!isChange || dryRun) {
     const reading = await openForReading(context);
     await using store = reading.store;
-    return await store.historyPolicy();
+    if (!isChange) return await store.historyPolicy();
+    return { policy: given ?? byDefault, isDefault: given === undefined };
   }
   await using store = await openForCommand(context);
   return await store.setHistoryPolicy(given, { signal: context.signal });
@@ -72,5 +76,5 @@ function describe({ policy: rules, isDefault }: StoreHistoryPolicy): string {
     packFromBytes === 0
       ? 'It is packed only when asked for.'
       : `It is packed when it is ${counted(packFromBytes, 'byte')}.`;
-  return `Kept is what was displaced ${what}${size}, ${whose}. ${packing} ${records}`;
+  return `is what was displaced ${what}${size}, ${whose}. ${packing} ${records}`;
 }

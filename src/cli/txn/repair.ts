@@ -34,7 +34,11 @@ export async function repair(
   const { output } = context;
   const { repairs, rebuilt, findings } = await answer(context, { deep, adopt, isDryRun: !yes });
   const collection = await ofCollection(context, !yes);
-  const counts = { found: collection?.json.length ?? 0, left: collection?.count ?? 0 };
+  const counts = {
+    found: collection?.json.length ?? 0,
+    left: collection?.count ?? 0,
+    planned: collection?.planned ?? 0,
+  };
   const terms = { rebuilt, findings, collection: counts, style: output.style };
   const text = describeRepairs(repairs, terms);
   output.answer(

@@ -2,6 +2,7 @@ import { Collection } from '../../collection/index.js';
 import type { Restored } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { describeReceipt } from '../describe-receipt.js';
+import { describeForce } from '../describe-undo.js';
 import { type ExitCode, hasFindings, success } from '../exit-codes.js';
 import { toJsonReceipt } from '../json-shapes.js';
 import { openForCommand } from '../open-store.js';
@@ -38,8 +39,7 @@ export async function restore(
     ...(message === undefined ? {} : { message }),
   });
   for (const { path, why } of restored.notRestored) output.warn(`not restored: ${path} (${why})`);
-  const { notRestored, snapshot, written, needsForce } = restored;
-  if (needsForce !== null) output.warn(`it needs --force: ${needsForce}`);
+  const { notRestored, snapshot, written, needsForce = null } = restored;
   output.answer(
     { snapshot, ...toJsonReceipt(restored), to: restored.to, written, notRestored, needsForce },
     describe(restored, dryRun, output),
@@ -50,7 +50,10 @@ export async function restore(
 function describe(restored: Restored, isDryRun: boolean, output: Context['output']): string {
   const { to, written } = restored;
   const { isQuiet, style } = output;
-  if (to === null) return describeReceipt(restored, { isDryRun, isQuiet, style });
+  if (to === null) {
+    const force = isQuiet ? [] : describeForce(restored.needsForce, style);
+    return [describeReceipt(restored, { isDryRun, isQuiet, style }), ...force].join('\n');
+  }
   if (isDryRun) return `Would write to ${printable(to)}.`;
   return style.strong(`Wrote ${counted(written, 'path')} to ${printable(to)}.`);
 }

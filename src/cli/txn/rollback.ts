@@ -41,7 +41,7 @@ export async function rollback(
     ...(only !== undefined && { only }),
   });
   warnOfSuperseded(receipt, context);
-  const { paths, conflicts, unmerged } = receipt;
+  const { paths, conflicts, unmerged, needsForce = null } = receipt;
   for (const { path, why } of unmerged) output.warn(`kept, not merged: ${path} (${why})`);
   const { style, isQuiet } = output;
   output.answer(
@@ -51,6 +51,7 @@ export async function rollback(
       paths,
       conflicts,
       unmerged,
+      needsForce,
     },
     describeRollback(receipt, { to, isDryRun, isQuiet, style }),
   );

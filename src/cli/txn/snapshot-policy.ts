@@ -9,6 +9,7 @@ import { retentionOf, type SnapshotRules } from './prune.js';
 
 export interface SnapshotPolicyFlags extends SnapshotRules {
   readonly reset?: boolean;
+  readonly dryRun?: boolean;
 }
 
 /** Shows or sets which snapshots a store keeps. */
@@ -18,23 +19,25 @@ export async function snapshotPolicy(
 ): Promise<ExitCode> {
   const { output } = context;
   const kept = await setOrRead(context, flags);
-  output.answer({ policy: toJsonPolicy(kept) }, describe(kept));
+  const words = flags.dryRun === true ? 'would keep' : 'keeps';
+  output.answer({ policy: toJsonPolicy(kept) }, describe(kept, words));
   return success;
 }
 
 async function setOrRead(
   context: Context,
-  { reset = false, ...rules }: SnapshotPolicyFlags,
+  { reset = false, dryRun = false, ...rules }: SnapshotPolicyFlags,
 ): Promise<SnapshotPolicy> {
   const policy = retentionOf(rules, defaultPolicy);
   const isGiven = policy !== defaultPolicy;
   if (reset && isGiven) {
     throw new UsageError('--reset goes with no rule', 'Give either --reset or the new rules.');
   }
-  if (!reset && !isGiven) {
+  const isChange = reset || isGiven;
+  if (!isChange || dryRun) {
     const reading = await openForReading(context);
     await using store = reading.store;
-    return await store.snapshots.policy();
+    return isChange ? { policy, isDefault: reset } : await store.snapshots.policy();
   }
   await using store = await openForCommand(context);
   const { signal } = context;
@@ -47,7 +50,7 @@ function toJsonPolicy({ policy, isDefault }: SnapshotPolicy): object {
   return { isDefault, keepLast, keepWithinMs, keepDaily, keepWeekly, keepMonthly, sizeBytesMax };
 }
 
-function describe({ policy, isDefault }: SnapshotPolicy): string {
+function describe({ policy, isDefault }: SnapshotPolicy, keeps: string): string {
   const { keepLast, keepWithinMs, sizeBytesMax } = policy;
   const { keepDaily, keepWeekly, keepMonthly } = policy;
   const rules = [
@@ -62,5 +65,5 @@ function describe({ policy, isDefault }: SnapshotPolicy): string {
   const lazily = isDefault
     ? 'No snapshot goes by itself.'
     : 'Others without name, tag and pin go into the trash when a snapshot is taken.';
-  return `"snapshot prune" keeps ${rules.join(', ')}${size}, ${whose}. ${lazily}`;
+  return `"snapshot prune" ${keeps} ${rules.join(', ')}${size}, ${whose}. ${lazily}`;
 }

@@ -41,10 +41,10 @@ async function run(
   // In any other directory its rules have nothing to say.
   const receipt: UndoReceipt = await new Collection(store)[kind](options);
   warnOfSuperseded(receipt, context);
-  const { undone, paths } = receipt;
+  const { undone, paths, needsForce = null } = receipt;
   const { style, isQuiet } = output;
   output.answer(
-    { ...toJsonReceipt(receipt), undone, paths },
+    { ...toJsonReceipt(receipt), undone, paths, needsForce },
     describeUndo(kind, receipt, { isQuiet, style }),
   );
   return success;

@@ -1,26 +1,40 @@
-import { mergeParts } from '../../engine/index.js';
-import { joinParts, type OnConflict } from './join-parts.js';
+import { hashContent, mergeParts } from '../../engine/index.js';
+import { type ConflictPlace, joinParts, type OnConflict } from './join-parts.js';
 import { isSameEntry, type Tree, type TreeEntry } from './tree.js';
 
 /** A file that both sides changed, each in its own way. */
-export interface MergeConflict {
-  /** Relative to the artifact; empty when the artifact is that file. */
+export interface FileConflict {
+  /** Relative to the collection. */
   readonly path: string;
   readonly why: string;
-  /** How many places of a text; 0 when it is about the file as a whole. */
+  /** How many places of a text are in conflict; 0 when it is about the file as a whole. */
   readonly hunks: number;
+  /** How many other places of it one side changed, or both in the same way. */
+  readonly mergedHunks: number;
+  /** As many as `hunks`. */
+  readonly places: readonly ConflictPlace[];
+}
+
+/** As {@link FileConflict}; `path` is relative to the artifact, and empty when that is the file. */
+export interface MergeConflict extends FileConflict {
   /** What stands there now. */
   readonly resolution: 'ours' | 'theirs' | 'markers';
 }
 
-/** What a merged name is: as one side has it, or a new text. */
-export type MergedEntry =
-  | { readonly kind: 'as'; readonly entry: TreeEntry }
-  | { readonly kind: 'text'; readonly bytes: Uint8Array; readonly isExecutable: boolean };
+/** Files that both sides changed, and places in those that are texts. */
+export interface MergeCounts {
+  readonly conflictingFiles: number;
+  readonly conflictingHunks: number;
+  /** Texts merged line by line without a conflict. */
+  readonly mergedFiles: number;
+  /** Also those of texts that have conflicts elsewhere. */
+  readonly mergedHunks: number;
+}
 
 export interface MergedTree {
-  readonly entries: ReadonlyMap<string, MergedEntry>;
+  readonly entries: Tree;
   readonly conflicts: readonly MergeConflict[];
+  readonly counts: MergeCounts;
 }
 
 export interface ThreeTrees {
@@ -31,7 +45,7 @@ export interface ThreeTrees {
 }
 
 /** `abort` merges as `ours` does: the caller looks at the conflicts, and stops. */
-export type { OnConflict } from './join-parts.js';
+export type { ConflictPlace, LineRange, OnConflict } from './join-parts.js';
 
 /**
  * Merges what two sides made of a tree, file by file; texts line by line. A file that one side moved,
@@ -39,16 +53,27 @@ export type { OnConflict } from './join-parts.js';
  */
 export async function mergeTrees(trees: ThreeTrees, onConflict: OnConflict): Promise<MergedTree> {
   const { base, ours, theirs } = followMoves(trees);
-  const entries = new Map<string, MergedEntry>();
+  const entries = new Map<string, TreeEntry>();
   const conflicts: MergeConflict[] = [];
+  const merged = { files: 0, hunks: 0 };
   for (const path of new Set([...ours.keys(), ...theirs.keys()])) {
     const three = { base: base?.get(path), ours: ours.get(path), theirs: theirs.get(path) };
-    const { entry, conflict } = await mergeEntry(three, base !== undefined, onConflict);
+    const outcome = await mergeEntry(three, base !== undefined, onConflict);
+    const { entry, conflict, mergedHunks } = outcome;
     if (entry !== undefined) entries.set(path, entry);
     if (conflict !== undefined) conflicts.push({ path, ...conflict });
+    if (mergedHunks === undefined) continue;
+    merged.hunks += mergedHunks;
+    if (conflict === undefined) merged.files += 1;
   }
   conflicts.push(...takeOutCollisions(entries));
-  return { entries, conflicts };
+  const counts = {
+    conflictingFiles: conflicts.length,
+    conflictingHunks: conflicts.reduce((sum, { hunks }) => sum + hunks, 0),
+    mergedFiles: merged.files,
+    mergedHunks: merged.hunks,
+  };
+  return { entries, conflicts, counts };
 }
 
 interface ThreeEntries {
@@ -58,8 +83,10 @@ interface ThreeEntries {
 }
 
 interface Outcome {
-  readonly entry: MergedEntry | undefined;
+  readonly entry: TreeEntry | undefined;
   readonly conflict?: Omit<MergeConflict, 'path'>;
+  /** Of a text that was merged line by line. */
+  readonly mergedHunks?: number;
 }
 
 async function mergeEntry(
@@ -67,14 +94,14 @@ async function mergeEntry(
   hasBase: boolean,
   onConflict: OnConflict,
 ): Promise<Outcome> {
-  if (isSameEntry(ours, theirs)) return { entry: as(ours) };
-  if (hasBase && isSameEntry(base, ours)) return { entry: as(theirs) };
-  if (hasBase && isSameEntry(base, theirs)) return { entry: as(ours) };
+  if (isSameEntry(ours, theirs)) return { entry: ours };
+  if (hasBase && isSameEntry(base, ours)) return { entry: theirs };
+  if (hasBase && isSameEntry(base, theirs)) return { entry: ours };
   if (base?.kind === 'file' && ours?.kind === 'file' && theirs?.kind === 'file') {
     return mergeFiles({ base, ours, theirs }, onConflict);
   }
   return {
-    entry: as(pick(ours, theirs, onConflict)),
+    entry: onConflict === 'theirs' ? theirs : ours,
     conflict: whole(reason(base, ours, theirs), onConflict),
   };
 }
@@ -91,10 +118,7 @@ async function mergeFiles(
 ): Promise<Outcome> {
   const isExecutable =
     ours.isExecutable === base.isExecutable ? theirs.isExecutable : ours.isExecutable;
-  const withMode = (entry: FileEntry): MergedEntry => ({
-    kind: 'as',
-    entry: { ...entry, isExecutable },
-  });
+  const withMode = (entry: FileEntry): FileEntry => ({ ...entry, isExecutable });
   if (ours.sha256 === theirs.sha256 || theirs.sha256 === base.sha256) {
     return { entry: withMode(ours) };
   }
@@ -108,27 +132,22 @@ async function mergeFiles(
       conflict: whole(`both sides changed it, and ${parts}`, onConflict),
     };
   }
-  const { bytes, hunks } = joinParts(parts, onConflict);
-  const entry: MergedEntry = { kind: 'text', bytes, isExecutable };
-  if (hunks === 0) return { entry };
-  const line = parts.find((part) => part.kind === 'conflict')?.line ?? 0;
-  const why = `both sides changed it at line ${String(line)} of what was last fetched`;
+  const { bytes, places, mergedHunks } = joinParts(parts, onConflict);
+  const read = async (): Promise<Uint8Array> => bytes;
+  const entry: FileEntry = { kind: 'file', isExecutable, sha256: hashContent(bytes), read };
+  const hunks = places.length;
+  if (hunks === 0) return { entry, mergedHunks };
+  const why = `both sides changed it in ${hunks === 1 ? 'one place' : `${String(hunks)} places`}`;
   const resolution = onConflict === 'abort' ? 'ours' : onConflict;
-  return { entry, conflict: { why, hunks, resolution } };
+  return { entry, mergedHunks, conflict: { why, hunks, mergedHunks, places, resolution } };
 }
 
 /** A file that is no text, or is there on one side only, never gets markers. */
 function whole(why: string, onConflict: OnConflict): Omit<MergeConflict, 'path'> {
-  return { why, hunks: 0, resolution: onConflict === 'theirs' ? 'theirs' : 'ours' };
+  return { ...wholeFile, why, resolution: onConflict === 'theirs' ? 'theirs' : 'ours' };
 }
 
-function pick(
-  ours: TreeEntry | undefined,
-  theirs: TreeEntry | undefined,
-  onConflict: OnConflict,
-): TreeEntry | undefined {
-  return onConflict === 'theirs' ? theirs : ours;
-}
+const wholeFile = { hunks: 0, mergedHunks: 0, places: [] } as const;
 
 function reason(
   base: TreeEntry | undefined,
@@ -147,10 +166,6 @@ function reason(
   }
   if (base === undefined) return 'it differs, and what was last fetched is not known';
   return 'one side made it a link';
-}
-
-function as(entry: TreeEntry | undefined): MergedEntry | undefined {
-  return entry === undefined ? undefined : { kind: 'as', entry };
 }
 
 /** Lets each side have, under the new name, what the other side moved there byte for byte. */
@@ -197,7 +212,7 @@ function movesOf(base: Tree, side: Tree, other: Tree): readonly Move[] {
 }
 
 /** One side has a file where the other has a directory: the directory's names win, the file is told. */
-function takeOutCollisions(entries: Map<string, MergedEntry>): readonly MergeConflict[] {
+function takeOutCollisions(entries: Map<string, TreeEntry>): readonly MergeConflict[] {
   const found: MergeConflict[] = [];
   for (const path of entries.keys()) {
     const names = path.split('/');
@@ -205,7 +220,7 @@ function takeOutCollisions(entries: Map<string, MergedEntry>): readonly MergeCon
       const above = names.slice(0, length).join('/');
       if (!entries.delete(above)) continue;
       const why = 'it is a file on one side and a directory on the other';
-      found.push({ path: above, why, hunks: 0, resolution: 'theirs' });
+      found.push({ path: above, ...wholeFile, why, resolution: 'theirs' });
     }
   }
   return found;

@@ -28,6 +28,13 @@ export type FoundEntry =
 
 type FileEntry = Extract<FoundEntry, { kind: 'file' }>;
 
+/** What is in an artifact. */
+export interface FoundEntries {
+  readonly entries: readonly FoundEntry[];
+  /** What {@link isLeftOut}, and was not looked into. */
+  readonly leftOut: readonly string[];
+}
+
 /** A file of the copy. */
 export interface CopiedFile {
   readonly path: string;
@@ -40,6 +47,7 @@ export interface Selection {
   /** Parents before children. */
   readonly directories: readonly string[];
   readonly neutralised: readonly Neutralised[];
+  readonly leftOut: readonly string[];
   /** Everything that speaks against copying it; empty when it is fine. */
   readonly problems: readonly PathConflict[];
 }
@@ -66,8 +74,8 @@ export function isLeftOut(name: string): boolean {
   return leftOut.has(name) || leftOutEndings.some((ending) => name.endsWith(ending));
 }
 
-/** Decides what of `entries`, where nothing that {@link isLeftOut} is among, is copied. */
-export function selectEntries(entries: readonly FoundEntry[]): Selection {
+/** Decides what of an artifact is copied. */
+export function selectEntries({ entries, leftOut: skipped }: FoundEntries): Selection {
   const problems: PathConflict[] = [];
   const neutralised: Neutralised[] = [];
   const files: CopiedFile[] = [];
@@ -107,7 +115,7 @@ export function selectEntries(entries: readonly FoundEntry[]): Selection {
     }
   }
   problems.push(...collisions(entries), ...sizeProblems(entries));
-  return { files, directories, neutralised, problems };
+  return { files, directories, neutralised, leftOut: skipped, problems };
 }
 
 function copyOf({ isExecutable, content }: FileEntry, at: string): CopiedFile {

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { CollectionError } from '../errors.js';
-import { type FoundEntry, selectEntries } from './artifact-entries.js';
+import { type FoundEntries, type FoundEntry, selectEntries } from './artifact-entries.js';
 import { CopyWriter } from './copy-writer.js';
 import { makeUniqueDirectory } from './disk.js';
 import { explainFailure } from './fetch-failure.js';
@@ -76,10 +76,10 @@ async function fetchThrough(
   const repository = openRepository(objectDirectory, source, directory, options);
   onProgress?.({ step: 'resolve', message: `asking for ${source.version} of ${source.url}` });
   const { sha, tag } = await resolveIn(repository, source);
-  const { commit, entries, kind, name } = await withCommit(repository, sha, () =>
+  const { commit, found, kind, name } = await withCommit(repository, sha, () =>
     findArtifact(repository, source, sha),
   );
-  const selection = selectEntries(entries);
+  const selection = selectEntries(found);
   if (selection.problems.length > 0) throw artifactRefused(shown, selection.problems);
 
   const oids = selection.files.map(({ content }) => content);
@@ -128,7 +128,7 @@ interface FoundArtifact {
   readonly commit: string;
   readonly kind: 'file' | 'directory';
   readonly name: string;
-  readonly entries: readonly FoundEntry[];
+  readonly found: FoundEntries;
 }
 
 async function findArtifact(
@@ -154,14 +154,18 @@ async function findArtifact(
   }
   const { name, oid, mode } = at;
   if (mode === '40000') {
-    const entries = await repository.listEntries(oid, commit);
-    return { commit, kind: 'directory', name, entries };
+    return {
+      commit,
+      kind: 'directory',
+      name,
+      found: await repository.listEntries(oid, commit),
+    };
   }
   const entry = entryOf(at, name);
   const why = 'it is a link; name what it leads to instead';
   const isLink = entry === 'link';
   const entries: readonly FoundEntry[] = [isLink ? { kind: 'refused', path: name, why } : entry];
-  return { commit, kind: 'file', name, entries };
+  return { commit, kind: 'file', name, found: { entries, leftOut: [] } };
 }
 
 function nameOf(url: string): string {

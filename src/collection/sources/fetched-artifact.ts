@@ -43,6 +43,8 @@ export interface FetchedArtifact extends AsyncDisposable {
   readonly resolvedVersion: string | undefined;
   /** What was copied otherwise than it was found, for a person to read. */
   readonly neutralised: readonly Neutralised[];
+  /** What was not copied, as SkillMeat never does: `.git`, `node_modules`, …. Paths in the artifact. */
+  readonly leftOut: readonly string[];
 }
 
 /** What a copy that is made leads to. */
@@ -72,6 +74,7 @@ export function describeCopy(finished: FinishedCopy): FetchedArtifact {
     originName: kind === 'file' ? name.replace(/\.md$/i, '') : name,
     guessedType: guessType({ kind, path: foundAt, hasSkillFile }),
     neutralised: selection.neutralised,
+    leftOut: selection.leftOut,
     [Symbol.asyncDispose]: () => removeTree(directory),
   };
 }

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { type FoundEntry, isLeftOut } from './artifact-entries.js';
+import { type FoundEntries, type FoundEntry, isLeftOut } from './artifact-entries.js';
 import { makeDirectory, makeUniqueDirectory, writeText } from './disk.js';
 import { GitFailure } from './git-failure.js';
 import {
@@ -125,8 +125,9 @@ export class GitRepository {
   }
 
   /** Lists everything below the tree `root`, one level after the other. @throws {DamagedObject} */
-  async listEntries(root: string, commit: string): Promise<readonly FoundEntry[]> {
+  async listEntries(root: string, commit: string): Promise<FoundEntries> {
     const entries: FoundEntry[] = [];
+    const leftOut: string[] = [];
     const links: { readonly path: string; readonly oid: string }[] = [];
     let level: readonly { readonly path: string; readonly oid: string }[] = [
       { path: '', oid: root },
@@ -138,7 +139,11 @@ export class GitRepository {
         const prefix = level[index]?.path ?? '';
         index += 1;
         for (const child of parseTree(object.oid, await readWhole(object))) {
-          if (isLeftOut(child.name) || entries.length > artifactEntriesMax) continue;
+          if (isLeftOut(child.name)) {
+            leftOut.push(prefix + child.name);
+            continue;
+          }
+          if (entries.length > artifactEntriesMax) continue;
           const entry = entryOf(child, prefix + child.name);
           if (entry === 'link') links.push({ path: prefix + child.name, oid: child.oid });
           else entries.push(entry);
@@ -148,7 +153,7 @@ export class GitRepository {
       }
       level = next;
     }
-    return [...entries, ...(await this.#readLinks(links, commit))];
+    return { entries: [...entries, ...(await this.#readLinks(links, commit))], leftOut };
   }
 
   async #readLinks(

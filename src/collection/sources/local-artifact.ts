@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { type FoundEntry, isLeftOut } from './artifact-entries.js';
+import { type FoundEntries, type FoundEntry, isLeftOut } from './artifact-entries.js';
 import { listNames, look, readLink, readPieces } from './disk.js';
 import { refuseAborted } from './git-program.js';
 import { artifactDepthMax, artifactEntriesMax } from './limits.js';
@@ -14,8 +14,9 @@ export interface LocalListing {
 }
 
 /** Lists the artifact at `root`: what is in the directory, or the single file under `name`. */
-export function listLocalEntries({ root, name, signal }: LocalListing): readonly FoundEntry[] {
+export function listLocalEntries({ root, name, signal }: LocalListing): FoundEntries {
   const entries: FoundEntry[] = [];
+  const leftOut: string[] = [];
   const visit = (location: string, at: string): void => {
     const entry = describe(location, at);
     if (entry === undefined) return;
@@ -28,15 +29,15 @@ export function listLocalEntries({ root, name, signal }: LocalListing): readonly
     refuseAborted(signal);
     for (const found of listNames(directory)) {
       if (entries.length > artifactEntriesMax) return;
-      if (isLeftOut(found.name)) continue;
       const at = prefix + found.name;
-      if (found.isText) visit(path.join(directory, found.name), at);
+      if (isLeftOut(found.name)) leftOut.push(at);
+      else if (found.isText) visit(path.join(directory, found.name), at);
       else entries.push({ kind: 'refused', path: at, why: 'its name is not UTF-8' });
     }
   };
   if (look(root)?.kind === 'directory') visitAll(root, '');
   else visit(root, name);
-  return entries;
+  return { entries, leftOut };
 }
 
 function describe(location: string, at: string): FoundEntry | undefined {

@@ -7,6 +7,7 @@ import { CollectionError, isCollectionError } from '../errors.js';
 import { LiveView } from '../live-view.js';
 import type { FetchedArtifact } from '../sources/fetched-artifact.js';
 import { type Fetcher, sourceOf } from './fetcher.js';
+import type { SeenUpstream } from './seen-upstream.js';
 
 /** An artifact as it was last fetched: what an edit by hand started from. */
 export type BaseCopy = FetchedArtifact;
@@ -21,10 +22,26 @@ export interface AvailableUpdate {
   readonly contentHash: string;
 }
 
+/** An update with what its merge needs. */
+export interface PreparedUpdate extends AvailableUpdate {
+  readonly base: BaseCopy | undefined;
+}
+
 /** `current`: what is installed is what upstream has. `unlinked`: there is no upstream. */
 export type UpdateLook =
-  | { readonly kind: 'available'; readonly key: ArtifactKey; readonly update: AvailableUpdate }
-  | { readonly kind: 'current'; readonly key: ArtifactKey; readonly artifact: Artifact }
+  | {
+      readonly kind: 'available';
+      readonly key: ArtifactKey;
+      readonly artifact: Artifact;
+      readonly update: AvailableUpdate;
+      readonly seen: SeenUpstream;
+    }
+  | {
+      readonly kind: 'current';
+      readonly key: ArtifactKey;
+      readonly artifact: Artifact;
+      readonly seen: SeenUpstream;
+    }
   | {
       readonly kind: 'unlinked';
       readonly key: ArtifactKey;
@@ -67,12 +84,18 @@ async function lookForUpdate(
     return { kind: 'unlinked', key, artifact, error };
   }
   const { sha } = await fetcher.resolve(source);
-  if (sha === artifact.resolvedSha && lock.has(key)) return { kind: 'current', key, artifact };
+  const entry = lock.get(key);
+  if (sha === artifact.resolvedSha && entry !== undefined) {
+    const seen = { sha, version: artifact.resolvedVersion, contentHash: entry.contentHash };
+    return { kind: 'current', key, artifact, seen };
+  }
   const fetched = await fetcher.fetch(source);
   const hash = await hashOf(fetched);
+  const seen = { sha, version: fetched.resolvedVersion, contentHash: hash };
   // Another commit with the same content is nothing to do: the lock says what is installed.
-  if (hash === lock.get(key)?.contentHash) return { kind: 'current', key, artifact };
-  return { kind: 'available', key, update: { key, artifact, fetched, contentHash: hash } };
+  if (hash === entry?.contentHash) return { kind: 'current', key, artifact, seen };
+  const update = { key, artifact, fetched, contentHash: hash };
+  return { kind: 'available', key, artifact, update, seen };
 }
 
 /**

@@ -25,15 +25,12 @@ function treeOf(files: Plain): Tree {
 
 async function plain({ entries }: MergedTree): Promise<Plain> {
   const files: Record<string, string> = {};
-  for (const [path, merged] of entries) {
-    if (merged.kind === 'text') {
-      files[path] =
-        (merged.isExecutable ? 'x:' : '') + Buffer.from(merged.bytes).toString('latin1');
-    } else if (merged.entry.kind === 'symlink') {
-      files[path] = `->${merged.entry.target}`;
+  for (const [path, entry] of entries) {
+    if (entry.kind === 'symlink') {
+      files[path] = `->${entry.target}`;
     } else {
-      const text = Buffer.from(await merged.entry.read()).toString('latin1');
-      files[path] = (merged.entry.isExecutable ? 'x:' : '') + text;
+      const text = Buffer.from(await entry.read()).toString('latin1');
+      files[path] = (entry.isExecutable ? 'x:' : '') + text;
     }
   }
   return files;
@@ -126,10 +123,72 @@ describe('a conflict', () => {
       'markers',
     ],
   ])('with %s', async (onConflict, text, resolution) => {
-    const why = 'both sides changed it at line 2 of what was last fetched';
+    const why = 'both sides changed it in one place';
+    const line = { start: 2, count: 1 };
+    const merged = {
+      abort: null,
+      ours: line,
+      theirs: line,
+      markers: { start: 2, count: 7 },
+    }[onConflict];
+    const places = [{ base: line, local: line, upstream: line, merged }];
     expect(await merge(base, edited, upstream, onConflict)).toEqual({
       files: { ...base, a: text },
-      conflicts: [{ path: 'a', why, hunks: 1, resolution }],
+      conflicts: [{ path: 'a', why, hunks: 1, mergedHunks: 0, places, resolution }],
+    });
+  });
+
+  test('every place is told, where it is on each side, and how much was merged', async () => {
+    const was = Array.from({ length: 12 }, (_, at) => `${String(at + 1)}\n`);
+    const changed = (changes: Readonly<Record<number, string>>): string =>
+      was.map((line, at) => changes[at + 1] ?? line).join('');
+    const other = changed({ 2: 'B\n' });
+    const trees = {
+      base: treeOf({ a: was.join(''), b: was.join(''), bin: '\0one', c: 'c\n' }),
+      // Two lines more above; 5 and 6 gone; 9 edited.
+      ours: treeOf({
+        a: changed({ 1: '1\nx\ny\n', 5: '', 6: '', 9: 'mine\n' }),
+        b: other,
+        bin: '\0two',
+        c: 'mine\n',
+      }),
+      theirs: treeOf({
+        a: changed({ 5: 'five\n', 9: 'yours\nand\n', 12: 'end\n' }),
+        b: changed({ 2: 'B\n', 11: 'K\n' }),
+        bin: '\0three',
+        c: 'c\n',
+      }),
+    };
+    const { conflicts, counts } = await mergeTrees(trees, 'markers');
+    expect(conflicts).toMatchObject([
+      {
+        path: 'a',
+        why: 'both sides changed it in 2 places',
+        hunks: 2,
+        mergedHunks: 2,
+        places: [
+          {
+            base: { start: 5, count: 2 },
+            local: { start: 7, count: 0 },
+            upstream: { start: 5, count: 2 },
+            merged: { start: 7, count: 8 },
+          },
+          {
+            base: { start: 9, count: 1 },
+            local: { start: 9, count: 1 },
+            upstream: { start: 9, count: 2 },
+            merged: { start: 17, count: 8 },
+          },
+        ],
+      },
+      { path: 'bin', hunks: 0, mergedHunks: 0, places: [] },
+    ]);
+    // `b` has one place that both made the same of, and one of upstream's.
+    expect(counts).toEqual({
+      conflictingFiles: 2,
+      conflictingHunks: 2,
+      mergedFiles: 1,
+      mergedHunks: 4,
     });
   });
 

@@ -66,6 +66,7 @@ describe.each(sampled(['file', 'http', 'http of an old server'], 3))('over %s', 
         resolvedSha: sha,
         resolvedVersion: tag,
         neutralised: [],
+        leftOut: [],
       });
     }
   });

@@ -64,6 +64,8 @@ test('a local directory is copied without what belongs to tools', async () => {
       { path: 'scripts/run.py', why: 'copied without its set-id or sticky bit' },
     ],
   });
+  expect(artifact.leftOut).toContain('Thumbs.db');
+  expect(artifact.leftOut).not.toContain('.gitattributes');
 });
 
 test('a local file is copied, also through a link that the caller names', async () => {

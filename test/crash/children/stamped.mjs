@@ -90,6 +90,7 @@ export function fetchedStamped(directory, version) {
     originName: path.basename(directory),
     guessedType: undefined,
     neutralised: [],
+    leftOut: [],
     [Symbol.asyncDispose]: async () => {
       fs.rmSync(directory, { recursive: true, force: true });
     },
