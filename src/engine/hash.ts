@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash, hash, randomUUID } from 'node:crypto';
 import createXxhash from 'xxhash-wasm';
 import { assert } from './errors.js';
 
@@ -14,7 +14,8 @@ export function parseContentHash(input: string): ContentHash | undefined {
 
 /** Returns the SHA-256 of `content`. */
 export function hashContent(content: string | Uint8Array): ContentHash {
-  return createHash('sha256').update(content).digest('hex') as ContentHash;
+  // Half the time of a Hash object, where the content is as small as most.
+  return hash('sha256', content, 'hex') as ContentHash;
 }
 
 /** Hashes a content that comes in pieces. */
