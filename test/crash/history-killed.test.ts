@@ -7,6 +7,8 @@ import { skippedBecause } from '../support/skipped.js';
 import { whyNoStrace } from '../support/strace.js';
 import {
   carryOut,
+  clearElsewhere,
+  elsewhereAct,
   type Expected,
   historyActNames,
   type HistoryPlace,
@@ -26,9 +28,9 @@ import {
 
 /*
  * SIGKILL while something is done to history, at every system call on the journal: those are
- * SQLite's own. At the calls of the seam the tests of test/engine kill (`killed at any call`);
- * SKILLMEAT_EXHAUSTIVE=1 takes these here too, as system calls. `npm test` samples acts and
- * calls, `.ci/run` takes every second call.
+ * SQLite's own; and on what is restored elsewhere. At the calls of the seam the tests of test/engine
+ * kill (`killed at any call`); SKILLMEAT_EXHAUSTIVE=1 takes these here too, as system calls.
+ * `npm test` samples acts and calls, `.ci/run` takes every second call.
  */
 
 const whyNot = whyNoStrace();
@@ -47,6 +49,7 @@ describe('killed at a system call', skippedBecause(whyNot), () => {
       const prepared = await prepare(act, native);
       const { root } = prepared.place;
       const victim = { script: 'do-to-history.mjs', input: { root, native, act } };
+      putBack(prepared);
       const deaths = sampled(await countDeaths(victim, isTaken), 32, 2);
       const failures: string[] = [];
       const survived: string[] = [];
@@ -74,6 +77,7 @@ describe('killed at a system call', skippedBecause(whyNot), () => {
 function isTaken(call: string, line: string): boolean {
   if (isExhaustive) return true;
   const file = fileOf(call, line) ?? line;
+  if (/\/beside\/|\.skillmeat-restore-/.test(file)) return true;
   return /\/journal\.db(?!-shm)/.test(file) && call !== 'openat' && call !== 'close';
 }
 
@@ -90,18 +94,24 @@ async function prepare(act: string, native: NativeMode): Promise<Prepared> {
   await makeHistory(place.root, act, { native });
   const saved = SavedStore.take(place.root);
   const expected = await carryOut(place, { native });
-  saved.putBack();
   return { place, saved, expected };
+}
+
+/** As before the act. */
+function putBack({ place, saved }: Prepared): void {
+  saved.putBack();
+  if (place.act === elsewhereAct) clearElsewhere(place.root);
 }
 
 /** Tells whether the process died. */
 async function requireSurvived(
   death: Death,
-  { place, saved, expected }: Prepared,
+  prepared: Prepared,
   victim: Victim,
   native: NativeMode,
 ): Promise<boolean> {
-  saved.putBack();
+  const { place, expected } = prepared;
+  putBack(prepared);
   const { isAcknowledged, isDead } = await dieAt(death, victim);
   await requireCutOff(place, expected, { isAcknowledged, options: { native } });
   return isDead;

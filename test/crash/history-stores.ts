@@ -11,7 +11,7 @@ import {
 import { openDatabase } from '../../src/engine/sqlite.js';
 import { damages } from '../support/damages.js';
 import { describeTree, hashesBelow } from '../support/processes.js';
-import { historyActs, rebuildingAct } from './children/history-acts.mjs';
+import { elsewhereOf, historyActs, rebuildingAct } from './children/history-acts.mjs';
 
 /*
  * A store with history for each of the acts of children/history-acts.mjs, and what must hold when
@@ -24,6 +24,7 @@ export const historyActNames: readonly string[] = [...Object.keys(historyActs), 
 
 const packingAct = 'packing';
 const lazyPackingAct = 'packing by itself';
+export const elsewhereAct = 'restore elsewhere';
 const packs = (act: string): boolean => act === packingAct || act === lazyPackingAct;
 
 type Tree = readonly string[];
@@ -36,6 +37,12 @@ interface HistoryState {
   readonly pruned: ReadonlySet<number>;
   /** Each snapshot's tree, by its number. */
   readonly snapshots: ReadonlyMap<number, Tree>;
+  /** How each of these is pinned and tagged. */
+  readonly marks: ReadonlyMap<number, string>;
+  /** Numbers of snapshots in the trash. */
+  readonly trash: readonly number[];
+  /** What is where {@link elsewhereOf} says; `undefined`: nothing. */
+  readonly elsewhere: Tree | undefined;
   /** What paths were after transactions that are kept; empty but for the acts of packing. */
   readonly past: Readonly<Record<string, string>>;
   /** Names of packs. */
@@ -107,6 +114,14 @@ export async function makeHistory(
     for (const n of [5, 6, 7]) await store.transact({}, (tx) => tx.write('seeded', String(n)));
   }
   if (act === 'redo') await store.undo();
+  if (act === 'undeleting a snapshot') await store.snapshots.delete('first');
+  if (act === 'pruning snapshots by itself') {
+    await store.snapshots.create();
+    await store.snapshots.create({ tags: ['kept'] });
+    await store.snapshots.create();
+    await store.snapshots.setPolicy({ keepLast: 1 });
+  }
+  if (act === elsewhereAct) clearElsewhere(root);
   if (act === 'adopt' || act === 'snapshot') {
     write('a', 'by hand');
     write('new/by hand', 'by hand');
@@ -122,6 +137,13 @@ export async function makeHistory(
   // Told of the store of damages.ts, which this one resembles.
   const own = harms[act] ?? [];
   for (const { name, inflict } of damages) if (own.includes(name)) inflict(root);
+}
+
+/** Makes the place where a snapshot is restored to as it was. */
+export function clearElsewhere(root: string): void {
+  const beside = path.dirname(elsewhereOf(root));
+  fs.rmSync(beside, { recursive: true, force: true });
+  fs.mkdirSync(beside);
 }
 
 const unusedBytes = 1_200_000;
@@ -166,16 +188,22 @@ async function readHistory(
   // What was cut off in its flush stays in the log, and is not in effect.
   const log = (await store.log({ limit: 1_000 })).filter(({ state }) => state !== 'rolled-back');
   const snapshots = new Map<number, Tree>();
-  for (const { id } of await store.snapshots.list()) {
+  const marks = new Map<number, string>();
+  for (const { id, isPinned, tags } of await store.snapshots.list()) {
     snapshots.set(id ?? 0, await treeOf(store, id ?? 0, scratch));
+    marks.set(id ?? 0, JSON.stringify({ isPinned, tags }));
   }
+  const trash = (await store.snapshots.list({ deleted: true })).map(({ id }) => id ?? 0);
+  const to = elsewhereOf(root);
+  const elsewhere = act === elsewhereAct && fs.existsSync(to) ? describeTree(to) : undefined;
   const ids = log.map(({ id }) => id ?? 0);
   const pruned = log.filter(({ isPruned }) => isPruned).map(({ id }) => id ?? 0);
   const past = packs(act) ? await readPast(store, ids) : {};
   const objects = path.join(root, '.skillmeat/objects');
   const there = fs.readdirSync(objects).filter((name) => name.startsWith('pack-'));
   const tree = describeTree(root);
-  return { tree, log: ids, pruned: new Set(pruned), snapshots, past, packs: there };
+  const ofSnapshots = { snapshots, marks, trash, elsewhere };
+  return { tree, log: ids, pruned: new Set(pruned), ...ofSnapshots, past, packs: there };
 }
 
 /** All that the transactions of {@link makeHistory} displaced. */
@@ -298,6 +326,19 @@ export async function requireCutOff(
       `snapshot ${String(id)} is lost`,
     );
   }
+  for (const [id, mark] of found.marks) {
+    assert.ok([after.marks.get(id), earlier.marks.get(id)].includes(mark), mark);
+  }
+  const isThere = (id: number, at: HistoryState): boolean =>
+    at.snapshots.has(id) || at.trash.includes(id);
+  for (const id of [...earlier.snapshots.keys(), ...earlier.trash]) {
+    assert.ok(isThere(id, found) || !isThere(id, after), `snapshot ${String(id)} is nowhere`);
+  }
+  // It has its name when it is whole, and not before.
+  assert.deepEqual(
+    found.elsewhere,
+    isAcknowledged || found.elsewhere ? after.elsewhere : undefined,
+  );
   const hashes = new Set(hashesBelow(path.join(root, '.skillmeat')).keys());
   assert.deepEqual(
     kept.filter((hash) => !hashes.has(hash)),
