@@ -148,14 +148,20 @@ test('status tells what is outdated, by what was seen last or by asking', async 
     const told = artifacts.map(({ name, state, upstream: seen }) => [name, state, seen]);
     return { exitCode: outcome.exitCode, told, failed };
   };
-  expect((await status()).told).toEqual([
-    ['canvas', 'unchanged', null],
-    ['review', 'unchanged', null],
+  // Adding has asked.
+  expect((await status()).told).toMatchObject([
+    ['canvas', 'unchanged', { isOutdated: false, version: null }],
+    ['review', 'unchanged', { isOutdated: false }],
     ['mine', 'unchanged', null],
   ]);
+  rmSync(cli.at('home/cache/upstreams.json'));
+  expect((await status()).told[0]).toEqual(['canvas', 'unchanged', null]);
   expect(await ok('status')).toContain(
     'Upstream was never asked about 2 artifacts; ask now: skillmeat status --outdated\n',
   );
+  await ok('add', `${upstream.url}//canvas`, '--each', '--force');
+  expect((await status()).told[0]).toMatchObject(['canvas', 'unchanged', { isOutdated: false }]);
+  rmSync(cli.at('home/cache/upstreams.json'));
   const old = JSON.parse(await ok('show', 'canvas', '--json')) as {
     artifact: { resolvedSha: string };
   };
