@@ -100,7 +100,11 @@ test('an edit is shown, merged, and in the way where upstream changed the same',
     /skill\/canvas: .* disagree in skills\/canvas\/SKILL\.md \(both sides .* one place\); nothing .*\n {2}local line 5, upstream line 5\n/,
   );
   // Nobody to ask: as merge does.
-  expect((await run(['update', 'canvas', '--strategy', 'prompt'])).exitCode).toBe(5);
+  const unasked = await run(['update', 'canvas', '--strategy', 'prompt']);
+  expect(unasked.exitCode).toBe(5);
+  expect(unasked.stderr).toMatch(
+    /^skillmeat: no terminal to ask at: as --strategy merge --on-conflict abort\n.*\[MERGE_CONFLICT\]\n/,
+  );
   const each = await run(['update', '--all', '--each', '--json']);
   expect(each.exitCode).toBe(3);
   expect(JSON.parse(each.stdout)).toMatchObject({
