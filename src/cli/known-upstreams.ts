@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Artifact,
+  type ArtifactKey,
+  type CollectionFiles,
   type SeenUpstream,
   type UpdateLook,
   upstreamName,
@@ -35,16 +37,36 @@ export class KnownUpstreams {
     return name === undefined ? undefined : this.#byName.get(name);
   }
 
-  /** Keeps what was seen. A home that cannot be written to knows it for this command only. */
+  /** Keeps what was seen. */
   remember(looks: readonly UpdateLook[]): void {
+    this.#keep(
+      looks.flatMap((look) =>
+        look.kind === 'available' || look.kind === 'current' ? [[look.artifact, look.seen]] : [],
+      ),
+    );
+  }
+
+  /** Keeps that upstream has what was fetched just now and is installed. */
+  rememberInstalled({ manifest, lock }: CollectionFiles, keys: readonly ArtifactKey[]): void {
+    this.#keep(
+      keys.flatMap((key) => {
+        const [artifact, entry] = [manifest.get(key), lock.get(key)];
+        if (artifact === undefined || entry === undefined) return [];
+        const { resolvedSha: sha, resolvedVersion: version } = artifact;
+        return [[artifact, { sha, version, contentHash: entry.contentHash }]];
+      }),
+    );
+  }
+
+  /** A home that cannot be written to knows it for this command only. */
+  #keep(seen: readonly (readonly [Artifact, SeenUpstream])[]): void {
     const at = new Date().toISOString();
-    for (const look of looks) {
-      if (look.kind !== 'available' && look.kind !== 'current') continue;
-      const name = upstreamName(look.artifact);
+    for (const [artifact, upstream] of seen) {
+      const name = upstreamName(artifact);
       if (name === undefined) continue;
       // The newest are last.
       this.#byName.delete(name);
-      this.#byName.set(name, { ...look.seen, at });
+      this.#byName.set(name, { ...upstream, at });
     }
     const entries = [...this.#byName].slice(-knownMax);
     try {

@@ -768,8 +768,14 @@ async function hasMatch(
   sha256: SnapshotRow['sha256'],
   matches: (path: RelativePath) => boolean,
 ): Promise<boolean> {
-  for await (const { path } of walkListing(read, sha256)) if (matches(path)) return true;
-  return false;
+  try {
+    for await (const { path } of walkListing(read, sha256)) if (matches(path)) return true;
+    return false;
+  } catch (error) {
+    // What a damaged listing has nobody knows: the restore names it, and goes on.
+    if (!isEngineError(error, 'HISTORY_DAMAGED')) throw error;
+    return true;
+  }
 }
 
 /** What is damaged there the restore refuses by its name. */

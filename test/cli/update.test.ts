@@ -100,7 +100,11 @@ test('an edit is shown, merged, and in the way where upstream changed the same',
     /skill\/canvas: .* disagree in skills\/canvas\/SKILL\.md \(both sides .* one place\); nothing .*\n {2}local line 5, upstream line 5\n/,
   );
   // Nobody to ask: as merge does.
-  expect((await run(['update', 'canvas', '--strategy', 'prompt'])).exitCode).toBe(5);
+  const unasked = await run(['update', 'canvas', '--strategy', 'prompt']);
+  expect(unasked.exitCode).toBe(5);
+  expect(unasked.stderr).toMatch(
+    /^skillmeat: no terminal to ask at: as --strategy merge --on-conflict abort\n.*\[MERGE_CONFLICT\]\n/,
+  );
   const each = await run(['update', '--all', '--each', '--json']);
   expect(each.exitCode).toBe(3);
   expect(JSON.parse(each.stdout)).toMatchObject({
@@ -148,14 +152,20 @@ test('status tells what is outdated, by what was seen last or by asking', async 
     const told = artifacts.map(({ name, state, upstream: seen }) => [name, state, seen]);
     return { exitCode: outcome.exitCode, told, failed };
   };
-  expect((await status()).told).toEqual([
-    ['canvas', 'unchanged', null],
-    ['review', 'unchanged', null],
+  // Adding has asked.
+  expect((await status()).told).toMatchObject([
+    ['canvas', 'unchanged', { isOutdated: false, version: null }],
+    ['review', 'unchanged', { isOutdated: false }],
     ['mine', 'unchanged', null],
   ]);
+  rmSync(cli.at('home/cache/upstreams.json'));
+  expect((await status()).told[0]).toEqual(['canvas', 'unchanged', null]);
   expect(await ok('status')).toContain(
     'Upstream was never asked about 2 artifacts; ask now: skillmeat status --outdated\n',
   );
+  await ok('add', `${upstream.url}//canvas`, '--each', '--force');
+  expect((await status()).told[0]).toMatchObject(['canvas', 'unchanged', { isOutdated: false }]);
+  rmSync(cli.at('home/cache/upstreams.json'));
   const old = JSON.parse(await ok('show', 'canvas', '--json')) as {
     artifact: { resolvedSha: string };
   };

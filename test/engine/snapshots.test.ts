@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { SnapshotPath, Store } from '../../src/engine/index.js';
+import { hashContent, type SnapshotPath, type Store } from '../../src/engine/index.js';
 import {
   openJournal,
   parseHash,
@@ -423,6 +423,18 @@ describe.each(modes)('native %s', (mode) => {
     const elsewhere = await store.snapshots.restore(1, { to });
     expect(elsewhere.notRestored.map(({ path }) => path)).toEqual(['a', 'b']);
     expect(Object.keys(readTree(to))).toEqual(['c']);
+  });
+
+  test('a glob is no reason to stop at a damaged listing', async () => {
+    sandbox.seed({ 'a/x': 'x', z: 'z' });
+    const store = await sandbox.open();
+    await store.snapshots.create();
+    const listing = `["x","file",420,1,"${hashContent('x')}"]\n`;
+    plantObject(sandbox.root, listing, undefined);
+    writeFileSync(sandbox.at('a/x'), 'changed');
+    writeFileSync(sandbox.at('z'), 'changed');
+    const { transaction } = await store.snapshots.restore(1, { paths: ['z*'] });
+    expect(transaction?.changes.map(({ path }) => path)).toEqual(['z']);
   });
 
   test.each([

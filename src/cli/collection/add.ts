@@ -2,6 +2,8 @@ import {
   type AddedArtifact,
   type ArtifactType,
   artifactTypes,
+  type Collection,
+  type CollectionChange,
   CollectionError,
   type FetchedArtifact,
   isCollectionError,
@@ -15,6 +17,7 @@ import type { Context } from '../context.js';
 import type { ExitCode } from '../exit-codes.js';
 import { UsageError } from '../failure.js';
 import { openFetcherForCommand, parseTypedSource } from '../fetching.js';
+import { KnownUpstreams } from '../known-upstreams.js';
 import { answerEach, changeEach, type EachFlags } from './each.js';
 import { answerChange, changeOptions } from './edit.js';
 
@@ -52,11 +55,25 @@ export async function add(
     const outcomes = await changeEach(texts, async (text) =>
       collection.add([await fetchOne(text)], options),
     );
+    const changes = outcomes.flatMap((outcome) => (outcome.kind === 'done' ? outcome.change : []));
+    await rememberUpstreams(collection, changes, flags);
     return answerEach(context, outcomes, flags, words, { notes });
   }
   const added: AddedArtifact[] = [];
   for (const text of texts) added.push(await fetchOne(text));
-  return answerChange(context, await collection.add(added, options), flags, words, { notes });
+  const change = await collection.add(added, options);
+  await rememberUpstreams(collection, [change], flags);
+  return answerChange(context, change, flags, words, { notes });
+}
+
+/** So that `status` need not ask what is known. */
+async function rememberUpstreams(
+  { reader }: Collection,
+  changes: readonly CollectionChange[],
+  { dryRun = false }: AddFlags,
+): Promise<void> {
+  const keys = changes.flatMap(({ artifacts }) => artifacts);
+  if (!dryRun) new KnownUpstreams().rememberInstalled(await reader.files(), keys);
 }
 
 /** How a copy differs from what was added. */

@@ -43,7 +43,11 @@ export async function askForEach(
     readonly onConflict: OnConflict;
   },
 ): Promise<readonly AvailableUpdate[]> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return available;
+  if (available.length === 0) return available;
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    output.notice(`no terminal to ask at: as --strategy merge --on-conflict ${onConflict}`);
+    return available;
+  }
   const taken: AvailableUpdate[] = [];
   let rest: Answer | undefined;
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
