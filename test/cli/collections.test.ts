@@ -329,6 +329,19 @@ test('with --each one that fails does not stop the others, and a table says so',
 test('import --each makes a transaction for each artifact, and finds nothing the next time', async () => {
   plant();
   cli.write('work/x/skills/canvas/SKILL.md', '# Another\n');
+  expect(json(await run(['import', 'work', '--each', '-n', '--json']))).toEqual({
+    results: (['agent', 'command', 'skill'] as const).map((type) => ({
+      subject: { agent: 'agents/review.md', command: 'commands/review.md', skill: 'skills/canvas' }[
+        type
+      ],
+      outcome: 'done',
+      transaction: null,
+      artifacts: [{ name: type === 'skill' ? 'canvas' : 'review', type }],
+      conflicts: [],
+      error: null,
+    })),
+    skipped: [{ path: 'x/skills/canvas', why: 'skills/canvas is the skill of that name' }],
+  });
   const imported = await run(['import', 'work', '--each']);
   expect(imported).toMatchObject({
     exitCode: 0,

@@ -96,15 +96,14 @@ export function answerEach(
 function toJsonOutcome(outcome: EachOutcome): object {
   const { subject } = outcome;
   if (outcome.kind === 'done') {
-    return {
-      subject,
-      outcome: 'done',
-      ...toJsonChange(outcome.change),
-      conflicts: [],
-      error: null,
-    };
+    return toJsonDone(subject, toJsonChange(outcome.change));
   }
   const { code, message, hint = null, conflicts } = outcome.error;
   const nothing = { transaction: null, artifacts: [] };
   return { subject, outcome: 'failed', ...nothing, conflicts, error: { code, message, hint } };
+}
+
+/** One of `results`, with what was done or would be. */
+export function toJsonDone(subject: string, change: object): object {
+  return { subject, outcome: 'done', ...change, conflicts: [], error: null };
 }

@@ -6,6 +6,7 @@ import {
   CollectionError,
   CollectionReader,
   type FoundArtifact,
+  type FoundArtifacts,
   parseArtifactType,
   type SkippedPath,
 } from '../../collection/index.js';
@@ -19,7 +20,7 @@ import { isCollection } from '../home.js';
 import { counted, printable } from '../printable.js';
 import { workingDirectory } from '../store-root.js';
 import { warnOfSuperseded } from '../superseded.js';
-import { answerEach, changeEach, type EachFlags } from './each.js';
+import { answerEach, changeEach, type EachFlags, toJsonDone } from './each.js';
 
 export interface EditFlags {
   readonly message?: string;
@@ -109,7 +110,7 @@ export async function importDirectory(
   if (!isCollection(root)) {
     // Before a store is made: neither a dry run nor one that finds nothing makes any.
     const { found, skipped } = await new CollectionReader(root).lookForArtifacts(markdown);
-    if (flags.dryRun === true) return answerPlanned(context, found, skipped);
+    if (flags.dryRun === true) return answerPlanned(context, { found, skipped }, each);
   }
   await using collection: Collection = await openCollectionAt(context, root, flags);
   const options = {
@@ -144,14 +145,20 @@ function requireDirectory(root: string): void {
 
 function answerPlanned(
   context: Context,
-  found: readonly FoundArtifact[],
-  skipped: readonly SkippedPath[],
+  { found, skipped }: FoundArtifacts,
+  each: boolean,
 ): ExitCode {
   warnOfSkipped(context, skipped);
-  const artifacts = found.map(({ name, type }) => ({ name, type }));
   const lines = found.map(({ name, type, path }) => printable(`${type}/${name}  ${path}`));
   const text = [`Would import ${counted(found.length, 'artifact')}.`, ...lines].join('\n');
-  context.output.answer({ transaction: null, artifacts, skipped }, text);
+  const planned = (some: readonly FoundArtifact[]): object => ({
+    transaction: null,
+    artifacts: some.map(({ name, type }) => ({ name, type })),
+  });
+  const answer = each
+    ? { results: found.map((one) => toJsonDone(one.path, planned([one]))) }
+    : planned(found);
+  context.output.answer({ ...answer, skipped }, text);
   return success;
 }
 
