@@ -33,6 +33,7 @@ function addPrune(parent: Command, runCommand: RunCommand): Command {
     .description('drop what old transactions displaced: they cannot be undone any more')
     .option('-n, --dry-run', 'only print what is kept, what is not, and why')
     .option('--pack', 'compress what is kept, and what snapshots hold, together')
+    .option('--now', 'also what is not a day old')
     .addHelpText('after', '\nWithout a rule, what happens by itself: skillmeat txn policy\n');
   return addRules(command).action(async (flags: PruneHistoryFlags, self: Command) =>
     runCommand(self, async (context) =>

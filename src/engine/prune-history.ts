@@ -14,7 +14,7 @@ import type { Writer } from './writer.js';
  *
  * 1. Settle: what is not known to be on disk keeps everything.
  * 2. Decide (history-policy.ts). What is younger than a day is left alone, however often this is
- *    called: a program may still have the displaced file open. One in trouble keeps everything, and
+ *    called, unless all is asked for now: a program may still have the displaced file open. One in trouble keeps everything, and
  *    so does one that is pinned or tagged.
  * 3. The journal says up to where, synced; then the slots go, each looked at once more (I3). Killed
  *    in between, the next recovery sweeps the rest.
@@ -56,12 +56,14 @@ export interface PruningHistory extends PackingHistory {
 export interface PruningTerms {
   readonly isDryRun: boolean;
   readonly packs: boolean;
+  /** Whether what is younger than a day may go as well. */
+  readonly takesYoung: boolean;
 }
 
 /** Runs under the lock. */
 export async function pruneHistory(
   policy: HistoryPolicy,
-  { isDryRun, packs }: PruningTerms,
+  { isDryRun, packs, takesYoung }: PruningTerms,
   pruning: PruningHistory,
 ): Promise<PrunedHistory> {
   const { journal, writer, session, now } = pruning;
@@ -76,7 +78,7 @@ export async function pruneHistory(
   const verdicts = retainHistory(
     rows.map((row, at) => ({
       ...row,
-      exempt: exemptionOf(row, marks.get(row.id), at <= oldestYoung),
+      exempt: exemptionOf(row, marks.get(row.id), !takesYoung && at <= oldestYoung),
     })),
     policy,
     now,

@@ -503,16 +503,19 @@ export class Store implements AsyncDisposable {
    * @param options.pack put what is kept, and what snapshots hold, into packs: compressed together, it
    * takes a fraction. Undo and everything else read it there. What is younger than a day, pinned or
    * tagged stays as it is.
+   * @param options.now also what is younger than a day: for when the disk is full.
    * @throws {EngineError} `STORE_LOCKED`, `ABORTED`, `DISK_FULL`, ….
    */
   async prune(
     policy?: HistoryPolicy,
     options: Pick<TransactOptions, 'dryRun' | 'signal' | 'lockWaitMs'> & {
       readonly pack?: boolean;
+      readonly now?: boolean;
     } = {},
   ): Promise<PrunedHistory> {
     const { pruneHistory } = await import('./prune-history.js');
-    const terms = { isDryRun: options.dryRun === true, packs: options.pack === true };
+    const { dryRun: isDryRun = false, pack: packs = false, now: takesYoung = false } = options;
+    const terms = { isDryRun, packs, takesYoung };
     return this.#explaining('prune the history of', () =>
       this.#exclusively(options, async (_report, session) => {
         using objects = this.#committing.openObjects();

@@ -132,6 +132,20 @@ describe.each(modes)('native %s', (mode) => {
     expect(stagedTransactions(sandbox.root)).toEqual([1, 2, 3, 4, 5]);
   });
 
+  test('what is not a day old goes at once when that is asked for, the newest never', async () => {
+    const store = await fiveDays();
+    now -= day;
+    const { transactions } = await store.prune({ keepLast: 0 }, { now: true });
+    expect(transactions.map(({ transaction: { id }, isKept }) => [id, isKept])).toEqual([
+      [5, true],
+      [4, false],
+      [3, false],
+      [2, false],
+      [1, false],
+    ]);
+    expect(stagedTransactions(sandbox.root)).toEqual([5]);
+  });
+
   test('what is not a day old is left alone by every pruning, what is in trouble for good', async () => {
     const store = await fiveDays();
     now -= day;

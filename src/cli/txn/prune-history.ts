@@ -20,13 +20,14 @@ export interface HistoryRules {
 export interface PruneHistoryFlags extends HistoryRules {
   readonly dryRun?: boolean;
   readonly pack?: boolean;
+  readonly now?: boolean;
 }
 
 export async function pruneHistory(context: Context, flags: PruneHistoryFlags): Promise<ExitCode> {
   const { output, signal } = context;
-  const { dryRun = false, pack = false } = flags;
+  const { dryRun = false, pack = false, now = false } = flags;
   await using store = await openForCommand(context);
-  const pruned = await store.prune(policyOf(flags), { dryRun, pack, signal });
+  const pruned = await store.prune(policyOf(flags), { dryRun, pack, now, signal });
   output.answer(
     { pruning: { isDryRun: dryRun, ...pruned } },
     describe(pruned, { isDryRun: dryRun, isQuiet: output.isQuiet, style: output.style }),
