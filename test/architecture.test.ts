@@ -92,6 +92,7 @@ const engineRows: readonly (readonly string[])[] = [
   ['undo', 'adopt', 'prune-history'],
   ['keep-local'],
   ['undo-transaction', 'rollback', 'adopt-scanned'],
+  ['snapshot-pruning'],
   ['snapshots'],
   ['store-options'],
   ['store'],

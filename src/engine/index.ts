@@ -51,16 +51,14 @@ export type {
   CreateSnapshotOptions,
   DeletedSnapshot,
   MarkSnapshotOptions,
-  PrunedByThemselves,
-  PrunedSnapshots,
   Restored,
   RestoreOptions,
-  SnapshotPolicy,
   Snapshots,
 } from './snapshots.js';
 export { defaultHistoryPolicy, type HistoryPolicy } from './history-policy.js';
 export type { LeftUnpacked, PackedHistory } from './pack-history.js';
 export type { PrunedHistory, PrunedTransaction } from './prune-history.js';
+export type { PrunedByThemselves, PrunedSnapshots, SnapshotPolicy } from './snapshot-pruning.js';
 export type { PrunedSnapshot, PruningPlan } from './prune-snapshots.js';
 export type { SnapshotUsage, StoreUsage, UsageRange } from './usage.js';
 export { defaultPolicy, type RetentionPolicy } from './retention.js';

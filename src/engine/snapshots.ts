@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Collected } from './collect-objects.js';
 import { adoptScanned, planAdoptScanned } from './adopt-scanned.js';
-import type { Collect, CommitOptions, Committing } from './commit.js';
+import type { Committing } from './commit.js';
 import { type CompressionLevel, requireCompressionLevel } from './compression.js';
 import type { DriftedPath } from './drift.js';
 import { EngineError, fromSystemError, fromSystemErrorOnly, isEngineError } from './errors.js';
@@ -16,11 +16,10 @@ import { type KeptLocal, keepLocal } from './keep-local.js';
 import { markSnapshot } from './mark-snapshot.js';
 import { Pace } from './pace.js';
 import { notInSnapshot, type PathSelection, selectPaths } from './path-selection.js';
-import { droppedByThemselves, planPruning, type PruningPlan } from './prune-snapshots.js';
 import { parsePath, type RelativePath } from './path.js';
 import type { Receipt } from './receipt.js';
 import { refuseLargeRemoval } from './removal-size.js';
-import { defaultPolicy, isRetentionPolicy, type RetentionPolicy } from './retention.js';
+import type { RetentionPolicy } from './retention.js';
 import { restoreElsewhere } from './restore-elsewhere.js';
 import { carryOut } from './restore-in-place.js';
 import { type NotRestored, planRestore } from './restore-plan.js';
@@ -32,6 +31,18 @@ import {
   toSnapshot,
   toSnapshotPath,
 } from './snapshot-record.js';
+import {
+  emptyTrashIfPossible,
+  type PrunedByThemselves,
+  type PrunedSnapshots,
+  pruneByItself,
+  pruneSnapshots,
+  policyOf,
+  requirePolicy,
+  type SnapshotHost,
+  type SnapshotPolicy,
+  type Waiting,
+} from './snapshot-pruning.js';
 import type { LeftOut, Scanned } from './scan.js';
 import type { SnapshotRow } from './snapshot-table.js';
 import {
@@ -42,16 +53,8 @@ import {
   walkListing,
 } from './snapshot-tree.js';
 import type { Rule } from './rules.js';
-import {
-  emptyTrash,
-  expired,
-  findDeleted,
-  findSnapshot,
-  removeSnapshot,
-  takeOutOfTrash,
-} from './snapshot-trash.js';
+import { findDeleted, findSnapshot, removeSnapshot, takeOutOfTrash } from './snapshot-trash.js';
 import type { Transaction, TransactionCalls } from './transaction.js';
-import type { Session } from './writer.js';
 import {
   lookForSnapshot,
   readIgnoreFile,
@@ -60,12 +63,6 @@ import {
   takeSnapshot,
   type TakingSnapshot,
 } from './take-snapshot.js';
-
-interface Waiting {
-  readonly signal?: AbortSignal;
-  /** How long to wait for other writers, in milliseconds. */
-  readonly lockWaitMs?: number;
-}
 
 export interface CreateSnapshotOptions extends Waiting {
   /** Unique. At most 100 characters, not only digits. */
@@ -103,20 +100,6 @@ export interface CreatedSnapshot {
   /** Why that could not be recorded: a transaction is neither done nor undone. */
   readonly notAdopted: string | null;
   readonly pruned: PrunedByThemselves;
-}
-
-/** What the store's own policy put into the trash when a snapshot was taken. */
-export interface PrunedByThemselves {
-  readonly snapshots: readonly Snapshot[];
-  /** Why it did no more. */
-  readonly blocked: string | null;
-}
-
-/** Which snapshots a store keeps, see {@link Snapshots.setPolicy}. */
-export interface SnapshotPolicy {
-  readonly policy: RetentionPolicy;
-  /** Whether it has none of its own: then no snapshot goes by itself. */
-  readonly isDefault: boolean;
 }
 
 export interface RestoreOptions extends Waiting {
@@ -171,32 +154,6 @@ export interface DeletedSnapshot {
   readonly collected: Collected;
 }
 
-/** What `snapshots.prune` did, or would do. */
-export interface PrunedSnapshots extends PruningPlan {
-  readonly collected: Collected;
-}
-
-/** What snapshots need of their store. */
-export interface SnapshotHost {
-  readonly committing: Committing;
-  readonly refuseClosed: () => void;
-  /** Lets closing wait for work that does not hold the lock. */
-  readonly during: <T>(work: () => Promise<T>) => Promise<T>;
-  readonly exclusively: <T>(
-    waiting: Waiting,
-    work: (epoch: number, session: Session) => Promise<T>,
-  ) => Promise<T>;
-  readonly commit: (
-    options: Waiting & {
-      readonly message: string;
-      readonly dryRun: boolean;
-      readonly rules?: readonly Rule[];
-    },
-    expectations: CommitOptions['expectations'],
-    collect: Collect,
-  ) => Promise<Receipt>;
-}
-
 /** The snapshots of a store: the whole directory at one moment, edits by hand included. */
 export class Snapshots {
   readonly #host: SnapshotHost & Committing;
@@ -235,7 +192,7 @@ export class Snapshots {
           : await takeSnapshot(taking, words);
       const id = 'id' in row ? (row as SnapshotRow).id : null;
       const pruned =
-        id === null ? { snapshots: [], blocked: null } : await this.#pruneByItself(options);
+        id === null ? { snapshots: [], blocked: null } : await pruneByItself(options, this.#host);
       return {
         snapshot: toSnapshot({ ...row, id }),
         added,
@@ -364,7 +321,10 @@ export class Snapshots {
         const snapshot = toSnapshot(isForGood ? row : { ...row, deletedAt: at });
         if (options.dryRun === true) return { snapshot, collected: { objects: 0, blocked: null } };
         removeSnapshot(row, { journal, now: at, epoch, isForGood });
-        return { snapshot, collected: await this.#emptyTrash(epoch, options.signal) };
+        return {
+          snapshot,
+          collected: await emptyTrashIfPossible(epoch, options.signal, this.#host),
+        };
       });
     return this.#explaining('delete a snapshot of', deleting);
   }
@@ -422,33 +382,16 @@ export class Snapshots {
     given?: RetentionPolicy,
     options: Waiting & { readonly now?: boolean; readonly dryRun?: boolean } = {},
   ): Promise<PrunedSnapshots> {
-    const { journal, now } = this.#host;
     this.#host.refuseClosed();
-    const pruning = (): Promise<PrunedSnapshots> =>
-      this.#host.exclusively(options, async (epoch) => {
-        using objects = this.#host.openObjects();
-        const pace = new Pace(options.signal);
-        const policy = given ?? this.#ownOrDefault();
-        const planning = { objects, pace, policy, now: now() };
-        const plan = await planPruning(journal.snapshots.list(), planning);
-        if (options.dryRun === true) return { ...plan, collected: { objects: 0, blocked: null } };
-        const dropped = new Set(
-          plan.snapshots.flatMap((one) => (one.isKept ? [] : one.snapshot.id)),
-        );
-        const removing = { journal, now: now(), epoch, isForGood: options.now === true };
-        for (const row of journal.snapshots.list()) {
-          if (dropped.has(row.id)) removeSnapshot(row, removing);
-        }
-        return { ...plan, collected: await emptyTrash({ ...removing, objects, pace }) };
-      });
-    return this.#explaining('prune the snapshots of', pruning);
+    return this.#explaining('prune the snapshots of', () =>
+      pruneSnapshots(given, options, this.#host),
+    );
   }
 
   /** Returns which snapshots {@link prune} keeps without being told. */
   async policy(): Promise<SnapshotPolicy> {
     this.#host.refuseClosed();
-    const isDefault = this.#host.journal.keeping.ownSnapshotPolicy() === undefined;
-    return { policy: this.#ownOrDefault(), isDefault };
+    return policyOf(this.#host.journal);
   }
 
   /**
@@ -463,11 +406,7 @@ export class Snapshots {
     policy: RetentionPolicy | undefined,
     options: Waiting = {},
   ): Promise<SnapshotPolicy> {
-    if (policy !== undefined && !isRetentionPolicy(policy)) {
-      throw new TypeError(
-        'a policy has at least one of keepLast, keepWithinMs, keepDaily, keepWeekly and keepMonthly, and maybe sizeBytesMax, numbers from 0 on',
-      );
-    }
+    requirePolicy(policy);
     const { exclusively, journal, refuseClosed } = this.#host;
     refuseClosed();
     await this.#explaining('set the policy of', () =>
@@ -509,62 +448,6 @@ export class Snapshots {
     } catch (error) {
       if (!isForGood || !isEngineError(error, 'SNAPSHOT_NOT_FOUND')) throw error;
       return findDeleted(reference, journal);
-    }
-  }
-
-  #ownOrDefault(): RetentionPolicy {
-    return this.#host.journal.keeping.ownSnapshotPolicy() ?? defaultPolicy;
-  }
-
-  /**
-   * What the store's own policy drops, and what was deleted long ago, goes also where nobody deletes or
-   * prunes (I9). The snapshot before it is taken, whatever fails here.
-   */
-  async #pruneByItself(options: Waiting): Promise<PrunedByThemselves> {
-    const { directory, exclusively, journal, now } = this.#host;
-    const snapshots: Snapshot[] = [];
-    try {
-      const policy = journal.keeping.ownSnapshotPolicy();
-      if (policy === undefined && expired(journal, now()).length === 0) {
-        return { snapshots, blocked: null };
-      }
-      await exclusively(options, async (epoch) => {
-        const dropped = policy === undefined ? [] : await this.#unkept(policy, options.signal);
-        const at = now();
-        for (const row of dropped) {
-          removeSnapshot(row, { journal, now: at, epoch, isForGood: false });
-          snapshots.push(toSnapshot({ ...row, deletedAt: at }));
-        }
-        if (expired(journal, now()).length > 0) await this.#emptyTrash(epoch, options.signal);
-      });
-      return { snapshots, blocked: null };
-    } catch (error) {
-      const explained = fromSystemErrorOnly(error, 'prune the snapshots of', directory.rootPath);
-      if (!isEngineError(explained)) throw error;
-      return { snapshots, blocked: explained.message };
-    }
-  }
-
-  async #unkept(
-    policy: RetentionPolicy,
-    signal: AbortSignal | undefined,
-  ): Promise<readonly SnapshotRow[]> {
-    using objects = this.#host.openObjects();
-    const planning = { objects, pace: new Pace(signal), policy, now: this.#host.now() };
-    return await droppedByThemselves(this.#host.journal.snapshots.list(), planning);
-  }
-
-  /** What it is called for is done by then: what cannot be collected now is no failure of that. */
-  async #emptyTrash(epoch: number, signal: AbortSignal | undefined): Promise<Collected> {
-    const { directory, journal, now } = this.#host;
-    try {
-      using objects = this.#host.openObjects();
-      const pace = new Pace(signal);
-      return await emptyTrash({ journal, objects, pace, now: now(), epoch });
-    } catch (error) {
-      const explained = fromSystemErrorOnly(error, 'remove objects of', directory.rootPath);
-      if (!isEngineError(explained)) throw error;
-      return { objects: 0, blocked: explained.message };
     }
   }
 
