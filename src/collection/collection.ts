@@ -56,6 +56,7 @@ import { type CollectionRepair, repairDraft } from './repair-collection.js';
 import { resolveArtifact } from './resolve-artifact.js';
 import { planArtifactRollback, readMoments, sortSelection } from './rollback-artifacts.js';
 import { rollbackRule } from './rollback-rule.js';
+import { knownParts } from './undo-entries.js';
 import {
   applyUpdate,
   type PreparedUpdate,
@@ -542,18 +543,19 @@ export class Collection implements AsyncDisposable {
   }
 
   /**
-   * Undoes a transaction, as `Store.undo` does. The result may not break a rule that was kept before;
-   * undone as a whole, artifacts come back as they were, edits by hand included.
+   * Undoes a transaction, as `Store.undo` does. What a later one changed in the manifest and the lock is
+   * in the way only where it is about the same artifacts. The result may not break a rule that was kept
+   * before; undone as a whole, artifacts come back as they were, edits by hand included.
    *
    * @throws {EngineError} `RULE_VIOLATED`, and what `Store.undo` throws.
    */
   async undo(options: UndoOptions = {}): Promise<UndoReceipt> {
-    return this.store.undo(this.#undoOptions(options));
+    return this.store.undo(await this.#undoOptions(options));
   }
 
   /** Undoes an undo, as {@link undo}. */
   async redo(options: UndoOptions = {}): Promise<UndoReceipt> {
-    return this.store.redo(this.#undoOptions(options));
+    return this.store.redo(await this.#undoOptions(options));
   }
 
   /**
@@ -567,10 +569,15 @@ export class Collection implements AsyncDisposable {
     return this.store.snapshots.restore(reference, { ...options, rules });
   }
 
-  #undoOptions(options: UndoOptions): UndoOptions {
+  async #undoOptions(options: UndoOptions): Promise<UndoOptions> {
     const { paths, rules = [] } = options;
     const mayDiffer = paths === undefined ? 'all' : new Set<ArtifactKey>();
-    return { ...options, rules: [...rules, rollbackRule(this.root, mayDiffer, 'changed')] };
+    const isCollection = (await new LiveView(this.root).stat(manifestName)) !== undefined;
+    return {
+      ...(isCollection && knownParts(timeText(this.#now()))),
+      ...options,
+      rules: [...rules, rollbackRule(this.root, mayDiffer, 'changed')],
+    };
   }
 
   async #rollback(

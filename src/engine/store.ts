@@ -743,13 +743,15 @@ export class Store implements AsyncDisposable {
     choose: (journal: Journal, id: number | undefined) => TransactionRow,
   ): Promise<UndoReceipt> {
     const { requestUndo } = await import('./undo-transaction.js');
+    const { noParts } = await import('./undo.js');
     const { merge = false, force = false, message } = options;
+    const { parts, sharedDirectories } = { ...noParts, ...options };
     const paths = options.paths?.map(parsePath);
     let undone = 0;
     const receipt = await this.#undoRequested(options, async () => {
       const transaction = choose(this.#journal, options.transaction);
       undone = transaction.id;
-      const terms = { paths, message, merges: merge, forces: force };
+      const terms = { paths, message, merges: merge, forces: force, parts, sharedDirectories };
       return requestUndo(this.#journal, transaction, terms);
     });
     return { transaction: receipt.transaction, undone, paths: receipt.paths };

@@ -4,11 +4,11 @@ import { displacedRows } from './history.js';
 import type { Journal } from './journal.js';
 import type { TransactionRow } from './transaction-row.js';
 import { quote, type RelativePath } from './path.js';
-import type { UndoRequest } from './undo.js';
+import type { KnownParts, UndoRequest } from './undo.js';
 import type { UndoTerms } from './undo-decision.js';
 import { pathWithoutRow, rowsWithin, UndoneRows } from './undo-rows.js';
 
-export interface UndoOfTransaction extends UndoTerms {
+export interface UndoOfTransaction extends UndoTerms, KnownParts {
   /** Only these and what is below them. */
   readonly paths: readonly RelativePath[] | undefined;
   /** Default: as the transaction's own, with `undo` before it. */
@@ -19,7 +19,7 @@ export interface UndoOfTransaction extends UndoTerms {
 export function requestUndo(
   journal: Journal,
   transaction: TransactionRow,
-  { paths, message, merges, forces }: UndoOfTransaction,
+  { paths, message, merges, forces, parts, sharedDirectories }: UndoOfTransaction,
 ): UndoRequest {
   const { id } = transaction;
   const all = new UndoneRows();
@@ -32,6 +32,8 @@ export function requestUndo(
     rows: rowsWithin(rows, paths),
     merges,
     forces,
+    parts,
+    sharedDirectories,
     keepsUnknown: merges,
     removesAll: forces,
     tellsConflicts: false,
