@@ -48,10 +48,12 @@ import { type CollectionFinding, findingsOf, isInside } from './findings.js';
 import { labelOf } from './label.js';
 import { decodeToml } from './toml/parse-toml.js';
 import { LiveView } from './live-view.js';
+import { keptFiles } from './kept-files.js';
 import { LockFile, lockName, newLock } from './lock-file.js';
 import { Manifest, manifestName, newManifest } from './manifest.js';
 import { compareTrees } from './merge/compare-trees.js';
 import { readTree } from './merge/tree.js';
+import { presentFiles, putBack } from './put-back.js';
 import { type CollectionRepair, repairDraft } from './repair-collection.js';
 import { resolveArtifact } from './resolve-artifact.js';
 import { planArtifactRollback, readMoments, sortSelection } from './rollback-artifacts.js';
@@ -205,6 +207,11 @@ export class CollectionReader {
     { isPatient = false }: { readonly isPatient?: boolean } = {},
   ): Promise<readonly UpdateLook[]> {
     return lookForUpdates(await this.files(), keys, { fetcher, isPatient });
+  }
+
+  /** What of both files is no TOML (C1), with line and column: then nothing else can be told. */
+  async brokenFiles(): Promise<readonly CollectionFinding[]> {
+    return (await presentFiles(this.#view)).findings;
   }
 
   /** What breaks the rules C1–C5. */
@@ -441,13 +448,15 @@ export class Collection implements AsyncDisposable {
   }
 
   /**
-   * Answers what breaks the rules C1–C4, as far as no person has to decide. Touches the two files only.
+   * Answers what breaks the rules C1–C4, as far as no person has to decide. Touches the two files only;
+   * one that is no TOML any more is put back from history.
    *
    * @returns each finding with what was done about it, or would be.
    */
   async repair(
     options: ChangeOptions = {},
   ): Promise<CollectionChange & { readonly repairs: readonly CollectionRepair[] }> {
+    if ((await this.reader.brokenFiles()).length > 0) return this.#putBack(options);
     let repairs: readonly CollectionRepair[] = [];
     const terms = { verb: 'repair' };
     const change = await this.#change({ message: 'repair', ...options }, terms, async (draft) => {
@@ -455,6 +464,24 @@ export class Collection implements AsyncDisposable {
       return [...draft.keys];
     });
     return { ...change, repairs };
+  }
+
+  async #putBack(
+    options: ChangeOptions,
+  ): Promise<CollectionChange & { readonly repairs: readonly CollectionRepair[] }> {
+    const kept = await keptFiles(this.store);
+    const time = timeText(this.#now());
+    let repairs: readonly CollectionRepair[] = [];
+    let artifacts: readonly ArtifactKey[] = [];
+    // No rule: what was broken before cannot be told, and all that still is will be.
+    const receipt = await this.store.transact({ message: 'repair', ...options }, async (tx) => {
+      const { draft, ...done } = await putBack(tx, kept, time);
+      ({ repairs } = done);
+      if (draft === undefined) return;
+      artifacts = [...draft.keys];
+      await tx.describe(labelOf('repair', draft, artifacts));
+    });
+    return { receipt, artifacts, repairs };
   }
 
   /**
