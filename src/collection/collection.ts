@@ -144,9 +144,17 @@ export class CollectionReader {
     const files = await this.files();
     const artifact = files.manifest.get(key);
     if (artifact === undefined) throw artifactNotFound(key);
-    const keys = new Set([key]);
-    const findings = await findingsOf(files, this.#view, { keys, namesUnreadable: true });
-    return { artifact, state: stateOf(findings) };
+    return { artifact, state: stateOf(await this.#findingsAbout(key, files)) };
+  }
+
+  /** Tells whether an artifact is there, and other than the lock has it, whatever rule it breaks besides. */
+  async isModified(key: ArtifactKey): Promise<boolean> {
+    const findings = await this.#findingsAbout(key, await this.files());
+    return findings.some(({ rule }) => rule === 'C5');
+  }
+
+  #findingsAbout(key: ArtifactKey, files: CollectionFiles): Promise<readonly CollectionFinding[]> {
+    return findingsOf(files, this.#view, { keys: new Set([key]), namesUnreadable: true });
   }
 
   /**
@@ -421,8 +429,7 @@ export class Collection implements AsyncDisposable {
   ): Promise<UpdateChange> {
     const prepared: PreparedUpdate[] = [];
     for (const update of updates) {
-      const needsBase =
-        strategy === 'merge' && (await this.reader.artifactStatus(update.key)).state === 'modified';
+      const needsBase = strategy === 'merge' && (await this.reader.isModified(update.key));
       const base = needsBase
         ? await fetchBase(await this.reader.files(), update.key, fetcher)
         : undefined;
