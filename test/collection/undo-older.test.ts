@@ -187,6 +187,24 @@ test('an artifact that is gone, or was edited by hand, is in the way as well', a
   ]);
 });
 
+test('an edit of the manifest by hand that a snapshot has recorded is taken back alone', async () => {
+  const collection = await three();
+  await collection.store.snapshots.create({ name: 'before' });
+  const edited = read('collection.toml').replace('name = "mine"', 'name = "ours"\nx = 1');
+  writeFileSync(join(place.root, 'collection.toml'), `${edited}\n[[groups]]\nname = "g"\n`);
+  await collection.store.snapshots.create({ name: 'after' });
+  await collection.tag(['paint'], { add: ['t'] });
+  expect(await collection.store.show(5)).toMatchObject({ annotations: { adopts: true } });
+  await collection.undo({ transaction: 5 });
+  await requireConsistent(place.root);
+  const { manifest } = await collection.reader.files();
+  expect(manifest.facts().name).toBe('mine');
+  expect(manifest.text).not.toMatch(/groups|x = 1/);
+  expect(manifest.get('paint::skill')?.tags).toEqual(['t']);
+  await collection.redo({ transaction: 5 });
+  expect((await collection.reader.files()).manifest.text).toMatch(/"ours"\nx = 1\n[^]*groups/);
+});
+
 test('the first artifact goes although others came into its directory since', async () => {
   const collection = await three();
   const kept = await collection.undo({ transaction: 2 });
