@@ -12,9 +12,9 @@ import { type CollectionRepair, repairDraft } from './repair-collection.js';
 
 /*
  * A manifest or a lock that is no TOML: history has earlier ones. Of those whose bytes are kept the one
- * is put back that leaves the least for a person to decide, the newest of several; with it the other file
- * of that moment, where that fits better than the one that is there. What then still differs from the
- * files of now is answered as any other finding, in the same transaction.
+ * is put back that leaves the least for a person to decide, then the least to answer; the newest of several.
+ * With it comes the other file of that moment, where that fits better than the one that is there. What then
+ * still differs from the files of now is answered as any other finding, in the same transaction.
  */
 
 /** What is there. `undefined`: it is no TOML, and the findings say where. */
@@ -62,8 +62,9 @@ export async function putBack(
     const draft = new Draft(tx, files, time);
     const repairs = await repairDraft(draft, hashOf);
     const left = await countLeft(draft, hashOf);
-    if (best === undefined || left < best.left) best = { draft, files, when, repairs, left };
-    if (left === 0) break;
+    const candidate = { draft, files, when, repairs, left };
+    if (best === undefined || isBetter(candidate, best)) best = candidate;
+    if (left + repairs.length === 0) break;
   }
   if (best === undefined) {
     return { draft: undefined, repairs: present.findings.map(correctByHand) };
@@ -94,6 +95,12 @@ interface Candidate {
   readonly repairs: readonly CollectionRepair[];
   /** How much would be left for a person to decide. */
   readonly left: number;
+}
+
+/** Of equals the first one is kept, which is newer. */
+function isBetter(one: Candidate, other: Candidate): boolean {
+  if (one.left !== other.left) return one.left < other.left;
+  return one.repairs.length < other.repairs.length;
 }
 
 /** Both files as they may be put together: what is there stays, if it can. */

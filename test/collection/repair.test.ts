@@ -221,6 +221,20 @@ test('an older version wins where it leaves less to decide', async () => {
   expect((await collection.reader.artifacts())[1]).toMatchObject({ name: 'paint', tags: ['u'] });
 });
 
+test('of versions that leave nothing to decide, that wins which needs no answer', async () => {
+  const collection = await tagged();
+  await collection.remove(['canvas']);
+  await collection.tag(['paint'], { add: ['u'] });
+  await collection.undo({ transaction: 5 });
+  // What it is now is nowhere else; the newest that is kept does not name the skill.
+  write('collection.toml', broken);
+  const { repairs } = await collection.repair();
+  expect(repairs.map(({ action }) => action)).toEqual(['put-back']);
+  expect(repairs[0]?.message).toContain('as before transaction 5:');
+  expect((await collection.reader.artifacts())[0]).toMatchObject({ name: 'canvas', tags: ['t'] });
+  await requireConsistent(place.root);
+});
+
 test('a snapshot has what no transaction displaced', async () => {
   const collection = await tagged();
   await collection.store.snapshots.create({ name: 'then' });
