@@ -58,7 +58,7 @@ import { type CollectionRepair, repairDraft } from './repair-collection.js';
 import { resolveArtifact } from './resolve-artifact.js';
 import { planArtifactRollback, readMoments, sortSelection } from './rollback-artifacts.js';
 import { rollbackRule } from './rollback-rule.js';
-import { knownParts } from './undo-entries.js';
+import { choosePart, knownParts } from './undo-entries.js';
 import {
   applyUpdate,
   type PreparedUpdate,
@@ -581,10 +581,25 @@ export class Collection implements AsyncDisposable {
    * in the way only where it is about the same artifacts. The result may not break a rule that was kept
    * before; undone as a whole, artifacts come back as they were, edits by hand included.
    *
+   * @param only of a transaction that is given by its number: what it did to these artifacts (`name`,
+   * `type/name`, or their path), in both files as well; anything else in it is a path.
    * @throws {EngineError} `RULE_VIOLATED`, and what `Store.undo` throws.
+   * @throws {CollectionError} `ARTIFACT_NOT_FOUND`, `ARTIFACT_AMBIGUOUS`, `TOML_INVALID`.
    */
-  async undo(options: UndoOptions = {}): Promise<UndoReceipt> {
-    return this.store.undo(await this.#undoOptions(options));
+  async undo({
+    only,
+    ...options
+  }: UndoOptions & { readonly only?: readonly string[] } = {}): Promise<UndoReceipt> {
+    if (only === undefined) return this.store.undo(await this.#undoOptions(options));
+    const { transaction } = options;
+    if (transaction === undefined) throw new TypeError('only needs the number of a transaction');
+    const { keys, paths } = await choosePart(this.store, transaction, only);
+    const chosen = {
+      ...(keys.size > 0 && knownParts(timeText(this.#now()), keys)),
+      ...options,
+      paths: [...paths, ...(options.paths ?? [])],
+    };
+    return this.store.undo(await this.#undoOptions(chosen, keys));
   }
 
   /** Undoes an undo, as {@link undo}. */
@@ -603,9 +618,13 @@ export class Collection implements AsyncDisposable {
     return this.store.snapshots.restore(reference, { ...options, rules });
   }
 
-  async #undoOptions(options: UndoOptions): Promise<UndoOptions> {
+  /** @param keys artifacts that come back as they were, edits by hand included, where not all do. */
+  async #undoOptions(
+    options: UndoOptions,
+    keys: ReadonlySet<ArtifactKey> = new Set(),
+  ): Promise<UndoOptions> {
     const { paths, rules = [] } = options;
-    const mayDiffer = paths === undefined ? 'all' : new Set<ArtifactKey>();
+    const mayDiffer = paths === undefined ? 'all' : keys;
     const isCollection = (await new LiveView(this.root).stat(manifestName)) !== undefined;
     return {
       ...(isCollection && knownParts(timeText(this.#now()))),

@@ -81,7 +81,8 @@ export interface ApplyOptions extends TransactOptions {
 
 /**
  * What to undo, and how. `parts`: what takes back, part by part, what the transaction did to a file, where
- * that was changed since; without it such a file is a conflict as a whole. `sharedDirectories` stay where
+ * that was changed since; without it such a file is a conflict as a whole. `choosesParts`: it takes back
+ * some of it only, also where the file was not changed since. `sharedDirectories` stay where
  * they hold what the transaction did not put there; any other one is a conflict.
  */
 export interface UndoOptions extends TransactOptions, Partial<KnownParts> {

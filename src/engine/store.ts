@@ -745,13 +745,14 @@ export class Store implements AsyncDisposable {
     const { requestUndo } = await import('./undo-transaction.js');
     const { noParts } = await import('./undo.js');
     const { merge = false, force = false, message } = options;
-    const { parts, sharedDirectories } = { ...noParts, ...options };
+    const { parts, choosesParts, sharedDirectories } = { ...noParts, ...options };
+    const known = { parts, choosesParts, sharedDirectories };
     const paths = options.paths?.map(parsePath);
     let undone = 0;
     const receipt = await this.#undoRequested(options, async () => {
       const transaction = choose(this.#journal, options.transaction);
       undone = transaction.id;
-      const terms = { paths, message, merges: merge, forces: force, parts, sharedDirectories };
+      const terms = { paths, message, merges: merge, forces: force, ...known };
       return requestUndo(this.#journal, transaction, terms);
     });
     return { transaction: receipt.transaction, undone, paths: receipt.paths };

@@ -19,9 +19,10 @@ export interface UndoOfTransaction extends UndoTerms, KnownParts {
 export function requestUndo(
   journal: Journal,
   transaction: TransactionRow,
-  { paths, message, merges, forces, parts, sharedDirectories }: UndoOfTransaction,
+  { paths, message, ...terms }: UndoOfTransaction,
 ): UndoRequest {
   const { id } = transaction;
+  const { merges, forces } = terms;
   const all = new UndoneRows();
   all.add(id, displacedRows(transaction, journal.changes(id)));
   const rows = all.sorted();
@@ -30,10 +31,7 @@ export function requestUndo(
   const instead = merges ? 'Choose the other paths' : 'Choose other paths, merge with --merge';
   return {
     rows: rowsWithin(rows, paths),
-    merges,
-    forces,
-    parts,
-    sharedDirectories,
+    ...terms,
     keepsUnknown: merges,
     removesAll: forces,
     tellsConflicts: false,

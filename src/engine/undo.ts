@@ -73,11 +73,17 @@ export type UndoParts = (file: PartedFile, terms: UndoTerms) => PartsUndone;
 export interface KnownParts {
   /** By the path of the file. */
   readonly parts: ReadonlyMap<string, UndoParts>;
+  /** Whether only some parts are meant: then such a file is never undone as a whole. */
+  readonly choosesParts: boolean;
   /** Directories that stay when they should go and hold what nobody expected. */
   readonly sharedDirectories: ReadonlySet<string>;
 }
 
-export const noParts: KnownParts = { parts: new Map(), sharedDirectories: new Set() };
+export const noParts: KnownParts = {
+  parts: new Map(),
+  choosesParts: false,
+  sharedDirectories: new Set(),
+};
 
 /** What is undone, on which terms, and how to speak of it. */
 export interface UndoRequest extends UndoTerms, KnownParts {
@@ -232,17 +238,19 @@ class Undo {
   /** @returns `undefined` where the file is undone as a whole. */
   async #undoParts(row: UndoneRow, found: FoundImage): Promise<Decision | undefined> {
     const { path, target, witness } = row;
-    const undoParts = this.#request.parts.get(path);
+    const { parts, choosesParts, forces } = this.#request;
+    const undoParts = parts.get(path);
     if (undoParts === undefined || found.kind !== 'file' || witness.kind !== 'file') {
       return undefined;
     }
-    if (isSameContent(found, witness) || isSameContent(found, target)) return undefined;
-    const undone = await this.#undoContents(row, witness, undoParts);
+    const isUnchanged = isSameContent(found, witness) || isSameContent(found, target);
+    if (isUnchanged && !choosesParts) return undefined;
+    const undone = await this.#undoContents(row, { witness, found, undoParts });
     switch (undone.kind) {
       case 'nothing':
         return { do: 'nothing' };
       case 'conflict':
-        return this.#request.forces ? undefined : { do: 'refuse', whys: undone.whys };
+        return forces && !choosesParts ? undefined : { do: 'refuse', whys: undone.whys };
       case 'undone': {
         const { bytes, isForced } = undone;
         return { do: 'write', bytes, mode: found.mode, why: isForced ? 'forced' : 'merged' };
@@ -252,13 +260,21 @@ class Undo {
 
   async #undoContents(
     row: UndoneRow,
-    witness: FileImage,
-    undoParts: UndoParts,
+    {
+      witness,
+      found,
+      undoParts,
+    }: {
+      readonly witness: FileImage;
+      readonly found: FileImage;
+      readonly undoParts: UndoParts;
+    },
   ): Promise<PartsUndone> {
     const { path, target } = row;
     const before = target.kind === 'file' ? await this.#readBefore(row, target) : undefined;
-    const after = await this.#readAfter(path, witness);
     const now = await this.#view.read(path);
+    // As it is there now, history need not have it.
+    const after = isSameContent(found, witness) ? now : await this.#readAfter(path, witness);
     const isComplete = target.kind === 'absent' || before !== undefined;
     if (!isComplete || after === undefined || now === undefined) {
       return { kind: 'conflict', whys: [notInHistory(after)] };

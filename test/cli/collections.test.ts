@@ -280,6 +280,24 @@ test('an older transaction is undone artifact by artifact, and says so', async (
   });
 });
 
+test('of a transaction of several artifacts one alone is undone', async () => {
+  plant();
+  await ok(['import', 'work']);
+  await ok(['tag', 'canvas', 'command/review', '--add', 'both'], 'work');
+  expect(JSON.parse(await ok(['undo', '2', '--only', 'canvas', '--json'], 'work'))).toMatchObject({
+    transaction: { id: 3, annotations: { undoes: 2, paths: ['collection.toml'] } },
+    undone: 2,
+    paths: [{ path: 'collection.toml', outcome: 'merged' }],
+  });
+  const tagged = await ok(['list', '--tag', 'both'], 'work');
+  expect(tagged).toContain('review');
+  expect(tagged).not.toContain('canvas');
+  expect(await run(['undo', '--only', 'canvas'], 'work')).toMatchObject(failure('USAGE', 2));
+  expect(await run(['undo', '3', '--only', 'agent/review'], 'work')).toMatchObject(
+    failure('ARTIFACT_NOT_FOUND', 4),
+  );
+});
+
 test('what is outdated is asked without a store, too', async () => {
   plant();
   cli.write('work/collection.toml', 'artifacts = []\n\n[collection]\nname = "old"\n');

@@ -235,6 +235,55 @@ test('an undo of the transaction that made the collection is refused while it go
   await expectCode(collection.undo({ transaction: 1, force: true }), 'RULE_VIOLATED');
 });
 
+test('of several artifacts, one alone is undone, with its lines in both files', async () => {
+  const collection = await three();
+  const fresh = { 'SKILL.md': '# new\n' };
+  await collection.add([place.skill('paint', fresh), place.skill('canvas', fresh)], {
+    force: true,
+  });
+  const before = readTree(place.root);
+  const texts = [withoutTime(read('collection.toml')), read('collection.lock')];
+  const undo = await collection.undo({ transaction: 5, only: ['paint'] });
+  const { transaction } = undo;
+  expect(transaction?.annotations).toMatchObject({ undoes: 5, paths: expect.any(Array) as object });
+  await requireConsistent(place.root);
+  expect(read('skills/paint/SKILL.md')).toBe('# paint\n');
+  expect(read('skills/canvas/SKILL.md')).toBe('# new\n');
+  // Again there is nothing left of it.
+  const again = await collection.undo({ transaction: 5, only: ['skill/paint'] });
+  expect(again.transaction).toBeNull();
+  await collection.tag(['easel'], { add: ['t'] });
+  await collection.undo({ transaction: transaction?.id ?? 0 });
+  await collection.tag(['easel'], { remove: ['t'] });
+  expect([withoutTime(read('collection.toml')), read('collection.lock')]).toEqual(texts);
+  expect(Object.keys(readTree(place.root))).toEqual(Object.keys(before));
+
+  await expectCode(collection.undo({ transaction: 5, only: ['easel'] }), 'ARTIFACT_NOT_FOUND');
+  await expectCode(collection.undo({ transaction: 5, only: ['none'] }), 'PATH_NOT_FOUND');
+  await expect(collection.undo({ only: ['paint'] })).rejects.toThrow(TypeError);
+});
+
+test('one artifact alone: tags, an import that made the collection, an edit that gave way', async () => {
+  place.plant({ 'skills/canvas/SKILL.md': '# c\n', 'skills/paint/SKILL.md': '# p\n' });
+  const collection = await place.open();
+  await collection.importArtifacts({ name: 'mine' });
+  await collection.tag(['canvas', 'paint'], { add: ['t'] });
+  await collection.undo({ transaction: 2, only: ['paint'] });
+  expect((await collection.reader.artifacts()).map(({ tags }) => tags)).toEqual([['t'], []]);
+  await collection.undo({ transaction: 1, only: ['paint'] });
+  expect(await names(collection)).toEqual(['canvas']);
+
+  writeFileSync(join(place.root, 'skills/canvas/SKILL.md'), 'by hand');
+  await collection.remove(['canvas'], { force: true });
+  await collection.undo({ transaction: 5, only: ['canvas'] });
+  expect(read('skills/canvas/SKILL.md')).toBe('by hand');
+  expect((await collection.reader.status()).artifacts[0]?.state).toBe('modified');
+  // What is no artifact is a path.
+  await collection.store.transact({}, (tx) => tx.write('notes', 'x'));
+  await collection.undo({ transaction: 7, only: ['notes'] });
+  expect(readTree(place.root)).not.toHaveProperty('notes');
+});
+
 test('what cannot be taken apart is undone as a whole, or not at all', async () => {
   const collection = await three();
   const good = read('collection.toml');

@@ -662,6 +662,28 @@ describe.each(modes)('native %s', (mode) => {
       ]);
     });
 
+    test('is undone in part only where that is meant, though nothing changed it since', async () => {
+      const store = await sandbox.open();
+      await write(store, 'words', 'a b');
+      await write(store, 'words', 'a b c d');
+      const undoC: UndoParts = ({ now }) => {
+        const words = Buffer.from(now).toString();
+        if (!words.includes(' c')) return { kind: 'conflict', whys: ['c is gone'] };
+        return { kind: 'undone', bytes: Buffer.from(words.replace(' c', '')), isForced: false };
+      };
+      const undo = {
+        transaction: 2,
+        paths: ['words'],
+        parts: new Map([['words', undoC]]),
+        choosesParts: true,
+      };
+      await store.undo(undo);
+      expect(sandbox.tree()['words']).toEqual(file('a b d'));
+      // Force does not undo all of it instead.
+      await expectError(store.undo({ ...undo, force: true }), 'UNDO_CONFLICT');
+      expect(sandbox.tree()['words']).toEqual(file('a b d'));
+    });
+
     test('names each part that is in the way; force overwrites it, or all of the file', async () => {
       const store = await sandbox.open();
       await write(store, 'words', 'a b');

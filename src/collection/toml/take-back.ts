@@ -1,5 +1,5 @@
 import { mergeParts } from '../../engine/index.js';
-import { addressOf } from '../artifact.js';
+import { addressOf, type ArtifactKey } from '../artifact.js';
 import type { Piece, Pieces } from './pieces.js';
 
 /*
@@ -15,6 +15,8 @@ export interface TakingBack {
   readonly merges: boolean;
   /** Whether they give way. */
   readonly forces: boolean;
+  /** Only what is about these artifacts. Default: all. */
+  readonly keys?: ReadonlySet<ArtifactKey> | undefined;
 }
 
 export interface TakenBack {
@@ -46,6 +48,7 @@ export function takeBack(
     const was = lines(then, name);
     const three = { before: was, after: lines(left, name), now: lines(found, name) };
     if (piece === undefined || was === three.after || was === three.now) continue;
+    if (!isMeant(piece, terms)) continue;
     const isKept = three.now === three.after;
     const merged = terms.merges && !isKept ? mergeLines(three) : undefined;
     if (isKept) wanted.set(name, was);
@@ -56,6 +59,10 @@ export function takeBack(
     } else conflicts.push(`${describe(piece)} is not as the transaction left it`);
   }
   return { text: assemble(now, { found, wanted, order: [...then.keys()] }), conflicts, isForced };
+}
+
+function isMeant({ key }: Piece, { keys }: TakingBack): boolean {
+  return keys === undefined || (key !== undefined && keys.has(key));
 }
 
 /** Gives each piece a name that it keeps from version to version. */
