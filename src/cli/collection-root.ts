@@ -49,6 +49,11 @@ export function collectionInUse(): string | undefined {
   return isCollection(root) ? root : undefined;
 }
 
+/** Returns the collection that the working directory is in. */
+export function collectionAtHand(): string | undefined {
+  return nearestCollection(workingDirectory());
+}
+
 function nearestCollection(start: string): string | undefined {
   for (let directory = start; ; directory = dirname(directory)) {
     if (isCollection(directory)) return directory;

@@ -26,7 +26,13 @@ function addUndo(parent: Command, runCommand: RunCommand): Command {
         'number of a transaction (default: the newest that is not undone)',
       ).argParser(parsePositive),
     )
-    .description('undo a transaction, by a transaction of its own');
+    .description('undo a transaction, by a transaction of its own')
+    .addOption(
+      new Option(
+        '--only <artifact>',
+        'only what transaction ID did to this artifact, or path; may be given again',
+      ).argParser(collect),
+    );
   return addUndoOptions(command).action(
     async (id: number | undefined, flags: UndoFlags, self: Command) =>
       runCommand(self, async (context) => (await import('./txn/undo.js')).undo(context, id, flags)),

@@ -77,9 +77,12 @@ async function storeRoot(options: GlobalOptions): Promise<string> {
   const { root, collection, usesCollection } = options;
   if (collection === undefined && (root !== undefined || !usesCollection)) return findRoot(root);
   // Loaded only now: transactions on any directory know nothing of collections.
-  const { collectionInUse, givenCollection } = await import('./collection-root.js');
+  const { collectionAtHand, collectionInUse, givenCollection } = await import(
+    './collection-root.js'
+  );
   if (collection !== undefined) return givenCollection(options) ?? findRoot(root);
-  return findRootAtHand() ?? collectionInUse() ?? findRoot(root);
+  // Who stands in a collection without a store does not mean another one.
+  return findRootAtHand() ?? collectionAtHand() ?? collectionInUse() ?? findRoot(root);
 }
 
 /** Who asks, as the log has it; nothing where the system has no name for the user. */

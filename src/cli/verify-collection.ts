@@ -1,13 +1,14 @@
 import {
   Collection,
+  CollectionError,
   type CollectionFinding,
   CollectionReader,
   type CollectionRepair,
-  isCollectionError,
-  manifestName,
 } from '../collection/index.js';
-import type { Store } from '../engine/index.js';
+import { isEngineError, type Store } from '../engine/index.js';
 import { toJsonFinding } from './artifact-json.js';
+import { collectionAtHand, collectionInUse, givenCollection } from './collection-root.js';
+import type { Context } from './context.js';
 import { describeFinding } from './describe-collection.js';
 import { isCollection } from './home.js';
 import { printable } from './printable.js';
@@ -41,11 +42,7 @@ export async function repairCollection(
   options: { readonly dryRun: boolean; readonly signal: AbortSignal },
 ): Promise<CollectionAnswer | undefined> {
   if (!isCollection(store.root)) return undefined;
-  const unreadable = await unreadableIn(store.root);
-  const { repairs } =
-    unreadable === undefined
-      ? await new Collection(store).repair(options)
-      : { repairs: [correctByHand(unreadable)] };
+  const { repairs } = await new Collection(store).repair(options);
   const left = options.dryRun ? repairs : repairs.filter(({ action }) => action === 'none');
   return {
     json: repairs.map(({ finding, action, message }) => ({
@@ -63,34 +60,24 @@ export async function repairCollection(
   };
 }
 
+/** Says of a collection without a store that is broken what is, and that nothing earlier is kept. */
+export async function explainWithoutStore(error: unknown, context: Context): Promise<unknown> {
+  if (!context.options.usesCollection || !isEngineError(error, 'STORE_NOT_FOUND')) return error;
+  const root = givenCollection(context.options) ?? collectionAtHand() ?? collectionInUse();
+  if (root === undefined || !isCollection(root)) return error;
+  const [broken] = await new CollectionReader(root).brokenFiles();
+  if (broken === undefined) return error;
+  return new CollectionError('TOML_INVALID', broken.message, {
+    path: broken.path,
+    cause: error,
+    hint: 'Correct that place by hand: this collection has no store, so no earlier version is kept.',
+  });
+}
+
 async function findingsIn(root: string): Promise<readonly CollectionFinding[]> {
-  const unreadable = await unreadableIn(root);
-  return unreadable === undefined
-    ? (await new CollectionReader(root).status()).findings
-    : [unreadable];
-}
-
-/** Returns what is wrong with a manifest or lock that cannot be read as TOML (C1). */
-async function unreadableIn(root: string): Promise<CollectionFinding | undefined> {
-  try {
-    const { manifest, lock } = await new CollectionReader(root).files();
-    manifest.all();
-    lock.all();
-    return undefined;
-  } catch (error) {
-    if (!isCollectionError(error, 'TOML_INVALID')) throw error;
-    const { message, path = manifestName } = error;
-    return { rule: 'C1', artifact: null, path, message, isMissing: false };
-  }
-}
-
-function correctByHand(finding: CollectionFinding): CollectionRepair {
-  const { path } = finding;
-  return {
-    finding,
-    action: 'none',
-    message: `correct ${path} by hand, or bring an earlier one back`,
-  };
+  const reader = new CollectionReader(root);
+  const broken = await reader.brokenFiles();
+  return broken.length > 0 ? broken : (await reader.status()).findings;
 }
 
 type Outcome = 'planned' | 'done' | 'by-hand';

@@ -55,7 +55,8 @@ export function stateOf(findings: readonly CollectionFinding[]): ArtifactState {
   return findings.every(({ rule }) => rule === 'C5') ? 'modified' : 'broken';
 }
 
-async function untrackedIn(
+/** Returns what lies where artifacts live, and is none of these. */
+export async function untrackedIn(
   artifacts: readonly Artifact[],
   view: ReadableView,
 ): Promise<readonly string[]> {

@@ -54,15 +54,18 @@ import { type CollectionFinding, findingsOf, isInside } from './findings.js';
 import { labelOf } from './label.js';
 import { decodeToml } from './toml/parse-toml.js';
 import { LiveView } from './live-view.js';
+import { keptFiles } from './kept-files.js';
 import { LockFile, lockName, newLock } from './lock-file.js';
 import { Manifest, manifestName, newManifest } from './manifest.js';
 import { compareTrees } from './merge/compare-trees.js';
 import type { OnConflict } from './merge/merge-trees.js';
 import { readTree } from './merge/tree.js';
+import { presentFiles, putBack } from './put-back.js';
 import { type CollectionRepair, repairDraft } from './repair-collection.js';
 import { resolveArtifact } from './resolve-artifact.js';
 import { planArtifactRollback, readMoments, sortSelection } from './rollback-artifacts.js';
 import { rollbackRule } from './rollback-rule.js';
+import { choosePart, knownParts } from './undo-entries.js';
 import { applyUpdate, type UpdateChoice, type UpdatedArtifact } from './update/apply-update.js';
 import { type Fetcher, sourceOf } from './update/fetcher.js';
 import {
@@ -152,9 +155,17 @@ export class CollectionReader {
     const files = await this.files();
     const artifact = files.manifest.get(key);
     if (artifact === undefined) throw artifactNotFound(key);
-    const keys = new Set([key]);
-    const findings = await findingsOf(files, this.#view, { keys, namesUnreadable: true });
-    return { artifact, state: stateOf(findings) };
+    return { artifact, state: stateOf(await this.#findingsAbout(key, files)) };
+  }
+
+  /** Tells whether an artifact is there, and other than the lock has it, whatever rule it breaks besides. */
+  async isModified(key: ArtifactKey): Promise<boolean> {
+    const findings = await this.#findingsAbout(key, await this.files());
+    return findings.some(({ rule }) => rule === 'C5');
+  }
+
+  #findingsAbout(key: ArtifactKey, files: CollectionFiles): Promise<readonly CollectionFinding[]> {
+    return findingsOf(files, this.#view, { keys: new Set([key]), namesUnreadable: true });
   }
 
   /**
@@ -227,7 +238,7 @@ export class CollectionReader {
     update: AvailableUpdate,
     fetcher: Fetcher,
   ): Promise<PreparedUpdate | undefined> {
-    if ((await this.artifactStatus(update.key)).state !== 'modified') return undefined;
+    if (!(await this.isModified(update.key))) return undefined;
     return { ...update, base: await fetchBase(await this.files(), update.key, fetcher) };
   }
 
@@ -256,6 +267,11 @@ export class CollectionReader {
     { isPatient = false }: { readonly isPatient?: boolean } = {},
   ): Promise<readonly UpdateLook[]> {
     return lookForUpdates(await this.files(), keys, { fetcher, isPatient });
+  }
+
+  /** What of both files is no TOML (C1), with line and column: then nothing else can be told. */
+  async brokenFiles(): Promise<readonly CollectionFinding[]> {
+    return (await presentFiles(this.#view)).findings;
   }
 
   /** What breaks the rules C1–C5. */
@@ -499,13 +515,15 @@ export class Collection implements AsyncDisposable {
   }
 
   /**
-   * Answers what breaks the rules C1–C4, as far as no person has to decide. Touches the two files only.
+   * Answers what breaks the rules C1–C4, as far as no person has to decide. Touches the two files only;
+   * one that is no TOML any more is put back from history.
    *
    * @returns each finding with what was done about it, or would be.
    */
   async repair(
     options: ChangeOptions = {},
   ): Promise<CollectionChange & { readonly repairs: readonly CollectionRepair[] }> {
+    if ((await this.reader.brokenFiles()).length > 0) return this.#putBack(options);
     let repairs: readonly CollectionRepair[] = [];
     const terms = { verb: 'repair' };
     const change = await this.#change({ message: 'repair', ...options }, terms, async (draft) => {
@@ -513,6 +531,24 @@ export class Collection implements AsyncDisposable {
       return [...draft.keys];
     });
     return { ...change, repairs };
+  }
+
+  async #putBack(
+    options: ChangeOptions,
+  ): Promise<CollectionChange & { readonly repairs: readonly CollectionRepair[] }> {
+    const kept = await keptFiles(this.store);
+    const time = timeText(this.#now());
+    let repairs: readonly CollectionRepair[] = [];
+    let artifacts: readonly ArtifactKey[] = [];
+    // No rule: what was broken before cannot be told, and all that still is will be.
+    const receipt = await this.store.transact({ message: 'repair', ...options }, async (tx) => {
+      const { draft, ...done } = await putBack(tx, kept, time);
+      ({ repairs } = done);
+      if (draft === undefined) return;
+      artifacts = [...draft.keys];
+      await tx.describe(labelOf('repair', draft, artifacts));
+    });
+    return { receipt, artifacts, repairs };
   }
 
   /**
@@ -601,18 +637,34 @@ export class Collection implements AsyncDisposable {
   }
 
   /**
-   * Undoes a transaction, as `Store.undo` does. The result may not break a rule that was kept before;
-   * undone as a whole, artifacts come back as they were, edits by hand included.
+   * Undoes a transaction, as `Store.undo` does. What a later one changed in the manifest and the lock is
+   * in the way only where it is about the same artifacts. The result may not break a rule that was kept
+   * before; undone as a whole, artifacts come back as they were, edits by hand included.
    *
+   * @param only of a transaction that is given by its number: what it did to these artifacts (`name`,
+   * `type/name`, or their path), in both files as well; anything else in it is a path.
    * @throws {EngineError} `RULE_VIOLATED`, and what `Store.undo` throws.
+   * @throws {CollectionError} `ARTIFACT_NOT_FOUND`, `ARTIFACT_AMBIGUOUS`, `TOML_INVALID`.
    */
-  async undo(options: UndoOptions = {}): Promise<UndoReceipt> {
-    return this.store.undo(this.#undoOptions(options));
+  async undo({
+    only,
+    ...options
+  }: UndoOptions & { readonly only?: readonly string[] } = {}): Promise<UndoReceipt> {
+    if (only === undefined) return this.store.undo(await this.#undoOptions(options));
+    const { transaction } = options;
+    if (transaction === undefined) throw new TypeError('only needs the number of a transaction');
+    const { keys, paths } = await choosePart(this.store, transaction, only);
+    const chosen = {
+      ...(keys.size > 0 && knownParts(timeText(this.#now()), keys)),
+      ...options,
+      paths: [...paths, ...(options.paths ?? [])],
+    };
+    return this.store.undo(await this.#undoOptions(chosen, keys));
   }
 
   /** Undoes an undo, as {@link undo}. */
   async redo(options: UndoOptions = {}): Promise<UndoReceipt> {
-    return this.store.redo(this.#undoOptions(options));
+    return this.store.redo(await this.#undoOptions(options));
   }
 
   /**
@@ -626,10 +678,19 @@ export class Collection implements AsyncDisposable {
     return this.store.snapshots.restore(reference, { ...options, rules });
   }
 
-  #undoOptions(options: UndoOptions): UndoOptions {
+  /** @param keys artifacts that come back as they were, edits by hand included, where not all do. */
+  async #undoOptions(
+    options: UndoOptions,
+    keys: ReadonlySet<ArtifactKey> = new Set(),
+  ): Promise<UndoOptions> {
     const { paths, rules = [] } = options;
-    const mayDiffer = paths === undefined ? 'all' : new Set<ArtifactKey>();
-    return { ...options, rules: [...rules, rollbackRule(this.root, mayDiffer, 'changed')] };
+    const mayDiffer = paths === undefined ? 'all' : keys;
+    const isCollection = (await new LiveView(this.root).stat(manifestName)) !== undefined;
+    return {
+      ...(isCollection && knownParts(timeText(this.#now()))),
+      ...options,
+      rules: [...rules, rollbackRule(this.root, mayDiffer, 'changed')],
+    };
   }
 
   async #rollback(

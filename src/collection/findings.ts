@@ -125,7 +125,9 @@ async function artifactFindings(
       finding('C2', lockName, `${addressOf(key)} is in the manifest and not in the lock`),
     ];
   }
-  found.push(...disagreements(artifact, entry).map((message) => finding('C3', lockName, message)));
+  for (const message of disagreements(artifact, entry)) {
+    found.push(finding('C3', lockName, `${addressOf(key)}: ${message}`));
+  }
   // What is not there has been told.
   if (place !== undefined) return found;
   try {

@@ -8,6 +8,7 @@ import {
   writeTable,
 } from './toml/edit-table.js';
 import { type Regular, Tables, type TablesFormat, unsupported } from './toml/tables.js';
+import type { BeforeAndAfter, TakenBack, TakingBack } from './toml/take-back.js';
 import { writeKey } from './toml/toml-value.js';
 import { isTable, parseToml } from './toml/parse-toml.js';
 import { type Cutting, type Piece, Pieces } from './toml/pieces.js';
@@ -114,6 +115,16 @@ export class LockFile {
   put(key: ArtifactKey, lines: string): LockFile {
     const place = this.#place(key);
     return this.#with((pieces) => orNew(pieces).put(place, lines));
+  }
+
+  /** Returns the lock with what became of it from one version to another taken back. */
+  takeBack(
+    { before, after }: BeforeAndAfter<LockFile>,
+    terms: TakingBack,
+  ): Omit<TakenBack, 'text'> & { readonly lock: LockFile } {
+    const versions = { before: before.#tables, after: after.#tables };
+    const { tables, ...taken } = this.#tables.takeBack(versions, terms);
+    return { ...taken, lock: new LockFile(tables) };
   }
 
   /** Returns the lock with the entry under another name, and everything in it as it was. */

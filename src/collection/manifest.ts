@@ -29,6 +29,7 @@ import {
 } from './toml/sections.js';
 import { layoutOf } from './toml/layout.js';
 import { type Regular, Tables, type TablesFormat, unsupported } from './toml/tables.js';
+import type { BeforeAndAfter, TakenBack, TakingBack } from './toml/take-back.js';
 
 export const manifestName = 'collection.toml';
 
@@ -181,6 +182,16 @@ export class Manifest {
   put(key: ArtifactKey, lines: string): Manifest {
     const place = this.has(key) ? this.#place(key) : undefined;
     return this.#with((pieces) => pieces.put(place, lines));
+  }
+
+  /** Returns the manifest with what became of it from one version to another taken back. */
+  takeBack(
+    { before, after }: BeforeAndAfter<Manifest>,
+    terms: TakingBack,
+  ): Omit<TakenBack, 'text'> & { readonly manifest: Manifest } {
+    const versions = { before: before.#tables, after: after.#tables };
+    const { tables, ...taken } = this.#tables.takeBack(versions, terms);
+    return { ...taken, manifest: new Manifest(tables) };
   }
 
   /** Returns the manifest with `updated` set. */

@@ -1,9 +1,10 @@
 import { type Artifact, type ArtifactKey, idOf, isArtifactType, pathFor } from './artifact.js';
 import type { Draft } from './draft.js';
-import { type CollectionFinding, findingsOf, isInside } from './findings.js';
+import { type CollectionFinding, type ContentHashOf, findingsOf, isInside } from './findings.js';
 
 /** What can be done about a finding. `none`: only a person can decide. */
 export type CollectionRepairAction =
+  | 'put-back'
   | 'lock-as-is'
   | 'record-artifact'
   | 'drop-entry'
@@ -18,13 +19,23 @@ export interface CollectionRepair {
   readonly message: string;
 }
 
+/** The answer to a finding of files that can be read. */
+type FindingRepair = CollectionRepair & {
+  readonly action: Exclude<CollectionRepairAction, 'put-back'>;
+};
+
 /**
  * Decides what to do about each finding, edits by hand left out, and does it to the draft. The lock
  * says what is installed, so where the two files disagree about a version, it is right.
+ *
+ * @param hashOf as that of {@link findingsOf}.
  */
-export async function repairDraft(draft: Draft): Promise<readonly CollectionRepair[]> {
+export async function repairDraft(
+  draft: Draft,
+  hashOf?: ContentHashOf,
+): Promise<readonly CollectionRepair[]> {
   const files = { manifest: draft.manifest, lock: draft.lock };
-  const findings = await findingsOf(files, draft.tx);
+  const findings = await findingsOf(files, draft.tx, { hashOf });
   const repairs: CollectionRepair[] = [];
   const done = new Set<string>();
   for (const finding of findings) {
@@ -41,7 +52,7 @@ export async function repairDraft(draft: Draft): Promise<readonly CollectionRepa
   return repairs;
 }
 
-async function repairFinding(draft: Draft, finding: CollectionFinding): Promise<CollectionRepair> {
+async function repairFinding(draft: Draft, finding: CollectionFinding): Promise<FindingRepair> {
   const { rule, artifact: key, path } = finding;
   if (key === null || rule === 'C1') {
     return { finding, action: 'none', message: `correct ${path} by hand` };
@@ -66,7 +77,7 @@ async function repairFinding(draft: Draft, finding: CollectionFinding): Promise<
   }
 }
 
-type Answer = Pick<CollectionRepair, 'action' | 'message'>;
+type Answer = Pick<FindingRepair, 'action' | 'message'>;
 
 async function answerOrphan(draft: Draft, key: ArtifactKey): Promise<Answer> {
   const path = await placeOf(draft, key);
@@ -82,7 +93,7 @@ async function answerUnlocked(draft: Draft, { path, name, type }: Artifact): Pro
     : { action: 'none', message: `nothing of it is here: skillmeat remove ${type}/${name}` };
 }
 
-async function act(draft: Draft, key: ArtifactKey, action: CollectionRepairAction): Promise<void> {
+async function act(draft: Draft, key: ArtifactKey, action: FindingRepair['action']): Promise<void> {
   const entry = draft.lock.get(key);
   switch (action) {
     case 'lock-as-is':

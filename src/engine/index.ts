@@ -102,5 +102,5 @@ export {
 } from './verify/finding.js';
 export type { VerifyOptions } from './verify/verify.js';
 export type { TransactionKind } from './transaction-kind.js';
-export type { UndonePath } from './undo.js';
+export type { KnownParts, PartedFile, PartsUndone, UndonePath, UndoParts } from './undo.js';
 export type { ModeOption, PathEntry, PathStat, ReadableView, Transaction } from './transaction.js';

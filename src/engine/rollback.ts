@@ -5,7 +5,7 @@ import type { Journal } from './journal.js';
 import type { TransactionRow } from './transaction-row.js';
 import type { Pace } from './pace.js';
 import { quote, type RelativePath } from './path.js';
-import type { UndoRequest } from './undo.js';
+import { noParts, type UndoRequest } from './undo.js';
 import { pathWithoutRow, rowsWithin, UndoneRows, type UndoneRow } from './undo-rows.js';
 
 /*
@@ -48,6 +48,7 @@ export async function requestRollback(
   const refusal = `the directory cannot be rolled back to transaction ${String(to)}`;
   const others = 'roll back other paths with --only';
   return {
+    ...noParts,
     rows,
     merges: keepsLocal,
     forces: forces || !keepsLocal,

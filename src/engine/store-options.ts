@@ -10,7 +10,7 @@ import type { Receipt, TransactionSummary } from './receipt.js';
 import type { Rule } from './rules.js';
 import type { Passage, TransactionKind } from './transaction-kind.js';
 import type { Transaction } from './transaction.js';
-import type { UndonePath } from './undo.js';
+import type { KnownParts, UndonePath } from './undo.js';
 
 /** How to open a store. */
 export interface OpenStoreOptions {
@@ -79,8 +79,13 @@ export interface ApplyOptions extends TransactOptions {
   readonly baseDirectory?: string;
 }
 
-/** What to undo, and how. */
-export interface UndoOptions extends TransactOptions {
+/**
+ * What to undo, and how. `parts`: what takes back, part by part, what the transaction did to a file, where
+ * that was changed since; without it such a file is a conflict as a whole. `choosesParts`: it takes back
+ * some of it only, also where the file was not changed since. `sharedDirectories` stay where
+ * they hold what the transaction did not put there; any other one is a conflict.
+ */
+export interface UndoOptions extends TransactOptions, Partial<KnownParts> {
   /**
    * Number of the transaction. Default: for `undo` the newest that is neither an undo nor undone;
    * for `redo` the newest undo that no other change came after.

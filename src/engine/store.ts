@@ -747,13 +747,16 @@ export class Store implements AsyncDisposable {
     choose: (journal: Journal, id: number | undefined) => TransactionRow,
   ): Promise<UndoReceipt> {
     const { requestUndo } = await import('./undo-transaction.js');
+    const { noParts } = await import('./undo.js');
     const { merge = false, force = false, message } = options;
+    const { parts, choosesParts, sharedDirectories } = { ...noParts, ...options };
+    const known = { parts, choosesParts, sharedDirectories };
     const paths = options.paths?.map(parsePath);
     let undone = 0;
     const receipt = await this.#undoRequested(options, async () => {
       const transaction = choose(this.#journal, options.transaction);
       undone = transaction.id;
-      const terms = { paths, message, merges: merge, forces: force };
+      const terms = { paths, message, merges: merge, forces: force, ...known };
       return requestUndo(this.#journal, transaction, terms);
     });
     const { transaction, paths: outcomes, needsForce } = receipt;

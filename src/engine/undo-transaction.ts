@@ -4,11 +4,11 @@ import { displacedRows } from './history.js';
 import type { Journal } from './journal.js';
 import type { TransactionRow } from './transaction-row.js';
 import { quote, type RelativePath } from './path.js';
-import type { UndoRequest } from './undo.js';
+import type { KnownParts, UndoRequest } from './undo.js';
 import type { UndoTerms } from './undo-decision.js';
 import { pathWithoutRow, rowsWithin, UndoneRows } from './undo-rows.js';
 
-export interface UndoOfTransaction extends UndoTerms {
+export interface UndoOfTransaction extends UndoTerms, KnownParts {
   /** Only these and what is below them. */
   readonly paths: readonly RelativePath[] | undefined;
   /** Default: as the transaction's own, with `undo` before it. */
@@ -19,9 +19,10 @@ export interface UndoOfTransaction extends UndoTerms {
 export function requestUndo(
   journal: Journal,
   transaction: TransactionRow,
-  { paths, message, merges, forces }: UndoOfTransaction,
+  { paths, message, ...terms }: UndoOfTransaction,
 ): UndoRequest {
   const { id } = transaction;
+  const { merges, forces } = terms;
   const all = new UndoneRows();
   all.add(id, displacedRows(transaction, journal.changes(id)));
   const rows = all.sorted();
@@ -30,8 +31,7 @@ export function requestUndo(
   const instead = merges ? 'Choose the other paths' : 'Choose other paths, merge with --merge';
   return {
     rows: rowsWithin(rows, paths),
-    merges,
-    forces,
+    ...terms,
     keepsUnknown: merges,
     removesAll: forces,
     tellsConflicts: false,

@@ -2,7 +2,7 @@ import type { Annotations } from './annotations.js';
 import type { Collected } from './commit.js';
 import { assert, EngineError, isEngineError, type PathConflict } from './errors.js';
 import { type HistoryReading, notToBeHad, placesOf, readKept } from './history.js';
-import { type FileImage, type FoundImage, isSameImage } from './image.js';
+import { type FileImage, type FoundImage, isSameContent, isSameImage } from './image.js';
 import type { Journal } from './journal.js';
 import { isBelow, quote, type RelativePath } from './path.js';
 import type { Change } from './receipt.js';
@@ -15,8 +15,9 @@ import type { UndoneRow } from './undo-rows.js';
 /*
  * Undoing one transaction or several, as the operations of another one:
  *
- * 1. Decide for each path that they changed, by what is there now (undo-decision.ts). Nothing is
- *    staged before every conflict is known.
+ * 1. Decide for each path that they changed, by what is there now (undo-decision.ts). A file that was
+ *    changed since, and whose parts the caller knows, is undone part by part. Nothing is staged before
+ *    every conflict is known.
  * 2. Refuse a directory that would go with something in it that they did not make.
  * 3. Restore, parents first, with the bytes that were displaced, hashed while copied; from a snapshot
  *    where no slot has them.
@@ -41,8 +42,51 @@ export interface UndonePath {
     | 'conflict';
 }
 
+/** A file that was changed since. */
+export interface PartedFile {
+  /** As it was before the transaction; `undefined` where it was not there. */
+  readonly before: Uint8Array | undefined;
+  /** As the transaction left it. */
+  readonly after: Uint8Array;
+  readonly now: Uint8Array;
+}
+
+export type PartsUndone =
+  /** Nothing is left to undo. */
+  | { readonly kind: 'nothing' }
+  | {
+      readonly kind: 'undone';
+      readonly bytes: Uint8Array;
+      /** Whether a part gave way that the transaction had not left so. */
+      readonly isForced: boolean;
+    }
+  | {
+      readonly kind: 'conflict';
+      /** A reason for each part that is in the way. */
+      readonly whys: readonly string[];
+    };
+
+/** Takes back, part by part, what a transaction did to a file that was changed since. Pure. */
+export type UndoParts = (file: PartedFile, terms: UndoTerms) => PartsUndone;
+
+/** What the caller knows of certain paths. */
+export interface KnownParts {
+  /** By the path of the file. */
+  readonly parts: ReadonlyMap<string, UndoParts>;
+  /** Whether only some parts are meant: then such a file is never undone as a whole. */
+  readonly choosesParts: boolean;
+  /** Directories that stay when they should go and hold what nobody expected. */
+  readonly sharedDirectories: ReadonlySet<string>;
+}
+
+export const noParts: KnownParts = {
+  parts: new Map(),
+  choosesParts: false,
+  sharedDirectories: new Set(),
+};
+
 /** What is undone, on which terms, and how to speak of it. */
-export interface UndoRequest extends UndoTerms {
+export interface UndoRequest extends UndoTerms, KnownParts {
   /** Parents first. */
   readonly rows: readonly UndoneRow[];
   /** Whether a directory that should go stays when it holds what nobody expected. */
@@ -74,10 +118,20 @@ export interface Undone {
 /** Conflicts for which the log is searched. */
 const reasonsMax = 20;
 
+type Decision =
+  | Exclude<UndoDecision, { readonly do: 'merge' }>
+  | {
+      readonly do: 'write';
+      readonly bytes: Uint8Array;
+      readonly mode: number;
+      readonly why: 'merged' | 'forced';
+    }
+  | { readonly do: 'refuse'; readonly whys: readonly string[] };
+
 interface Step {
   readonly row: UndoneRow;
   readonly found: FoundImage;
-  decision: UndoDecision;
+  decision: Decision;
 }
 
 /** Stages the undo. @throws {EngineError} `UNDO_CONFLICT`, `HISTORY_DAMAGED`. */
@@ -112,7 +166,6 @@ class Undo {
   readonly #journal: Journal;
   readonly #reading: HistoryReading;
   readonly #conflicts: PathConflict[] = [];
-  readonly #merged = new Map<RelativePath, Uint8Array>();
   /** What an object or a pack said that is damaged, of the path that is being restored. */
   #whyNot: string | undefined;
 
@@ -161,17 +214,72 @@ class Undo {
     for (const row of this.#request.rows) {
       if (pace.isDue()) await pace.turn();
       const found = await this.#view.found(row.path);
-      let decision = decideUndo({ ...row, found }, this.#request);
-      if (decision.do === 'merge') decision = await this.#merge(row, decision);
-      steps.push({ row, found, decision });
+      steps.push({ row, found, decision: await this.#decideRow(row, found) });
     }
     this.#keepUnknown(steps);
     for (const { row, decision } of steps) {
-      if (decision.do !== 'conflict') continue;
-      const why = `${decision.why} (${this.#changedSince(row)})`;
-      this.#conflicts.push({ path: row.path, why });
+      const { path } = row;
+      if (decision.do === 'refuse') {
+        for (const why of decision.whys) this.#conflicts.push({ path, why });
+      } else if (decision.do === 'conflict') {
+        this.#conflicts.push({ path, why: `${decision.why} (${this.#changedSince(row)})` });
+      }
     }
     return steps;
+  }
+
+  async #decideRow(row: UndoneRow, found: FoundImage): Promise<Decision> {
+    const inParts = await this.#undoParts(row, found);
+    if (inParts !== undefined) return inParts;
+    const decision = decideUndo({ ...row, found }, this.#request);
+    return decision.do === 'merge' ? this.#merge(row, decision) : decision;
+  }
+
+  /** @returns `undefined` where the file is undone as a whole. */
+  async #undoParts(row: UndoneRow, found: FoundImage): Promise<Decision | undefined> {
+    const { path, target, witness } = row;
+    const { parts, choosesParts, forces } = this.#request;
+    const undoParts = parts.get(path);
+    if (undoParts === undefined || found.kind !== 'file' || witness.kind !== 'file') {
+      return undefined;
+    }
+    const isUnchanged = isSameContent(found, witness) || isSameContent(found, target);
+    if (isUnchanged && !choosesParts) return undefined;
+    const undone = await this.#undoContents(row, { witness, found, undoParts });
+    switch (undone.kind) {
+      case 'nothing':
+        return { do: 'nothing' };
+      case 'conflict':
+        return forces && !choosesParts ? undefined : { do: 'refuse', whys: undone.whys };
+      case 'undone': {
+        const { bytes, isForced } = undone;
+        return { do: 'write', bytes, mode: found.mode, why: isForced ? 'forced' : 'merged' };
+      }
+    }
+  }
+
+  async #undoContents(
+    row: UndoneRow,
+    {
+      witness,
+      found,
+      undoParts,
+    }: {
+      readonly witness: FileImage;
+      readonly found: FileImage;
+      readonly undoParts: UndoParts;
+    },
+  ): Promise<PartsUndone> {
+    const { path, target } = row;
+    const before = target.kind === 'file' ? await this.#readBefore(row, target) : undefined;
+    const now = await this.#view.read(path);
+    // As it is there now, history need not have it.
+    const after = isSameContent(found, witness) ? now : await this.#readAfter(path, witness);
+    const isComplete = target.kind === 'absent' || before !== undefined;
+    if (!isComplete || after === undefined || now === undefined) {
+      return { kind: 'conflict', whys: [notInHistory(after)] };
+    }
+    return undoParts({ before, after, now }, this.#request);
   }
 
   #changedSince({ path, leftBy }: UndoneRow): string {
@@ -187,12 +295,10 @@ class Undo {
   async #merge(
     row: UndoneRow,
     decision: Extract<UndoDecision, { do: 'merge' }>,
-  ): Promise<UndoDecision> {
-    const { path } = row;
+  ): Promise<Decision> {
     const merged = await this.#mergeContents(row, decision);
     if (merged.kind === 'merged') {
-      this.#merged.set(path, merged.bytes);
-      return decision;
+      return { do: 'write', bytes: merged.bytes, mode: decision.mode, why: 'merged' };
     }
     const { forces } = this.#request;
     if (forces) return { do: 'restore', image: row.target, why: 'forced' };
@@ -200,24 +306,27 @@ class Undo {
   }
 
   async #mergeContents(
-    { path, keptAt }: UndoneRow,
+    row: UndoneRow,
     { base, theirs }: Extract<UndoDecision, { do: 'merge' }>,
   ): Promise<TextMerge> {
-    const own = keptAt === undefined ? [] : [keptAt];
-    const [before, after] = [
-      await readKept(
-        theirs,
-        chain(own, placesOf(theirs.sha256, path, this.#journal)),
-        this.#reading,
-      ),
-      await readKept(base, placesOf(base.sha256, path, this.#journal), this.#reading),
-    ];
+    const { path } = row;
+    const before = await this.#readBefore(row, theirs);
+    const after = await this.#readAfter(path, base);
     const ours = await this.#view.read(path);
     if (before === undefined || after === undefined || ours === undefined) {
-      const which = after === undefined ? 'as the transaction left it' : 'as it was before';
-      return { kind: 'conflict', why: `its content ${which} is not in history` };
+      return { kind: 'conflict', why: notInHistory(after) };
     }
     return mergeTexts({ base: after, ours, theirs: before });
+  }
+
+  #readBefore({ path, keptAt }: UndoneRow, image: FileImage): Promise<Uint8Array | undefined> {
+    const own = keptAt === undefined ? [] : [keptAt];
+    const places = chain(own, placesOf(image.sha256, path, this.#journal));
+    return readKept(image, places, this.#reading);
+  }
+
+  #readAfter(path: RelativePath, image: FileImage): Promise<Uint8Array | undefined> {
+    return readKept(image, placesOf(image.sha256, path, this.#journal), this.#reading);
   }
 
   /** A directory that shall go may hold what nobody expected. */
@@ -235,8 +344,9 @@ class Undo {
         .filter((path) => !known.has(path) || kept.has(path));
       const [first] = unknown;
       if (first === undefined) continue;
-      const { keepsUnknown, removesAll, words } = this.#request;
-      if (keepsUnknown && decision.image.kind === 'absent') {
+      const { keepsUnknown, sharedDirectories, removesAll, words } = this.#request;
+      const stays = keepsUnknown || sharedDirectories.has(row.path);
+      if (stays && decision.image.kind === 'absent') {
         kept.add(row.path);
         step.decision = { do: 'nothing' };
       } else if (removesAll) step.decision = { ...decision, why: 'forced' };
@@ -248,16 +358,17 @@ class Undo {
   }
 
   /** @returns false when history does not hold the content. */
-  async #act({ path, keptAt }: UndoneRow, decision: UndoDecision): Promise<boolean> {
+  async #act({ path, keptAt }: UndoneRow, decision: Decision): Promise<boolean> {
     switch (decision.do) {
       case 'nothing':
       case 'conflict':
+      case 'refuse':
         return true;
       case 'set-mode':
         this.#view.restoreMode(path, decision.mode);
         return true;
-      case 'merge':
-        await this.#view.write(path, this.#mergedAt(path), decision.mode);
+      case 'write':
+        await this.#view.write(path, decision.bytes, decision.mode);
         return true;
       case 'restore': {
         const { image } = decision;
@@ -269,12 +380,6 @@ class Undo {
         return this.#restoreFromSnapshot(path, image, keptAt);
       }
     }
-  }
-
-  #mergedAt(path: RelativePath): Uint8Array {
-    const bytes = this.#merged.get(path);
-    assert(bytes !== undefined, 'what is written was merged');
-    return bytes;
   }
 
   /** It is packed; or another program wrote over it, and a snapshot has it. */
@@ -338,6 +443,11 @@ function refuseUnknown(changes: readonly Change[], known: ReadonlySet<string>): 
   });
 }
 
+function notInHistory(after: Uint8Array | undefined): string {
+  const which = after === undefined ? 'as the transaction left it' : 'as it was before';
+  return `its content ${which} is not in history`;
+}
+
 const outcomeFor = { witnessed: 'restored', merged: 'merged', forced: 'overwritten' } as const;
 
 function outcomeOf({ row, found, decision }: Step): UndonePath['outcome'] {
@@ -345,11 +455,11 @@ function outcomeOf({ row, found, decision }: Step): UndonePath['outcome'] {
     case 'nothing':
       return isSameImage(found, row.target) ? 'unchanged' : 'kept';
     case 'conflict':
+    case 'refuse':
       return 'conflict';
-    case 'merge':
-      return 'merged';
     case 'restore':
     case 'set-mode':
+    case 'write':
       return outcomeFor[decision.why];
   }
 }

@@ -191,19 +191,111 @@ test('a manifest that somebody broke is a finding, and can be brought back', asy
       collection: [{ rule: 'C1', artifact: null, path: 'collection.toml' }],
     },
   });
-  for (const args of [['repair'], ['repair', '--yes']]) {
-    const { exitCode, stdout } = await run(args, 'work');
-    expect(exitCode).toBe(3);
-    expect(stdout).toMatch(/^C1 collection\.toml: collection\.toml:1:\d+: .*\n {2}by hand {2}/);
-  }
-  expect(await run(['rollback', '2', '--only', 'canvas'], 'work')).toMatchObject(
-    failure('TOML_INVALID', 8),
+  const planned = await run(['repair'], 'work');
+  expect(planned.exitCode).toBe(3);
+  expect(planned.stdout).toMatch(
+    /^C1 collection\.toml: collection\.toml:1:\d+: .*\n {2}would {4}put back collection\.toml, as before transaction 3: /,
   );
+  for (const args of [['list'], ['rollback', '2', '--only', 'canvas']]) {
+    const refused = await run(args, 'work');
+    expect(refused).toMatchObject(failure('TOML_INVALID', 8));
+    expect(refused.stderr).toContain('skillmeat repair');
+  }
+  const done = await ok(['repair', '--yes', '--json'], 'work');
+  expect(JSON.parse(done)).toMatchObject({
+    repair: {
+      isDryRun: false,
+      findings: [],
+      collection: [
+        {
+          finding: { rule: 'C1', artifact: null, path: 'collection.toml' },
+          action: 'put-back',
+          message: expect.stringMatching(/^put back collection\.toml, as before /) as string,
+          outcome: 'done',
+        },
+      ],
+    },
+  });
+  expect(await ok(['verify'], 'work')).toContain('No findings');
+  // What was broken is in history, as what other programs did.
+  expect(await ok(['txn', 'cat', 'collection.toml', '--at', '4'], 'work')).toBe('name = "x" "y"\n');
+  expect(await ok(['list', '--tag', 'first'], 'work')).toContain('canvas');
+  cli.write('work/collection.toml', 'name = "x" "y"\n');
   expect(await ok(['rollback', '2', '--only', 'collection.toml'], 'work')).toContain(
     'M collection.toml',
   );
   expect(await ok(['list', '--tag', 'first'], 'work')).toContain('canvas');
   expect(await ok(['status'], 'work')).toContain('Everything is as the lock has it.');
+});
+
+test('a broken collection without a store is told that nothing earlier is kept', async () => {
+  plant();
+  await ok(['init']);
+  cli.write('work/collection.toml', '[collection]\nname = "x" "y"\n');
+  for (const command of ['repair', 'verify']) {
+    const refused = await run([command, '--json'], 'work');
+    expect(JSON.parse(refused.stdout)).toEqual({
+      error: {
+        code: 'TOML_INVALID',
+        message: expect.stringMatching(/^collection\.toml:2:12: /) as string,
+        path: 'collection.toml',
+        hint: 'Correct that place by hand: this collection has no store, so no earlier version is kept.',
+      },
+    });
+  }
+  // Nor is it the collection in use that is meant.
+  cli.write('work/collection.toml', '[collection]\nname = "x"\n');
+  for (const command of ['repair', 'undo']) {
+    expect(await run([command], 'work')).toMatchObject(failure('STORE_NOT_FOUND', 7));
+  }
+});
+
+test('an older transaction is undone artifact by artifact, and says so', async () => {
+  plant();
+  await ok(['import', 'work']);
+  await ok(['tag', 'canvas', '--add', 'first'], 'work');
+  await ok(['tag', 'command/review', '--add', 'second'], 'work');
+  const planned = await ok(['undo', '2', '--dry-run'], 'work');
+  expect(planned).toBe(
+    'Would undo transaction 2: 1 changed (1 replaced).\nM collection.toml\n1 path merged\n',
+  );
+  expect(JSON.parse(await ok(['undo', '2', '--json'], 'work'))).toMatchObject({
+    transaction: { id: 4, annotations: { undoes: 2 } },
+    undone: 2,
+    paths: [{ path: 'collection.toml', outcome: 'merged' }],
+  });
+  expect(await ok(['list', '--tag', 'second'], 'work')).toContain('review');
+  expect(await ok(['redo', '2'], 'work')).toContain('Redone by transaction 5');
+  await ok(['tag', 'canvas', '--add', 'third'], 'work');
+  const refused = await run(['undo', '2', '--json'], 'work');
+  expect(refused.exitCode).toBe(5);
+  expect(JSON.parse(refused.stdout)).toMatchObject({
+    error: {
+      code: 'UNDO_CONFLICT',
+      path: 'collection.toml',
+      conflicts: [
+        { path: 'collection.toml', why: 'skill/canvas is not as the transaction left it' },
+      ],
+    },
+  });
+});
+
+test('of a transaction of several artifacts one alone is undone', async () => {
+  plant();
+  await ok(['import', 'work']);
+  await ok(['tag', 'canvas', 'command/review', '--add', 'both'], 'work');
+  expect(JSON.parse(await ok(['undo', '2', '--only', 'canvas', '--json'], 'work'))).toMatchObject({
+    transaction: { id: 3, annotations: { undoes: 2, paths: ['collection.toml'] } },
+    undone: 2,
+    paths: [{ path: 'collection.toml', outcome: 'merged' }],
+  });
+  const tagged = await ok(['list', '--tag', 'both'], 'work');
+  expect(tagged).toContain('review');
+  expect(tagged).not.toContain('canvas');
+  expect(await run(['undo', '--only', 'canvas'], 'work')).toMatchObject(failure('USAGE', 2));
+  expect(await run(['undo', '3', '--only', 'agent/review'], 'work')).toMatchObject(
+    failure('ARTIFACT_NOT_FOUND', 4),
+  );
 });
 
 test('what is outdated is asked without a store, too', async () => {

@@ -115,8 +115,8 @@ test('an undo that is forced may not tear manifest, lock and files apart', async
   await collection.add([place.skill('paint')]);
   const { head } = await collection.store.status();
   await collection.tag(['canvas'], { add: ['q'] });
-  await collection.remove(['paint']);
-  // The lines of then have an artifact that is gone since.
+  await collection.rename('canvas', 'easel');
+  // The lines of then have an artifact that is called otherwise since.
   const undoing = collection.undo({ transaction: head + 1, force: true });
   await expectCode(undoing, 'RULE_VIOLATED');
   await requireConsistent(place.root);

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Place } from '../../src/engine/file-system.js';
-import type { Store } from '../../src/engine/index.js';
+import type { Store, UndoParts } from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
 import { chooseUndo } from '../../src/engine/undo-choice.js';
 import {
@@ -39,6 +39,20 @@ async function write(store: Store, path: string, content: string): Promise<numbe
   const { transaction } = await store.transact({}, (tx) => tx.write(path, content));
   return transaction?.id ?? 0;
 }
+
+/** Knows the words of a file: takes back those that came, if they are still there. */
+const undoWords: UndoParts = ({ before = Buffer.of(), after, now }, { forces }) => {
+  const words = (bytes: Uint8Array): string[] => Buffer.from(bytes).toString().split(' ');
+  const [was, is] = [words(before), words(now)];
+  const added = words(after).filter((word) => !was.includes(word));
+  const gone = added.filter((word) => !is.includes(word));
+  if (gone.length > 0 && !forces) {
+    return { kind: 'conflict', whys: gone.map((word) => `${word} is gone`) };
+  }
+  if (gone.length === added.length) return { kind: 'nothing' };
+  const bytes = Buffer.from(is.filter((word) => !added.includes(word)).join(' '));
+  return { kind: 'undone', bytes, isForced: gone.length > 0 };
+};
 
 describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
@@ -604,6 +618,114 @@ describe.each(modes)('native %s', (mode) => {
       await store.undo({ transaction: 1, force: true });
       expect(sandbox.tree()).toEqual({ a: file('old') });
     });
+  });
+
+  describe('a file whose parts the caller knows', () => {
+    const parts = new Map([['words', undoWords]]);
+
+    test('is undone part by part where it was changed since', async () => {
+      const store = await sandbox.open();
+      await write(store, 'words', 'a b');
+      await write(store, 'words', 'a b c d');
+      await write(store, 'words', 'a b c d e');
+      chmodSync(join(sandbox.root, 'words'), 0o600);
+      const { paths } = await store.undo({ transaction: 2, parts });
+      expect(paths).toEqual([{ path: 'words', outcome: 'merged' }]);
+      expect(sandbox.tree()['words']).toEqual(file('a b e', 0o600));
+      // Of a file that was not there before.
+      await store.undo({ transaction: 1, parts });
+      expect(sandbox.tree()['words']).toEqual(file('e', 0o600));
+      // There is nothing left of it.
+      expect(await store.undo({ transaction: 2, parts, force: true })).toMatchObject({
+        transaction: null,
+        paths: [{ path: 'words', outcome: 'kept' }],
+      });
+    });
+
+    test('is undone as a whole where it was not changed, is no file, or nobody keeps it', async () => {
+      sandbox.seed({ other: 'other' });
+      const store = await sandbox.open();
+      await write(store, 'words', 'a b');
+      const never: UndoParts = () => {
+        throw new Error('nobody asks');
+      };
+      const undo = { transaction: 1, parts: new Map([['words', never]]) };
+      await store.undo(undo);
+      expect(sandbox.tree()).toEqual({ other: file('other') });
+      mkdirSync(join(sandbox.root, 'words'));
+      await expectError(store.undo(undo), 'UNDO_CONFLICT');
+      rmSync(join(sandbox.root, 'words'), { recursive: true });
+      const transaction = await write(store, 'words', 'a b c');
+      writeFileSync(join(sandbox.root, 'words'), 'other');
+      const undoing = store.undo({ ...undo, transaction });
+      const { conflicts } = await expectError(undoing, 'UNDO_CONFLICT');
+      expect(conflicts.map(({ why }) => why)).toEqual([
+        'its content as the transaction left it is not in history',
+      ]);
+    });
+
+    test('is undone in part only where that is meant, though nothing changed it since', async () => {
+      const store = await sandbox.open();
+      await write(store, 'words', 'a b');
+      await write(store, 'words', 'a b c d');
+      const undoC: UndoParts = ({ now }) => {
+        const words = Buffer.from(now).toString();
+        if (!words.includes(' c')) return { kind: 'conflict', whys: ['c is gone'] };
+        return { kind: 'undone', bytes: Buffer.from(words.replace(' c', '')), isForced: false };
+      };
+      const undo = {
+        transaction: 2,
+        paths: ['words'],
+        parts: new Map([['words', undoC]]),
+        choosesParts: true,
+      };
+      await store.undo(undo);
+      expect(sandbox.tree()['words']).toEqual(file('a b d'));
+      // Force does not undo all of it instead.
+      await expectError(store.undo({ ...undo, force: true }), 'UNDO_CONFLICT');
+      expect(sandbox.tree()['words']).toEqual(file('a b d'));
+    });
+
+    test('names each part that is in the way; force overwrites it, or all of the file', async () => {
+      const store = await sandbox.open();
+      await write(store, 'words', 'a b');
+      await write(store, 'words', 'a b c d');
+      await write(store, 'words', 'a b');
+      await write(store, 'words', 'a b e');
+      const { conflicts } = await expectError(
+        store.undo({ transaction: 2, parts }),
+        'UNDO_CONFLICT',
+      );
+      expect(conflicts).toEqual([
+        { path: 'words', why: 'c is gone' },
+        { path: 'words', why: 'd is gone' },
+      ]);
+      await write(store, 'words', 'a b c e');
+      const { paths } = await store.undo({ transaction: 2, parts, force: true });
+      expect(paths).toEqual([{ path: 'words', outcome: 'overwritten' }]);
+      expect(sandbox.tree()['words']).toEqual(file('a b e'));
+      const never: UndoParts = () => ({ kind: 'conflict', whys: ['no'] });
+      await store.undo({ transaction: 2, parts: new Map([['words', never]]), force: true });
+      expect(sandbox.tree()['words']).toEqual(file('a b'));
+    });
+  });
+
+  test('a shared directory stays when it holds what the transaction did not put there', async () => {
+    sandbox.seed({ other: 'other' });
+    const store = await sandbox.open();
+    const other = file('other');
+    await write(store, 'shared/a', '1');
+    await write(store, 'shared/b', '2');
+    await expectError(store.undo({ transaction: 1 }), 'UNDO_CONFLICT');
+    const shared = { transaction: 1, sharedDirectories: new Set(['shared']) };
+    // Nor does force remove what is not the transaction's.
+    await store.undo({ ...shared, force: true });
+    expect(sandbox.tree()).toEqual({ other, shared: directory(), 'shared/b': file('2') });
+    await store.undo({ transaction: 2 });
+    expect(sandbox.tree()).toEqual({ other, shared: directory() });
+    // An empty one goes.
+    await store.undo(shared);
+    expect(sandbox.tree()).toEqual({ other });
   });
 
   test('what an undo costs does not depend on what else is in the directory', async () => {

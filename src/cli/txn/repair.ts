@@ -3,7 +3,11 @@ import type { Context } from '../context.js';
 import { describeRepairs } from '../describe-repair.js';
 import { type ExitCode, hasFindings, success } from '../exit-codes.js';
 import { openForVerifying, rebuildForCommand } from '../open-store.js';
-import { type CollectionAnswer, repairCollection } from '../verify-collection.js';
+import {
+  type CollectionAnswer,
+  explainWithoutStore,
+  repairCollection,
+} from '../verify-collection.js';
 
 export interface RepairFlags {
   readonly deep?: boolean;
@@ -32,7 +36,12 @@ export async function repair(
   { deep = false, yes = false, adopt = false }: RepairFlags,
 ): Promise<ExitCode> {
   const { output } = context;
-  const { repairs, rebuilt, findings } = await answer(context, { deep, adopt, isDryRun: !yes });
+  const asked = { deep, adopt, isDryRun: !yes };
+  const { repairs, rebuilt, findings } = await answer(context, asked).catch(
+    async (error: unknown) => {
+      throw await explainWithoutStore(error, context);
+    },
+  );
   const collection = await ofCollection(context, !yes);
   const counts = {
     found: collection?.json.length ?? 0,

@@ -4,23 +4,31 @@ import type { Context } from '../context.js';
 import { describeUndo } from '../describe-undo.js';
 import { type ExitCode, success } from '../exit-codes.js';
 import { toJsonReceipt } from '../json-shapes.js';
+import { UsageError } from '../failure.js';
 import { openForCommand } from '../open-store.js';
 import { warnOfSuperseded } from '../superseded.js';
 
 export interface UndoFlags {
   readonly path?: readonly string[];
+  /** Of `undo`: artifacts, and paths. */
+  readonly only?: readonly string[];
   readonly message?: string;
   readonly dryRun?: boolean;
   readonly merge?: boolean;
   readonly force?: boolean;
 }
 
-export function undo(
+export async function undo(
   context: Context,
   id: number | undefined,
   flags: UndoFlags,
 ): Promise<ExitCode> {
-  return run(context, 'undo', undoOptions(context, id, flags));
+  const { only } = flags;
+  if (only !== undefined && id === undefined) {
+    throw new UsageError('--only needs the number of a transaction', 'See: skillmeat history');
+  }
+  const options = { ...undoOptions(context, id, flags), ...(only !== undefined && { only }) };
+  return run(context, 'undo', options);
 }
 
 export function redo(
@@ -34,7 +42,7 @@ export function redo(
 async function run(
   context: Context,
   kind: 'undo' | 'redo',
-  options: UndoOptions,
+  options: UndoOptions & { readonly only?: readonly string[] },
 ): Promise<ExitCode> {
   const { output } = context;
   await using store = await openForCommand(context);

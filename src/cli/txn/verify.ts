@@ -3,7 +3,11 @@ import type { Context } from '../context.js';
 import { describeFindings } from '../describe-finding.js';
 import { type ExitCode, hasFindings, success } from '../exit-codes.js';
 import { openForVerifying } from '../open-store.js';
-import { type CollectionAnswer, verifyCollection } from '../verify-collection.js';
+import {
+  type CollectionAnswer,
+  explainWithoutStore,
+  verifyCollection,
+} from '../verify-collection.js';
 
 export interface VerifyFlags {
   readonly deep?: boolean;
@@ -11,7 +15,11 @@ export interface VerifyFlags {
 
 export async function verify(context: Context, { deep = false }: VerifyFlags): Promise<ExitCode> {
   const { output } = context;
-  const { findings, verified, collection } = await lookAt(context, deep);
+  const { findings, verified, collection } = await lookAt(context, deep).catch(
+    async (error: unknown) => {
+      throw await explainWithoutStore(error, context);
+    },
+  );
   const before = collection?.lines ?? [];
   output.answer(
     { verification: { isDeep: deep, findings, verified, collection: collection?.json ?? null } },

@@ -36,7 +36,7 @@ function tomlInvalid(message: string, path: string, cause?: unknown): Collection
   return new CollectionError('TOML_INVALID', message, {
     path,
     cause,
-    hint: 'Correct that place by hand, or go back to an earlier version: skillmeat rollback, skillmeat restore.',
+    hint: 'Correct that place by hand, or see what history has instead: skillmeat repair',
   });
 }
 

@@ -2,6 +2,7 @@ import type { ArtifactKey } from '../artifact.js';
 import { CollectionError } from '../errors.js';
 import { layoutOf } from './layout.js';
 import { changedKeys, type Cutting, Pieces } from './pieces.js';
+import { type BeforeAndAfter, takeBack, type TakenBack, type TakingBack } from './take-back.js';
 
 /** How a file of tables is taken apart. */
 export interface TablesFormat {
@@ -72,12 +73,23 @@ export class Tables {
     return changedKeys(before.pieces, this.pieces);
   }
 
+  /** As the function {@link takeBack}. @throws {CollectionError} `TOML_LAYOUT_UNSUPPORTED`. */
+  takeBack({ before, after }: BeforeAndAfter<Tables>, terms: TakingBack): TablesTakenBack {
+    const versions = { before: before.pieces, after: after.pieces };
+    const { text, ...taken } = takeBack(this.pieces, versions, terms);
+    return { ...taken, tables: this.edit((pieces) => pieces.rebase(text)) };
+  }
+
   /** @throws {CollectionError} `TOML_LAYOUT_UNSUPPORTED` where an edit would lose something. */
   edit(change: (pieces: Pieces) => Pieces): Tables {
     const { file, hint } = this.#format;
     if (this.#frozen !== undefined) throw unsupported(file, this.#frozen, hint);
     return new Tables(this.#format, layoutOf(this.pieces, file, change));
   }
+}
+
+export interface TablesTakenBack extends Omit<TakenBack, 'text'> {
+  readonly tables: Tables;
 }
 
 /** For what is well-formed and not edited here. */

@@ -100,7 +100,7 @@ async function lookForUpdate(
 
 /**
  * Fetches the artifact as it was last fetched; `undefined` when that cannot be had any more, or is not
- * what the lock says.
+ * what the lock says. Where manifest and lock disagree about which version that was, the lock is asked first.
  */
 export async function fetchBase(
   { manifest, lock }: CollectionFiles,
@@ -109,24 +109,41 @@ export async function fetchBase(
 ): Promise<BaseCopy | undefined> {
   const artifact = manifest.get(key);
   const entry = lock.get(key);
-  if (artifact?.resolvedSha === undefined || entry === undefined) return undefined;
-  try {
-    const base = await fetcher.fetch({ ...sourceOf(artifact), version: artifact.resolvedSha });
+  if (artifact === undefined || entry === undefined) return undefined;
+  const tried = new Set<string>();
+  for (const { upstream = artifact.upstream, resolvedSha } of [entry, artifact]) {
+    const name = JSON.stringify([upstream, resolvedSha]);
+    if (resolvedSha === undefined || tried.has(name)) continue;
+    tried.add(name);
+    const base = await tryFetch({ ...artifact, upstream }, { version: resolvedSha, fetcher });
+    if (base === undefined) continue;
     if ((await hashOf(base)) === entry.contentHash) return base;
     await base[Symbol.asyncDispose]();
-    return undefined;
+  }
+  return undefined;
+}
+
+async function tryFetch(
+  artifact: Artifact,
+  { version, fetcher }: { readonly version: string; readonly fetcher: Fetcher },
+): Promise<BaseCopy | undefined> {
+  try {
+    return await fetcher.fetch({ ...sourceOf(artifact), version });
   } catch (error) {
     // Rewritten history, a repository that is gone: the merge then says that it has no base.
-    const isGone = isCollectionError(
-      error,
-      'SOURCE_NOT_FOUND',
-      'SOURCE_VERSION_NOT_FOUND',
-      'ARTIFACT_REFUSED',
-    );
-    if (!isGone) throw error;
-    return undefined;
+    if (isCollectionError(error, ...goneFor)) return undefined;
+    throw error;
   }
 }
+
+const goneFor = [
+  'SOURCE_NOT_FOUND',
+  'SOURCE_VERSION_NOT_FOUND',
+  'ARTIFACT_REFUSED',
+  // What somebody wrote by hand.
+  'SOURCE_INVALID',
+  'ARTIFACT_UNLINKED',
+] as const;
 
 /** A copy as a view and a path in it. */
 export function viewOf({ path }: Pick<FetchedArtifact, 'path'>): {

@@ -214,6 +214,28 @@ test('overwriting takes upstream whole, and the edits are a step away', async ()
   expect(read('SKILL.md') + read('mine.md')).toBe('mine\nmine\n');
 });
 
+test.each([
+  ['the manifest', 'collection.toml'],
+  ['the lock', 'collection.lock'],
+])('an edit is merged with its base although %s names another version', async (_, file) => {
+  const { collection, upstream, sha } = await installed();
+  edit('SKILL.md', text.replace('five', 'FIVE'));
+  const wrong = [
+    [sha, '0123456789012345678901234567890123456789'],
+    [upstream.url, 'not a source'],
+  ] as const;
+  // Of the manifest's upstream the update itself is asked.
+  for (const [was, is] of file === 'collection.lock' ? wrong : wrong.slice(0, 1)) {
+    const path = join(place.root, file);
+    writeFileSync(path, readFileSync(path, 'utf8').replace(was, is));
+  }
+  expect((await collection.reader.artifactStatus(canvas)).state).toBe('broken');
+  upstream.commit({ ...first, 'canvas/SKILL.md': text.replace('one', 'ONE') });
+  expect((await update(collection)).updated).toMatchObject([{ outcome: 'merged', conflicts: [] }]);
+  expect(read('SKILL.md')).toBe('ONE\ntwo\nthree\nfour\nFIVE\n');
+  expect((await collection.reader.status()).findings).toEqual([]);
+});
+
 test('without the version that was fetched, every difference is a conflict', async () => {
   const { collection, upstream } = await installed();
   edit('SKILL.md', text.replace('five', 'FIVE'));
