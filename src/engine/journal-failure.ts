@@ -39,11 +39,10 @@ export function readFailure(error: unknown, path: string): unknown {
   });
 }
 
-/** Tells whether SQLite failed, and not for want of room or rights. */
-export function isJournalFailure(error: unknown): error is EngineError {
-  return (
-    isEngineError(error, 'IO_FAILED') && systemCode(error.cause)?.startsWith('SQLITE_') === true
-  );
+/** Tells whether SQLite's sync failed: what else it was to cover, nobody knows (I10). */
+export function isSyncFailure(error: unknown): error is EngineError {
+  const code = isEngineError(error, 'IO_FAILED') ? systemCode(error.cause) : undefined;
+  return code === 'SQLITE_IOERR_FSYNC' || code === 'SQLITE_IOERR_DIR_FSYNC';
 }
 
 /** As {@link readFailure}, of a write that has been rolled back. */

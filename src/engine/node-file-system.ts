@@ -241,9 +241,11 @@ export class NodeFileSystem implements FileSystem {
   /** `undefined`: Node has to do it. */
   #lookNatively(descriptor: number, name: string): Stat | number | undefined {
     if (!this.#looksNatively) return undefined;
+    // The kernel would look elsewhere (I8).
+    assert(!name.startsWith('/') && !name.includes('\0'), 'a name in a directory');
     const looked = this.#native?.stat(descriptor, name);
-    // From kernels and container sandboxes that do not know the call.
-    if (looked !== ENOSYS && looked !== EPERM) return looked;
+    // From kernels, container sandboxes and file systems that do not know the call.
+    if (typeof looked !== 'number' || !unknownCall.has(looked)) return looked;
     this.#looksNatively = false;
     return undefined;
   }
@@ -691,6 +693,8 @@ function toStat(found: fs.BigIntStats): Stat {
 // --- native calls ------------------------------------------------------------------------------
 
 const { EINVAL, ENOENT, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM } = osConstants.errno;
+/** What is answered where `statx` is not known; see libuv, which asks otherwise then as well. */
+const unknownCall = new Set([EINVAL, ENOSYS, EOPNOTSUPP, EPERM]);
 /** What a file system answers that does not know a flag of `renameat2`. */
 const notSupported = new Set([EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP]);
 

@@ -89,8 +89,7 @@ export class PackIndex {
   /** @throws when `index` says what no pack can. */
   constructor(index: Buffer) {
     const chunkCount = index.readUInt32LE(0);
-    const headBytes = 4 + chunkCount * 8;
-    const count = Math.max(0, Math.floor((index.length - headBytes) / entryBytes));
+    const count = contentCount(index, chunkCount);
     this.#index = index;
     this.#chunkOf = new Uint32Array(count);
     this.#offsets = new Uint32Array(count);
@@ -102,18 +101,14 @@ export class PackIndex {
     for (let n = 0; n < chunkCount; n += 1) {
       const length = index.readUInt32LE(4 + n * 8);
       const end = done + index.readUInt32LE(4 + n * 8 + 4);
-      if (end > count) throw new Error('its index ends early');
       const size = this.#addChunk(n, done, end);
       if (size > packContentBytesMax) throw new Error('it holds more than a pack can');
       chunks.push({ at: chunkAt, length, size });
       chunkAt += length;
       done = end;
     }
-    if (headBytes + done * entryBytes !== index.length) {
-      throw new Error('its index has another length');
-    }
     this.chunks = chunks;
-    this.count = done;
+    this.count = count;
     this.fileBytes = chunkAt;
   }
 
@@ -131,10 +126,10 @@ export class PackIndex {
     const found: PackEntry[] = [];
     let next = this.#last[this.#bucketOf(hash, 0)] ?? 0;
     while (next !== 0) {
-      if (this.#hasHash(next - 1, hash)) found.unshift(this.#entry(next - 1));
+      if (this.#hasHash(next - 1, hash)) found.push(this.#entry(next - 1));
       next = this.#before[next - 1] ?? 0;
     }
-    return found;
+    return found.toReversed();
   }
 
   /** @returns the bytes of its contents. */
@@ -179,6 +174,18 @@ export class PackIndex {
   #bucketOf(bytes: Buffer, at: number): number {
     return bytes.readUInt32LE(at) & (this.#last.length - 1);
   }
+}
+
+/** Before anything is made of its numbers. @throws when they do not add up. */
+function contentCount(index: Buffer, chunkCount: number): number {
+  let count = 0;
+  for (let n = 0; n < chunkCount; n += 1) {
+    const held = index.readUInt32LE(4 + n * 8 + 4);
+    if (held === 0) throw new Error('its index has an empty chunk');
+    count += held;
+  }
+  if (4 + chunkCount * 8 + count * entryBytes === index.length) return count;
+  throw new Error('its index has another length');
 }
 
 /** Reads the index of a pack. @throws when it is not whole. */

@@ -6,8 +6,8 @@ import { isRacy } from './racy.js';
 
 /*
  * `.skillmeat/scan-cache`: what the last snapshot saw, so that the next one reads only what has
- * changed. Per directory the hash of its listing, and per name in it what `lstat` said; whose own
- * times are as they were, that is not even listed. It is
+ * changed. Per directory the hash of its listing, and per name in it what `lstat` said; a directory that
+ * is as it was itself need not be listed. It is
  * believed only whole (cache-file.ts) and only as long as no object was collected: what it names is
  * in the object store.
  */

@@ -111,8 +111,11 @@ class Scanner {
   constructor(scanning: Scanning) {
     this.#scanning = scanning;
     this.#isIgnored = compileRules(scanning.rules.patterns);
-    const { support } = scanning.looking.files.typeOf(scanning.root);
-    this.#datesDirectories = support === 'supported' || support === 'volatile';
+    const { name, support } = scanning.looking.files.typeOf(scanning.root);
+    // A merged directory of overlayfs keeps its times when somebody changes the layer below.
+    const isDated = support === 'supported' || support === 'volatile';
+    // guard: scan-cache-overlay [name !== 'overlay' becomes true]
+    this.#datesDirectories = isDated && name !== 'overlay';
   }
 
   async directory(
@@ -126,8 +129,8 @@ class Scanner {
     const lookedAtNs = toNanoseconds(this.#scanning.now());
     const stamp = this.#stampOf(directory, lookedAtNs);
     // guard: scan-cache-names [known?.stamp === stamp becomes known !== undefined]
-    const isListed = stamp !== '' && known?.stamp === stamp;
-    const names = isListed ? known.names : this.#namesIn(directory, path);
+    const isAsListed = stamp !== '' && known?.stamp === stamp;
+    const names = isAsListed ? known.names : this.#namesIn(directory, path);
     const present: string[] = [];
     const stats = newStats(names.length);
     /** What is not as the last scan saw it. */
@@ -135,6 +138,7 @@ class Scanner {
     const counts = { files: 0, directories: 0, links: 0, bytes: 0, leftOut: 0 };
     const leftOutBefore = this.leftOut.length;
     let knownIndex = 0;
+    let areAllThere = true;
     for (const name of names) {
       if (pace.isDue()) await this.#turn();
       if (known !== undefined) knownIndex = findFrom(known.names, name, knownIndex);
@@ -147,7 +151,16 @@ class Scanner {
         knownIndex,
       );
       const visited = visiting instanceof Promise ? await visiting : visiting;
-      if (visited === undefined) continue;
+      // An encrypted directory has other names without its key, and keeps its times.
+      // guard: scan-cache-name-gone [visited === undefined && isAsListed becomes false]
+      if (visited === undefined && isAsListed) {
+        this.leftOut.length = leftOutBefore;
+        return this.directory(directory, path, nothingSeen);
+      }
+      if (visited === undefined) {
+        areAllThere = false;
+        continue;
+      }
       const { entry, stat, leftOut, below } = visited;
       if (entry !== undefined) changed.set(name, entry);
       if (leftOut !== undefined) noteLeftOut(stats, present.length, leftOut);
@@ -157,8 +170,10 @@ class Scanner {
       present.push(name);
       this.#done += 1;
     }
+    // guard: scan-cache-name-missing [areAllThere ? becomes true ?]
+    const nextStamp = areAllThere ? stamp : '';
     if (known !== undefined && changed.size === 0 && present.length === known.names.length) {
-      this.seen.set(path, known.stamp === stamp ? known : { ...known, stamp });
+      this.seen.set(path, known.stamp === nextStamp ? known : { ...known, stamp: nextStamp });
       return { sha256: known.sha256, counts };
     }
     const entries = await this.#entries(present, changed, known);
@@ -170,7 +185,7 @@ class Scanner {
     const listing = encodeListing(entries);
     const sha256 = hashContent(listing);
     if (sha256 !== known?.sha256) this.listings.set(sha256, listing);
-    const seen = { stamp, names: present, stats: firstStats(stats, present.length) };
+    const seen = { stamp: nextStamp, names: present, stats: firstStats(stats, present.length) };
     this.seen.set(path, { sha256, ...seen });
     return { sha256, counts };
   }

@@ -4,12 +4,13 @@ import { adoptScanned, planAdoptScanned } from './adopt-scanned.js';
 import type { Committing } from './commit.js';
 import { type CompressionLevel, requireCompressionLevel } from './compression.js';
 import type { DriftedPath } from './drift.js';
-import { EngineError, fromSystemError, fromSystemErrorOnly, isEngineError } from './errors.js';
+import { EngineError, fromSystemErrorOnly, isEngineError } from './errors.js';
 import { publish } from './events.js';
 import { compileRules, parsePatterns } from './ignore-rules.js';
 import type { ContentHash } from './hash.js';
 import type { Image } from './image.js';
 import type { Looking } from './inspect.js';
+import { lockWaitMsDefault } from './limits.js';
 import type { ObjectStore } from './object-store.js';
 import type { Marking } from './keeping.js';
 import { type KeptLocal, keepLocal } from './keep-local.js';
@@ -186,6 +187,9 @@ export class Snapshots {
       const patterns = [...parsePatterns(await readIgnoreFile({ looking, directory })), ...given];
       compileRules(patterns);
       const taking = this.#taking(looking, patterns, { ...options, adopting });
+      // What it would store no sync could cover any more (I10).
+      // guard: snapshot-stopped
+      if (options.dryRun !== true) this.#host.committing.writer.refusePoisoned();
       const { row, scanned, added, adoption } =
         options.dryRun === true
           ? await lookForSnapshot(taking, words, this.#planAdoption(adopting, signal))
@@ -572,7 +576,7 @@ export class Snapshots {
     },
   ): TakingSnapshot {
     const { bootId, committing, directory, journal, now, newId, exclusively } = this.#host;
-    const { signal } = waiting;
+    const { signal, lockWaitMs = lockWaitMsDefault } = waiting;
     return {
       bootId,
       directory,
@@ -589,9 +593,8 @@ export class Snapshots {
         const terms = { message: adopting, objects, signal };
         return adoptScanned(scanned, terms, { committing, session });
       },
-      stop: (error) => {
-        committing.writer.poisonWith(fromSystemError(error, 'sync', directory.rootPath));
-      },
+      stop: (error, takeAway) =>
+        committing.writer.stop(error, { waitMs: lockWaitMs, signal }, takeAway),
       onProgress: this.#onProgress('scan'),
     };
   }

@@ -42,8 +42,8 @@ export interface TakingSnapshot {
     objects: ObjectStore,
     session: Session,
   ) => Promise<ScannedAdoption>;
-  /** Makes the store fail from now on: a sync failed. */
-  readonly stop: (error: unknown) => void;
+  /** See `Writer.stop`. */
+  readonly stop: (error: unknown, takeAway: () => Promise<void>) => Promise<void>;
   readonly onProgress: (done: number) => void;
 }
 
@@ -251,15 +251,14 @@ function refuseTaken(journal: Journal, name: string | undefined): void {
  * the files of others as well, and a second one says nothing of them: the next snapshot would adopt them.
  */
 async function stopUnsure(
-  { journal, exclusively, stop }: TakingSnapshot,
+  { journal, stop }: TakingSnapshot,
   objects: ObjectStore,
   error: unknown,
 ): Promise<void> {
-  await exclusively(() =>
+  // guard: snapshot-unsure-stops
+  await stop(error, () =>
     collecting(journal, () => {
       objects.removeAdded();
     }),
-  ).catch(() => undefined);
-  // guard: snapshot-unsure-stops
-  stop(error);
+  );
 }

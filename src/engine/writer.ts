@@ -21,7 +21,7 @@ import { Group, Turn } from './group.js';
 import type { Head, TransactionRow } from './transaction-row.js';
 import type { Journal, Position } from './journal.js';
 import type { HistoryVerdict } from './history-policy.js';
-import { isJournalFailure } from './journal-failure.js';
+import { isSyncFailure } from './journal-failure.js';
 import {
   bytesCheckpointTransactionsMin,
   recoveryRoundsMax,
@@ -150,7 +150,7 @@ export class Writer {
     options: AcquireOptions & { readonly isRetry?: boolean },
     work: (session: Session, report: RecoveryReport | undefined) => Promise<T>,
   ): Promise<T> {
-    this.#refusePoisoned();
+    this.refusePoisoned();
     const owner = await this.#acquire(options);
     try {
       const { report, position } = await this.#enter(owner, options.isRetry === true);
@@ -175,14 +175,14 @@ export class Writer {
     options: AcquireOptions & { readonly joins: boolean },
     work: (session: Session, turn: Turn) => Promise<T>,
   ): Promise<T> {
-    this.#refusePoisoned();
+    this.refusePoisoned();
     const group = await this.#enterGroup(options);
     const turn = new Turn(group);
     let isDone = false;
     let result: T;
     try {
       // A joined one may find that the store has stopped since.
-      this.#refusePoisoned();
+      this.refusePoisoned();
       result = await work(this.#sharedSession(), turn);
       isDone = true;
     } catch (error) {
@@ -238,7 +238,7 @@ export class Writer {
         this.noteFlushed();
       },
       refusePoisoned: () => {
-        this.#refusePoisoned();
+        this.refusePoisoned();
       },
       get poison() {
         return poison();
@@ -253,7 +253,7 @@ export class Writer {
     if (group.inside > 0) return;
     this.#group = undefined;
     try {
-      if (group.isDone && this.#poison === undefined) await this.#settleIfDue();
+      if (group.isDone) await this.#settleIfDue();
     } finally {
       this.#letGo();
     }
@@ -263,7 +263,7 @@ export class Writer {
     owner: OwnerRecord | undefined,
     isRetry: boolean,
   ): Promise<{ readonly report: RecoveryReport | undefined; readonly position: Position }> {
-    this.#refusePoisoned();
+    this.refusePoisoned();
     this.#isInOrder = false;
     const position = this.#options.journal.position();
     const isOrderly = this.#isOrderly(owner, position);
@@ -319,7 +319,7 @@ export class Writer {
       const recovered = await this.#recoverIfNeeded(position !== undefined, leftBehind);
       // The sweep sets aside what it can, whatever becomes of one thing.
       // guard: sweep-barrier-failed
-      this.#refusePoisoned();
+      this.refusePoisoned();
       const { isSwept, report } = recovered;
       this.#isInOrder = isSwept;
       if (!this.#hasCounted) this.#countUnsettled();
@@ -383,14 +383,16 @@ export class Writer {
   mayCopyLog(): boolean {
     const { directory, journalFiles } = this.#options;
     try {
-      // Of a file that is not at its name any more SQLite copies nothing; what is there now is somebody else's.
       // guard: close-in-place
       requireInPlace(directory, journalFiles);
-    } catch {
-      return true;
+    } catch (error) {
+      // Into a file that is not at its name SQLite copies nothing; what is there now is somebody else's.
+      if (isEngineError(error, 'STORE_REPLACED')) return true;
     }
+    // guard: close-stopped [this.#poison !== undefined becomes false]
+    if (this.#poison !== undefined) return false;
     try {
-      // After a failure nobody has let go in order: this writer, or another one whose store this one only read.
+      // Another process may have stopped, and this one have only read.
       // guard: close-at-rest [this.isAtRest(readOwner(directory.files, directory.store)) becomes true]
       return this.isAtRest(readOwner(directory.files, directory.store));
     } catch {
@@ -426,6 +428,43 @@ export class Writer {
   /** Something could not be removed from the stage directory: the next holder of the lock sweeps. */
   leaveForSweep(): void {
     this.#isInOrder = false;
+  }
+
+  /**
+   * Makes the store fail for a sync that failed, and then takes away what that was to cover, if the lock is
+   * to be had. Recovers and settles nothing: that would rely on a sync after the failed one (I10).
+   */
+  async stop(
+    error: unknown,
+    options: AcquireOptions,
+    takeAway: () => Promise<void>,
+  ): Promise<void> {
+    const { bootId, directory, lock } = this.#options;
+    this.poisonWith(fromSystemError(error, 'sync', directory.rootPath));
+    try {
+      const owner = await lock.acquire(options);
+      try {
+        // The next holder has to find out what is on disk.
+        // guard: stop-held
+        if (owner?.isReleased === true) lock.recordHeld(bootId, owner.mark);
+        await takeAway();
+      } finally {
+        lock.release();
+      }
+    } catch (failure) {
+      // The failed sync is told; what is left is only trusted by who reads it, and behind another sync.
+      if (!isEngineError(failure) && systemCode(failure) === undefined) throw failure;
+    }
+  }
+
+  /** @throws {EngineError} `STORE_POISONED` once a failure has stopped the store. */
+  refusePoisoned(): void {
+    if (this.#poison === undefined) return;
+    throw new EngineError(
+      'STORE_POISONED',
+      `the store stopped after a failure: ${this.#poison.message}`,
+      { cause: this.#poison, hint: 'Open it again; that recovers it.' },
+    );
   }
 
   /** Makes the store fail from now on, until it is opened again. */
@@ -605,6 +644,9 @@ export class Writer {
     const isSwept = isOrderly || (await sweepStage(this.#checkpointing()));
     if (isOrderly) this.#countUnsettled();
     else this.#noteAllSettled();
+    // I9: such a store never comes to rest, so that nobody who closes it copies the log.
+    // guard: recovery-log-bounded
+    if (report.unresolved.length > 0 || !isSwept) journal.truncateLog();
     return { isSwept, report: unsettled.length === 0 ? undefined : report };
   }
 
@@ -738,7 +780,7 @@ export class Writer {
       count >= unsettledTransactionsMax ||
       this.#unsettledChanges >= unsettledChangesMax ||
       (this.#unsettledBytes >= unsettledBytesMax && count >= bytesCheckpointTransactionsMin);
-    if (!isDue && !this.#hasMoreToPack) return;
+    if (this.#poison !== undefined || (!isDue && !this.#hasMoreToPack)) return;
     // The transaction that made it due is durable and has been applied: it did not fail, whatever
     // fails here. The next one is told.
     try {
@@ -767,15 +809,6 @@ export class Writer {
     };
   }
 
-  #refusePoisoned(): void {
-    if (this.#poison === undefined) return;
-    throw new EngineError(
-      'STORE_POISONED',
-      `the store stopped after a failure: ${this.#poison.message}`,
-      { cause: this.#poison, hint: 'Open it again; that recovers it.' },
-    );
-  }
-
   /**
    * In a store that was deleted, or that the next writer has swept, each call fails in its own way:
    * say the one thing that matters.
@@ -798,7 +831,7 @@ export class Writer {
   #noteFailure(error: unknown): void {
     // I10: what a sync of the journal that failed was to cover, the next one says nothing of.
     // guard: journal-failure-stops
-    if (isJournalFailure(error)) this.poisonWith(error);
+    if (isSyncFailure(error)) this.poisonWith(error);
     this.#noteUnknown(error);
   }
 

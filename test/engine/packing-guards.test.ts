@@ -422,6 +422,43 @@ describe('a pack', () => {
     expect(() => parseIndex(head, index)).toThrow('checksum');
   });
 
+  test('is searched for all places of a content', () => {
+    const hashes = ['x', 'y', 'x', 'z', 'x'].map((one) => hashContent(one));
+    const chunk = (from: number, to: number) => ({
+      compressed: Buffer.from('c'),
+      contents: hashes.slice(from, to).map((sha256) => ({ sha256, size: 1 })),
+    });
+    const bytes = formatPack([chunk(0, 2), chunk(2, 5)]);
+    const index = parseIndex(bytes.subarray(0, 44), Buffer.from(bytes.subarray(44, -2)));
+    const placesOf = (content: string): object[] =>
+      index
+        .find(Buffer.from(hashContent(content), 'hex'))
+        .map(({ chunk: { at }, offset }) => ({ chunk: at - bytes.length + 2, offset }));
+    expect(placesOf('x')).toEqual([
+      { chunk: 0, offset: 0 },
+      { chunk: 1, offset: 0 },
+      { chunk: 1, offset: 2 },
+    ]);
+    expect(placesOf('y')).toEqual([{ chunk: 0, offset: 1 }]);
+    expect(placesOf('nothing')).toEqual([]);
+    expect(index.entries.map(({ sha256 }) => sha256)).toEqual(hashes);
+  });
+
+  test.each([
+    { what: 'an empty chunk', heads: [[1, 0]], contents: 0, why: 'empty chunk' },
+    { what: 'more contents than it has', heads: [[1, 2]], contents: 1, why: 'another length' },
+    { what: 'fewer contents than it has', heads: [[1, 1]], contents: 2, why: 'another length' },
+    { what: 'no chunk', heads: [], contents: 1, why: 'another length' },
+  ])('whose index says that it has $what is not believed', ({ heads, contents, why }) => {
+    const index = Buffer.alloc(4 + heads.length * 8 + contents * 36);
+    index.writeUInt32LE(heads.length, 0);
+    for (const [at, head] of heads.entries()) {
+      for (const [part, value] of head.entries()) index.writeUInt32LE(value, 4 + at * 8 + part * 4);
+    }
+    const checksum = Buffer.from(hashContent(index), 'hex');
+    expect(() => parseIndex(Buffer.concat([Buffer.alloc(12), checksum]), index)).toThrow(why);
+  });
+
   test('that says something else of a content is not believed', async () => {
     const told = hashContent('what it says');
     await withPack(told, Buffer.from('what it has'), async (objects) => {

@@ -19,7 +19,8 @@ import {
   storedObjects,
 } from '../support/objects.js';
 import type { Place } from '../../src/engine/file-system.js';
-import { faultyFileSystem, watchedFileSystem } from '../support/faults.js';
+import type { Directory } from '../../src/engine/file-system.js';
+import { faultyFileSystem, names, watchedFileSystem } from '../support/faults.js';
 import { frozenTimes } from '../support/frozen-times.js';
 import {
   changeJournal,
@@ -575,6 +576,7 @@ describe.each(modes)('native %s', (mode) => {
     let listed = 0;
     const fileSystem = watchedFileSystem(mode, ({ method }) => {
       if (method === 'list') listed += 1;
+      return method === 'typeOf' ? () => ({ name: 'ext4', support: 'supported' }) : undefined;
     });
     const store = await sandbox.open({ fileSystem, now: () => Date.now() + 10_000 });
     const listings = async (): Promise<number> => {
@@ -588,6 +590,58 @@ describe.each(modes)('native %s', (mode) => {
     // `a`, and the shards of objects that its listing and the new file are looked for in.
     expect(await listings()).toBeGreaterThan(0);
     expect(await listings()).toBe(0);
+  });
+
+  test('a directory is listed where its times tell nothing', async () => {
+    sandbox.seed({ 'a/b': 'b' });
+    const listed: string[] = [];
+    const fileSystem = watchedFileSystem(mode, ({ method }) => {
+      if (method === 'list') listed.push(method);
+      return method === 'typeOf' ? () => ({ name: 'overlay', support: 'supported' }) : undefined;
+    });
+    const store = await sandbox.open({ fileSystem, now: () => Date.now() + 10_000 });
+    await store.snapshots.create();
+    listed.length = 0;
+    await store.snapshots.create();
+    expect(listed).toHaveLength(2);
+  });
+
+  test('names that change without their directory, as encrypted ones do, are looked for', async () => {
+    sandbox.seed({ 'a/b': 'b', 'a/c': 'c', 'a/kBq2': 'c' });
+    let isLocked = false;
+    const isHidden = (name: string): boolean =>
+      isLocked ? name === 'b' || name === 'c' : name === 'kBq2';
+    const fileSystem = watchedFileSystem(mode, (call, real) => {
+      if (call.method === 'list') {
+        return () => real.list(call.values[0] as Directory).filter(({ name }) => !isHidden(name));
+      }
+      const isOfHidden = ['b', 'c', 'kBq2'].some((name) => isHidden(name) && names(call, name));
+      return call.method === 'stat' && isOfHidden ? () => undefined : undefined;
+    });
+    const store = await sandbox.open({ fileSystem, now: () => Date.now() + 10_000 });
+    const seen = async (): Promise<readonly string[]> => {
+      const { snapshot } = await store.snapshots.create();
+      return (await pathsOf(store, snapshot.id ?? 0)).map(({ path }) => path);
+    };
+    expect(await seen()).toEqual(['a', 'a/b', 'a/c']);
+    isLocked = true;
+    expect(await seen()).toEqual(['a', 'a/kBq2']);
+    isLocked = false;
+    expect(await seen()).toEqual(['a', 'a/b', 'a/c']);
+  });
+
+  test('a name that goes while its directory is looked at is looked for the next time', async () => {
+    sandbox.seed({ 'a/b': 'b', 'a/c': 'c' });
+    let hidden = 'b';
+    const fileSystem = watchedFileSystem(mode, (call) => {
+      const isHidden = call.method === 'stat' && names(call, hidden);
+      return isHidden ? () => undefined : undefined;
+    });
+    const store = await sandbox.open({ fileSystem, now: () => Date.now() + 10_000 });
+    await store.snapshots.create();
+    hidden = '';
+    await store.snapshots.create();
+    expect((await pathsOf(store, 2)).map(({ path }) => path)).toEqual(['a', 'a/b', 'a/c']);
   });
 
   test('a name that comes within the tick of the clock is seen', async () => {

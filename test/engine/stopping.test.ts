@@ -17,8 +17,10 @@ import type { Store } from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
 import { failSqlite } from '../support/failing-sqlite.js';
+import { storedObjects } from '../support/objects.js';
 import { faultyFileSystem, names, systemError, watchedFileSystem } from '../support/faults.js';
-import { changeOwner, expectError, modes, useSandbox } from '../support/store.js';
+import { changeOwner, expectError, modes, readOwnerFile, useSandbox } from '../support/store.js';
+import { file } from '../support/tree.js';
 
 /*
  * I10: what a failed sync was to cover, a second one says nothing of. So it stops the store, and what
@@ -124,9 +126,61 @@ describe.each(modes)('native %s', (mode) => {
     const store = await sandbox.open({ fileSystem: faulty.files });
     await store.transact({}, (tx) => tx.write('a', '1'));
     writeFileSync(sandbox.at('a'), 'by hand');
+    const { unsettled } = await store.status();
     faulty.fail('EIO', ({ method }) => method === 'barrier', 1);
     await expectError(store.snapshots.create(), 'IO_FAILED');
     await expectError(store.snapshots.create(), 'STORE_POISONED');
+    // Nothing was settled behind it, and the next opening looks at the log.
+    expect(unsettled).toBe(1);
+    expect((await store.status()).unsettled).toBe(unsettled);
+    expect(storedObjects(sandbox.root)).toEqual([]);
+    expect(readOwnerFile(sandbox.root)?.isReleased).toBe(false);
+    await store.close();
+    expect(logBytes()).toBeGreaterThan(0);
+    await (await sandbox.open()).close();
+    expect(sandbox.tree()['a']).toEqual(file('by hand'));
+  });
+
+  test('a store that stopped leaves the log also where nobody can see whether it is still there', async () => {
+    sandbox.breaksStore();
+    const faulty = faultyFileSystem(mode);
+    const store = await sandbox.open({ fileSystem: faulty.files });
+    await store.transact({}, (tx) => tx.write('a', '1'));
+    faulty.fail('EIO', ({ method }) => method === 'barrier' || method === 'stat');
+    await expectError(
+      store.transact({}, (tx) => tx.write('a', '2')),
+      'IO_FAILED',
+    );
+    await store.close();
+    expect(logBytes()).toBeGreaterThan(0);
+  });
+
+  test('a store that stopped and cannot say so leaves the log', async () => {
+    sandbox.seed({ a: 'a' });
+    const faulty = faultyFileSystem(mode);
+    const store = await sandbox.open({ fileSystem: faulty.files });
+    await store.transact({}, (tx) => tx.write('b', '1'));
+    faulty.fail('EIO', ({ method }) => method === 'barrier' || method === 'writeRecord');
+    await expectError(store.snapshots.create(), 'IO_FAILED');
+    expect(readOwnerFile(sandbox.root)?.isReleased).toBe(true);
+    await store.close();
+    expect(logBytes()).toBeGreaterThan(0);
+  });
+
+  test('the log of a store that never comes to rest does not grow with each opening', async () => {
+    sandbox.breaksStore();
+    await (await sandbox.open()).close();
+    writeFileSync(sandbox.at('.skillmeat/stage/1-abcdef01.1'), 'left');
+    const fileSystem = watchedFileSystem(mode, (call) => {
+      const isRemoval = call.method === 'removeFile' || call.method === 'moveNew';
+      if (isRemoval && names(call, '1-abcdef01.1')) throw systemError('EPERM');
+    });
+    const sizes: number[] = [];
+    for (let opening = 0; opening < 12; opening += 1) {
+      await (await sandbox.open({ create: false, fileSystem })).close();
+      sizes.push(logBytes() ?? 0);
+    }
+    expect(Math.max(...sizes)).toBe(sizes[0]);
   });
 
   /** Leaves a late write in a displaced directory that nobody may write in. */
