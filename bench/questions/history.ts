@@ -95,7 +95,7 @@ function plantHistory(root: string, size: number): void {
     head = journal.commit(transaction, rows, { epoch: journal.epoch(), head });
   }
   journal.setMeta({ pruned_through: size, settled_through: size });
-  journal.truncateLog();
+  journal.truncateLog({ waits: true });
 }
 
 function imageOf(version: number): {

@@ -66,7 +66,7 @@ export async function checkpoint(
   const removing = { journal, keeping, now: checkpointing.now() };
   const through = removableByItself(policy, head, removing);
   if (through !== undefined) removeRecords(journal, through, checkpointing.epoch);
-  journal.truncateLog();
+  journal.truncateLog({ waits: true });
   return lateWrites;
 }
 

@@ -636,10 +636,19 @@ export class Journal implements Disposable {
     });
   }
 
-  /** Copies the write-ahead log into the database and empties it, if no reader is in the way. */
-  truncateLog(): void {
+  /**
+   * Copies the write-ahead log into the database and empties it, if no reader is in the way.
+   *
+   * @param options.waits whether to wait until it is not, for as long as for any lock.
+   */
+  truncateLog({ waits }: { readonly waits: boolean }): void {
     this.#reading(() => {
-      this.#database.pragma('wal_checkpoint(TRUNCATE)');
+      if (!waits) this.#database.pragma('busy_timeout = 0');
+      try {
+        this.#database.pragma('wal_checkpoint(TRUNCATE)');
+      } finally {
+        if (!waits) this.#database.pragma(`busy_timeout = ${String(busyWaitMs)}`);
+      }
     });
   }
 
@@ -706,9 +715,12 @@ function lossKey(sha256: ContentHash): string {
   return `lost/${sha256}`;
 }
 
+/** How long SQLite waits for a lock. */
+const busyWaitMs = 5_000;
+
 function connect(path: string): SqliteDatabase {
   try {
-    const database = openDatabase(path, { timeout: 5_000 });
+    const database = openDatabase(path, { timeout: busyWaitMs });
     database.defaultSafeIntegers(false);
     return database;
   } catch (error) {

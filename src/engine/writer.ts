@@ -646,7 +646,7 @@ export class Writer {
     else this.#noteAllSettled();
     // I9: such a store never comes to rest, so that nobody who closes it copies the log.
     // guard: recovery-log-bounded
-    if (report.unresolved.length > 0 || !isSwept) journal.truncateLog();
+    if (report.unresolved.length > 0 || !isSwept) journal.truncateLog({ waits: false });
     return { isSwept, report: unsettled.length === 0 ? undefined : report };
   }
 

@@ -270,7 +270,7 @@ test('a page that turns out to be damaged while it is written to is damage', () 
   {
     using journal = Journal.open(path);
     commit(journal, 1);
-    journal.truncateLog();
+    journal.truncateLog({ waits: true });
   }
   const database = openDatabase(path);
   const root = database

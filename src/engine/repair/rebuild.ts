@@ -136,7 +136,7 @@ async function write(salvaged: Salvage, rebuilding: Rebuilding): Promise<Kept> {
   const epoch = journal.epoch();
   for (const row of salvaged.snapshots ?? []) journal.snapshots.rewrite(row, epoch);
   for (const row of found) journal.snapshots.add(row, epoch);
-  journal.truncateLog();
+  journal.truncateLog({ waits: true });
   return kept;
 }
 
