@@ -147,7 +147,8 @@ export class Journal implements Disposable {
   abandon(): void {
     let reader: SqliteDatabase | undefined;
     try {
-      reader = openDatabase(this.#path, { readonly: true, fileMustExist: true });
+      // Nobody who only reads waits for a lock, unless there is no memory to share: then there is no reader.
+      reader = openDatabase(this.#path, { readonly: true, fileMustExist: true, timeout: 0 });
       reader.prepare('SELECT 1 FROM meta').get();
     } catch {
       // It cannot be read any more: then nor can what would be copied.
