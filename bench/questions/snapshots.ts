@@ -100,9 +100,12 @@ async function run({ place, isQuick, files, reference }: Run): Promise<Findings>
   };
 }
 
-function ratiosOfPeer(points: readonly Point[], { name, series }: SnapshotPeer): readonly Ratio[] {
+function ratiosOfPeer(
+  points: readonly Point[],
+  { program, series }: SnapshotPeer,
+): readonly Ratio[] {
   const limitAt = (files: number): Limit | undefined => {
-    if (name === 'git') return atLeast(1);
+    if (program === 'git') return atLeast(1);
     return files === targetFiles ? atLeast(5) : undefined;
   };
   return [

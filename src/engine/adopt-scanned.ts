@@ -1,10 +1,16 @@
-import { adopt, type AdoptedPath, adoptable, plannedAdoption } from './adopt.js';
+import {
+  type AdoptedPath,
+  adoptable,
+  coverAdopted,
+  plannedAdoption,
+  recordAdopted,
+} from './adopt.js';
 import type { Committing } from './commit.js';
 import { lookAt } from './drift.js';
 import { isEngineError } from './errors.js';
 import { type ContentHash, parseContentHash } from './hash.js';
 import { notToBeHad } from './history.js';
-import { isSameImage } from './image.js';
+import { type Image, isSameImage } from './image.js';
 import type { Journal } from './journal.js';
 import { readKnownPaths } from './known-path.js';
 import { differingPaths } from './listing-differences.js';
@@ -14,11 +20,12 @@ import { comparePaths, type RelativePath } from './path.js';
 import { RootTree } from './root-tree.js';
 import type { Scanned } from './scan.js';
 import { listingReader, TreeLookup } from './snapshot-tree.js';
-import type { ScannedAdoption, SnapshotAdoption } from './take-snapshot.js';
-import type { Session } from './writer.js';
+import type { Adopting, SnapshotAdoption } from './take-snapshot.js';
+import type { Head } from './transaction-row.js';
 
 /*
- * What other programs changed, as the scan for a snapshot saw it, becomes a transaction:
+ * What other programs changed, as the scan for a snapshot saw it, becomes a transaction, written in the
+ * same step as the snapshot:
  *
  * 0. Nothing, if neither the log nor the directory changed since it was done last.
  * 1. Compare what the journal says of the paths that changed since, there or here, with what the scan
@@ -26,30 +33,33 @@ import type { Session } from './writer.js';
  *    left out it did not see.
  * 2. Settle, and look again at the few paths that differ: what is no longer as the scan saw it is
  *    not in the snapshot, and waits for the next one.
- * 3. Record the rest (adopt.ts). Its contents are objects by now, and on disk: when the next edit
- *    displaces them they are still there to go back to.
+ * 3. Record the rest (adopt.ts), behind the barrier that is the snapshot's. Its contents are objects by
+ *    then, and on disk: when the next edit displaces them they are still there to go back to.
  */
 
-export interface AdoptScannedTerms {
+export interface ScannedTerms {
+  /** What the transaction is to say. */
   readonly message: string;
   readonly objects: ObjectStore;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Records the drift that a scan saw. Runs under the lock. @throws {EngineError} as `adopt`. */
-export async function adoptScanned(
+/**
+ * Returns the drift that a scan saw and that is still there, for the next barrier to cover. Runs under
+ * the lock.
+ */
+export async function findAdoption(
   scanned: Scanned,
-  { message, ...terms }: AdoptScannedTerms,
-  { committing, session }: { readonly committing: Committing; readonly session: Session },
-): Promise<ScannedAdoption> {
+  { message, ...terms }: ScannedTerms,
+  committing: Committing,
+): Promise<Adopting> {
   const { directory, journal, writer } = committing;
-  const { epoch } = session;
-  const nothing = { transaction: null, blocked: blockedBy(journal), epoch, noted: {} };
-  if (nothing.blocked !== null) return nothing;
-  if (journal.meta(adoptedKey) === stateOf(scanned, journal)) return nothing;
+  const blocked = blockedBy(journal);
+  if (blocked !== null || journal.meta(adoptedKey) === stateOf(scanned, journal.head())) {
+    return { ...nothingToAdopt, blocked };
+  }
   const seen = await findScannedDrift(scanned, terms, committing);
-  if (seen.length === 0) return { ...nothing, noted: noteOf(scanned, journal) };
-  await writer.settle();
+  if (seen.length > 0) await writer.settle();
   const { files, root } = directory;
   const looking = { files, pace: new Pace(terms.signal) };
   const still: AdoptedPath[] = [];
@@ -58,11 +68,23 @@ export async function adoptScanned(
     const found = await lookAt(drifted.path, { looking, tree });
     if (isSameImage(found, drifted.after)) still.push(drifted);
   }
-  const { transaction } = await adopt(still, { message, isDryRun: false }, { committing, session });
-  const noted = still.length === seen.length ? noteOf(scanned, journal) : {};
-  // A transaction takes the next epoch.
-  return { transaction, blocked: null, epoch: epoch + (transaction === null ? 0 : 1), noted };
+  coverAdopted(still, directory);
+  const isAll = still.length === seen.length;
+  return {
+    blocked,
+    record:
+      still.length === 0
+        ? undefined
+        : (session, alongside) => recordAdopted(still, message, { committing, session, alongside }),
+    noteAt: (head) => (isAll ? { [adoptedKey]: stateOf(scanned, head) } : {}),
+  };
 }
+
+export const nothingToAdopt: Adopting = {
+  blocked: null,
+  record: undefined,
+  noteAt: () => ({}),
+};
 
 /** The newest transaction and the state of the directory for which no drift was left to adopt. */
 const adoptedKey = 'drift_adopted';
@@ -70,12 +92,7 @@ const adoptedKey = 'drift_adopted';
 /** With more changed paths, or rows of the log, than this, all are compared. */
 const changedPathsMax = 10_000;
 
-function noteOf(scanned: Scanned, journal: Journal): ScannedAdoption['noted'] {
-  return { [adoptedKey]: stateOf(scanned, journal) };
-}
-
-function stateOf({ sha256 }: Scanned, journal: Journal): string {
-  const { id, chain } = journal.head();
+function stateOf({ sha256 }: Scanned, { id, chain }: Head): string {
   return `${String(id)} ${chain} ${sha256}`;
 }
 
@@ -91,10 +108,10 @@ function lastAdopted(
   return { id: Number(id), sha256 };
 }
 
-/** Tells what {@link adoptScanned} would record. Writes nothing, and needs no lock. */
+/** Tells what would be adopted. Writes nothing, and needs no lock. */
 export async function planAdoptScanned(
   scanned: Scanned,
-  { message, ...terms }: AdoptScannedTerms,
+  { message, ...terms }: ScannedTerms,
   committing: Committing,
 ): Promise<SnapshotAdoption> {
   const blocked = blockedBy(committing.journal);
@@ -112,21 +129,33 @@ function blockedBy(journal: Journal): string | null {
 
 async function findScannedDrift(
   scanned: Scanned,
-  { objects, signal }: Pick<AdoptScannedTerms, 'objects' | 'signal'>,
+  { objects, signal }: Omit<ScannedTerms, 'message'>,
   { journal }: Committing,
 ): Promise<readonly AdoptedPath[]> {
   const pace = new Pace(signal);
   const lookup = new TreeLookup(listingReader(objects, scanned.listings));
   const among = await changedSinceAdopted(scanned, lookup, { journal, pace });
-  const known = await readKnownPaths(journal, { asOf: journal.head().id, among, pace });
   const drift = [];
-  for (const [path, { image, changedBy }] of known) {
+  for (const [path, expected] of await readImages(journal, among, pace)) {
     if (pace.isDue()) await pace.turn();
     const found = await lookup.imageAt(scanned.sha256, path);
-    if (found === undefined || isSameImage(found, image)) continue;
-    drift.push({ path, expected: image, found, transaction: changedBy ?? null });
+    if (found === undefined || isSameImage(found, expected)) continue;
+    drift.push({ path, expected, found });
   }
   return adoptable(drift.toSorted((a, b) => comparePaths(a.path, b.path)));
+}
+
+/** Returns what the log says of those paths that it knows, or of all. */
+async function readImages(
+  journal: Journal,
+  among: ReadonlySet<RelativePath> | undefined,
+  pace: Pace,
+): Promise<ReadonlyMap<RelativePath, Image>> {
+  if (among !== undefined) {
+    return new Map(journal.lastChanges(among).map(({ path, after }) => [path, after]));
+  }
+  const known = await readKnownPaths(journal, { asOf: journal.head().id, pace });
+  return new Map([...known].map(([path, { image }]) => [path, image]));
 }
 
 /**

@@ -4,9 +4,10 @@ import type { DriftedPath } from './drift.js';
 import { assert, fromSystemError } from './errors.js';
 import type { Image } from './image.js';
 import { isSameContent } from './image.js';
-import { type NewTransaction, stagePrefix } from './transaction-row.js';
+import type { StoreDirectory } from './store-directory.js';
+import { type Head, type NewTransaction, stagePrefix } from './transaction-row.js';
 import type { RelativePath } from './path.js';
-import { type Receipt, toChanges, toRecord, unmarked } from './receipt.js';
+import { type Receipt, toChanges, toRecord, type TransactionRecord, unmarked } from './receipt.js';
 import { isObstacle, RootTree } from './root-tree.js';
 import { toRows } from './units.js';
 import type { Session } from './writer.js';
@@ -25,7 +26,7 @@ export interface AdoptTerms {
 
 /** Leaves out special files, which no transaction can have. */
 export function adoptable(
-  drift: readonly (DriftedPath & { readonly path: RelativePath })[],
+  drift: readonly (Pick<DriftedPath, 'expected' | 'found'> & { readonly path: RelativePath })[],
 ): readonly AdoptedPath[] {
   return drift.flatMap(({ path, expected, found }) =>
     found.kind === 'special' ? [] : [{ path, before: expected, after: found }],
@@ -44,13 +45,48 @@ export async function adopt(
   { message, isDryRun }: AdoptTerms,
   { committing, session }: { readonly committing: Committing; readonly session: Session },
 ): Promise<Receipt> {
-  const { journal, writer, bootId, by } = committing;
   if (isDryRun) return plannedAdoption(paths, message, committing);
+  if (paths.length === 0) return { transaction: null };
+  const { directory, writer } = committing;
+  coverAdopted(paths, directory);
+  try {
+    // guard: adopt-barrier
+    await directory.files.barrier(directory.root, Number.POSITIVE_INFINITY);
+  } catch (error) {
+    const failure = fromSystemError(error, 'sync', directory.rootPath);
+    writer.poisonWith(failure);
+    throw failure;
+  }
+  return { transaction: recordAdopted(paths, message, { committing, session }) };
+}
+
+/** Makes the next barrier cover them (I2): whoever wrote these files may not have synced them. */
+export function coverAdopted(paths: readonly AdoptedPath[], { files, root }: StoreDirectory): void {
+  using tree = new RootTree(files, root);
+  for (const { path } of paths) {
+    tree.trim();
+    const place = tree.locate(path);
+    // guard: adopt-cover
+    if (!isObstacle(place)) files.mustReachDisk(place);
+  }
+}
+
+/** Writes the transaction, behind a barrier; and what belongs to the same step. */
+export function recordAdopted(
+  paths: readonly AdoptedPath[],
+  message: string,
+  {
+    committing,
+    session,
+    alongside,
+  }: {
+    readonly committing: Committing;
+    readonly session: Session;
+    readonly alongside?: (head: Head) => void;
+  },
+): TransactionRecord {
+  const { journal, writer, bootId, by } = committing;
   const rows = rowsOf(paths);
-  if (rows.length === 0) return { transaction: null };
-  const annotations = annotationsOf(by);
-  const changes = toChanges(rows);
-  await makeDurable(paths, committing);
   // guard: adopt-fence
   session.requireFence();
   const uuid = committing.newId();
@@ -60,40 +96,19 @@ export async function adopt(
     message: message.toWellFormed(),
     committedAt: committing.now(),
     bootId,
-    changeCount: changes.length,
+    changeCount: toChanges(rows).length,
     displacedBytes: 0,
     flush: 'before',
-    annotations: formatAnnotations(annotations),
+    annotations: formatAnnotations(annotationsOf(by)),
     state: 'settled',
   };
-  const head = journal.commit(transaction, rows, session);
+  const { epoch, head: previous } = session;
+  const terms = { epoch, head: previous, ...(alongside !== undefined && { alongside }) };
+  const head = journal.commit(transaction, rows, terms);
   writer.noteCommit(head, 0, 0);
   const row = journal.transaction(head.id);
   assert(row !== undefined, 'what was just written is in the journal');
-  return { transaction: toRecord(row, rows) };
-}
-
-/** I2: whoever wrote these files may not have synced them. */
-async function makeDurable(
-  paths: readonly AdoptedPath[],
-  { directory, writer }: Committing,
-): Promise<void> {
-  const { files, root, rootPath } = directory;
-  using tree = new RootTree(files, root);
-  for (const { path } of paths) {
-    tree.trim();
-    const place = tree.locate(path);
-    // guard: adopt-cover
-    if (!isObstacle(place)) files.mustReachDisk(place);
-  }
-  try {
-    // guard: adopt-barrier
-    await files.barrier(root, Number.POSITIVE_INFINITY);
-  } catch (error) {
-    const failure = fromSystemError(error, 'sync', rootPath);
-    writer.poisonWith(failure);
-    throw failure;
-  }
+  return toRecord(row, rows);
 }
 
 /** Tells what {@link adopt} would record. */

@@ -19,6 +19,10 @@ export function range(path: RelativePath | undefined): PathRange {
 
 const isInRange = '(:path IS NULL OR path = :path OR (path >= :first AND path < :end))';
 
+/** Of those that were removed only what paths were at last is left. */
+const tookEffect = `(transaction_id <= :removed
+  OR (state IN ('committed', 'settled') AND trouble IS NULL))`;
+
 /** Everything that a journal asks SQLite. Rows are read with 64-bit integers. */
 export interface Statements {
   readonly newest: Statement<[], StoredTransaction>;
@@ -42,6 +46,7 @@ export interface Statements {
     [PathRange & RowPosition & { limit: number; removed: number; paths: string | null }],
     StoredChange
   >;
+  readonly lastChanges: Statement<[{ removed: number; paths: string }], StoredChange>;
   readonly displaced: Statement<
     [{ content: Buffer; path: string; pruned: number }],
     { id: number; sequence: number }
@@ -117,9 +122,19 @@ export function prepareStatements(database: SqliteDatabase): Statements {
          LEFT JOIN journal_transaction ON id = transaction_id
          WHERE (transaction_id, sequence) > (:id, :sequence) AND ${isInRange}
            AND (:paths IS NULL OR path IN (SELECT value FROM json_each(:paths)))
-           AND (transaction_id <= :removed
-             OR (state IN ('committed', 'settled') AND trouble IS NULL))
+           AND ${tookEffect}
          ORDER BY transaction_id, sequence LIMIT :limit`,
+        )
+        .safeIntegers(true),
+    lastChanges: () =>
+      database
+        .prepare<[{ removed: number; paths: string }], StoredChange>(
+          `SELECT last.* FROM (
+           SELECT max(transaction_id << 32 | sequence) AS at FROM journal_change
+           LEFT JOIN journal_transaction ON id = transaction_id
+           WHERE path IN (SELECT value FROM json_each(:paths)) AND ${tookEffect}
+           GROUP BY path)
+         JOIN journal_change AS last ON transaction_id = at >> 32 AND sequence = at & 0xffffffff`,
         )
         .safeIntegers(true),
     displaced: () =>

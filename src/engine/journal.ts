@@ -45,6 +45,8 @@ export interface Position {
 export interface CommitTerms {
   readonly epoch: number;
   readonly head: Head;
+  /** Writes what else belongs to the same step; gets what the transaction is. */
+  readonly alongside?: (head: Head) => void;
 }
 
 /** The SQLite journal of one store. Synchronous; written only under the writer lock. */
@@ -328,6 +330,7 @@ export class Journal implements Disposable {
         id,
       } as const;
       chain = this.#insert(row, rows, terms.head.chain);
+      terms.alongside?.({ id, chain });
     } catch (error) {
       this.#rollBack();
       throw writeFailure(error, this.#path);
@@ -566,6 +569,15 @@ export class Journal implements Disposable {
       this.#statements.changesAfter.all(from).map((row) => {
         return { ...this.#toChange(row), id: Number(row.transaction_id) };
       }),
+    );
+  }
+
+  /** The last row of each of some paths that a transaction changed and that took effect. */
+  lastChanges(paths: Iterable<RelativePath>): readonly ChangeRow[] {
+    this.#requireSound();
+    const sought = { paths: JSON.stringify([...paths]), removed: this.anchors.get().through };
+    return this.#reading(() =>
+      this.#statements.lastChanges.all(sought).map((row) => this.#toChange(row)),
     );
   }
 

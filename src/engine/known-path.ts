@@ -18,8 +18,6 @@ export interface KnowingOptions {
   readonly asOf: number;
   /** Only these paths and what is below them. Default: all. */
   readonly within?: readonly RelativePath[] | undefined;
-  /** Only these paths, without what is below them. Default: all. */
-  readonly among?: ReadonlySet<RelativePath> | undefined;
   readonly pace: Pace;
 }
 
@@ -30,11 +28,11 @@ export interface KnowingOptions {
  */
 export async function readKnownPaths(
   journal: Journal,
-  { asOf, within, among, pace }: KnowingOptions,
+  { asOf, within, pace }: KnowingOptions,
 ): Promise<ReadonlyMap<RelativePath, KnownPath>> {
   const known = new Map<RelativePath, KnownPath>();
   const [only] = within ?? [];
-  const sought = { within: within?.length === 1 ? only : undefined, among };
+  const sought = { within: within?.length === 1 ? only : undefined };
   for (let position: RowPosition = { id: 0, sequence: 0 }; ; ) {
     const page = journal.changesAfter(position, journalPageRows, sought);
     for (const { id, path, before, after } of page) {

@@ -89,6 +89,11 @@ export class ObjectStore implements Disposable {
     return this.#isUnsure;
   }
 
+  /** Whether the next sync is to cover objects of this call. */
+  get needsBarrier(): boolean {
+    return this.#needsBarrier;
+  }
+
   /** Identifies the directory, for who remembers what is in it. An inode number is used again. */
   get identity(): string {
     const { files, store } = this.#options;
@@ -311,11 +316,15 @@ export class ObjectStore implements Disposable {
     }
   }
 
-  /** Returns when all that was stored, or found to be there, is on disk. */
-  async barrier(): Promise<void> {
-    if (!this.#needsBarrier) return;
+  /**
+   * Returns when all that was stored, or found to be there, is on disk.
+   *
+   * @param options.alsoOthers whether it is to cover other files too, of any size.
+   */
+  async barrier({ alsoOthers = false }: { readonly alsoOthers?: boolean } = {}): Promise<void> {
+    if (!this.#needsBarrier && !alsoOthers) return;
     // guard: snapshot-barrier
-    await this.#sync(this.#bytes);
+    await this.#sync(alsoOthers ? Number.POSITIVE_INFINITY : this.#bytes);
     this.#needsBarrier = false;
   }
 

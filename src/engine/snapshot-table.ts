@@ -133,13 +133,19 @@ export class SnapshotTable {
     this.#access.writing(() => {
       // guard: snapshot-add-fence
       this.#access.requireEpoch(epoch);
-      const last = Number(this.#access.meta.get(lastIdKey) ?? 0);
-      row = { ...snapshot, id: last + 1 };
-      this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));
-      this.#access.meta.set(lastIdKey, row.id);
-      for (const [key, value] of Object.entries(noted)) this.#access.meta.set(key, value);
+      row = this.insert(snapshot, noted);
     });
     if (row === undefined) throw new Error('bug: the row was written');
+    return row;
+  }
+
+  /** As {@link add}, inside a step that the caller writes. */
+  insert(snapshot: NewSnapshot, noted: Readonly<Record<string, string>>): SnapshotRow {
+    const last = Number(this.#access.meta.get(lastIdKey) ?? 0);
+    const row = { ...snapshot, id: last + 1 };
+    this.#statements.insert.run(...valuesOf(row), checksumOf(rowText(row)));
+    this.#access.meta.set(lastIdKey, row.id);
+    for (const [key, value] of Object.entries(noted)) this.#access.meta.set(key, value);
     return row;
   }
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Collected } from './collect-objects.js';
-import { adoptScanned, planAdoptScanned } from './adopt-scanned.js';
+import { findAdoption, nothingToAdopt, planAdoptScanned } from './adopt-scanned.js';
 import type { Committing } from './commit.js';
 import { type CompressionLevel, requireCompressionLevel } from './compression.js';
 import type { DriftedPath } from './drift.js';
@@ -587,12 +587,11 @@ export class Snapshots {
       newId,
       openObjects: () => this.#host.openObjects(compression),
       exclusively: (work) => exclusively(waiting, (_epoch, session) => work(session)),
-      adopt: async (scanned, objects, session) => {
-        const nothing = { transaction: null, blocked: null, epoch: session.epoch, noted: {} };
-        if (adopting === undefined) return nothing;
-        const terms = { message: adopting, objects, signal };
-        return adoptScanned(scanned, terms, { committing, session });
-      },
+      findAdoption: async (scanned, objects) =>
+        adopting === undefined
+          ? nothingToAdopt
+          : findAdoption(scanned, { message: adopting, objects, signal }, committing),
+      isStopped: () => committing.writer.poison !== undefined,
       stop: (error, takeAway) =>
         committing.writer.stop(error, { waitMs: lockWaitMs, signal }, takeAway),
       onProgress: this.#onProgress('scan'),

@@ -1,27 +1,32 @@
 import { captureFile } from './capture-file.js';
 import { collecting, collectionCount, endCollection } from './collect-objects.js';
-import { EngineError } from './errors.js';
+import { assert, EngineError } from './errors.js';
 import { ignoreFileName, type IgnoreRules, readPatterns } from './ignore-rules.js';
 import type { Looking } from './inspect.js';
 import type { Journal } from './journal.js';
-import { snapshotTriesMax } from './limits.js';
+import { smallContentBytesMax, snapshotTriesMax } from './limits.js';
 import type { ObjectStore } from './object-store.js';
 import { type Scanned, scan } from './scan.js';
 import { type CacheKey, loadSeen, saveSeen } from './scan-cache.js';
-import type { Receipt } from './receipt.js';
+import type { Receipt, TransactionRecord } from './receipt.js';
 import type { NewSnapshot, SnapshotRow } from './snapshot-table.js';
 import { listingReader } from './snapshot-tree.js';
 import type { StoreDirectory } from './store-directory.js';
+import type { Head } from './transaction-row.js';
 import type { Session } from './writer.js';
 
 /*
- * 1. Without the lock: scan, and store what the last scan did not see.
- * 2. One barrier for all of it (I2).
- * 3. Under the lock: if objects were collected meanwhile, begin again. Else record what other programs
- *    changed as a transaction (adopt-scanned.ts); then the row, synced: the snapshot is there. A crash
- *    before leaves objects that no snapshot names, or that transaction without a snapshot.
- * 4. Note what was seen, for the next scan.
+ * 1. Without the lock: scan, and store what the last scan did not see. If that is much, flush it: others
+ *    must not wait for that.
+ * 2. Under the lock: if objects were collected meanwhile, begin again. Else look which changes of other
+ *    programs to record as a transaction (adopt-scanned.ts).
+ * 3. One barrier for all of it (I2).
+ * 4. That transaction and the snapshot's row, in one synced step: the snapshot is there. A crash before
+ *    leaves objects that no snapshot names.
+ * 5. Note what was seen, for the next scan.
  */
+
+type Looked = Omit<TakingSnapshot, 'findAdoption' | 'exclusively' | 'openObjects'>;
 
 export interface TakingSnapshot {
   readonly directory: StoreDirectory;
@@ -36,12 +41,10 @@ export interface TakingSnapshot {
   readonly openObjects: () => ObjectStore;
   /** Runs under the lock. */
   readonly exclusively: <T>(work: (session: Session) => Promise<T>) => Promise<T>;
-  /** Records what other programs changed, as the scan saw it; under the lock. */
-  readonly adopt: (
-    scanned: Scanned,
-    objects: ObjectStore,
-    session: Session,
-  ) => Promise<ScannedAdoption>;
+  /** Finds what other programs changed, as the scan saw it; under the lock. */
+  readonly findAdoption: (scanned: Scanned, objects: ObjectStore) => Promise<Adopting>;
+  /** Whether a failure has stopped the store. */
+  readonly isStopped: () => boolean;
   /** See `Writer.stop`. */
   readonly stop: (error: unknown, takeAway: () => Promise<void>) => Promise<void>;
   readonly onProgress: (done: number) => void;
@@ -55,12 +58,15 @@ export interface SnapshotAdoption {
   readonly blocked: string | null;
 }
 
-/** As {@link SnapshotAdoption}, for who goes on in the same turn. */
-export interface ScannedAdoption extends SnapshotAdoption {
-  /** The journal's epoch afterwards. */
-  readonly epoch: number;
-  /** For `meta`, together with the snapshot: that no drift is left. */
-  readonly noted: Readonly<Record<string, string>>;
+/** What other programs had changed, to be recorded. */
+export interface Adopting {
+  readonly blocked: string | null;
+  /** Writes the transaction, and what `alongside` writes. `undefined`: nothing had changed. */
+  readonly record:
+    | ((session: Session, alongside: (head: Head) => void) => TransactionRecord)
+    | undefined;
+  /** For `meta`, together with the snapshot: that no drift is left with this newest transaction. */
+  readonly noteAt: (head: Head) => Readonly<Record<string, string>>;
 }
 
 export interface TakenSnapshot<Row> {
@@ -98,21 +104,27 @@ async function tryOnce(
   // Made before the scan, so that the cache can say of which objects it speaks.
   objects.prepare();
   const key = cacheKey(taking, objects, collections);
-  const scanned = await keepScanned(taking, objects, key);
-  const taken = await taking.exclusively(async (session) => {
-    // guard: snapshot-collected
-    if (endCollection(journal) !== collections) return undefined;
-    refuseTaken(journal, words.name);
-    const { epoch, noted, ...adoption } = await taking.adopt(scanned, objects, session);
-    const row = journal.snapshots.add(toNewSnapshot(taking, words, scanned), epoch, noted);
-    return { row, adoption };
-  });
-  if (taken === undefined) return undefined;
-  saveSeen(looking.files, directory.store, { key, seen: scanned.seen, draftName: newId() });
-  return { ...taken, scanned, added: objects.added };
+  try {
+    const scanned = await keepScanned(taking, objects, key);
+    const taken = await taking.exclusively(async (session) => {
+      // guard: snapshot-collected
+      if (endCollection(journal) !== collections) return undefined;
+      refuseTaken(journal, words.name);
+      return record(taking, words, { scanned, objects, session });
+    });
+    if (taken === undefined) return undefined;
+    saveSeen(looking.files, directory.store, { key, seen: scanned.seen, draftName: newId() });
+    return { ...taken, scanned, added: objects.added };
+  } catch (error) {
+    // Whoever asked for a sync that failed meanwhile, it was to cover these objects as well.
+    // guard: snapshot-stopped-meanwhile [(objects.needsBarrier && taking.isStopped()) becomes false]
+    const isUnsure = objects.isUnsure || (objects.needsBarrier && taking.isStopped());
+    if (isUnsure) await stopUnsure(taking, objects, error);
+    throw error;
+  }
 }
 
-/** Stores what the last scan did not see, on disk. */
+/** Stores what the last scan did not see. */
 async function keepScanned(
   taking: TakingSnapshot,
   objects: ObjectStore,
@@ -120,23 +132,52 @@ async function keepScanned(
 ): Promise<Scanned> {
   const { directory, looking } = taking;
   const { files, pace } = looking;
-  try {
-    const scanned = await scan({
-      ...scanningOf(taking, objects),
-      seen: loadSeen(files, directory.store, key),
-      capture: (place, path) => captureFile(files, { place, path }, objects),
-    });
-    for (const [sha256, listing] of scanned.listings) {
-      if (pace.isDue()) await pace.turn();
-      await objects.put(listing, sha256);
-    }
-    // guard: snapshot-flush
-    await objects.barrier();
-    return scanned;
-  } catch (error) {
-    if (objects.isUnsure) await stopUnsure(taking, objects, error);
-    throw error;
+  const scanned = await scan({
+    ...scanningOf(taking, objects),
+    seen: loadSeen(files, directory.store, key),
+    capture: (place, path) => captureFile(files, { place, path }, objects),
+  });
+  for (const [sha256, listing] of scanned.listings) {
+    if (pace.isDue()) await pace.turn();
+    await objects.put(listing, sha256);
   }
+  // guard: snapshot-large-flush
+  if (objects.added.bytes > smallContentBytesMax) await objects.barrier();
+  return scanned;
+}
+
+/** Writes the snapshot's row, and the transaction that records what other programs changed. */
+async function record(
+  taking: TakingSnapshot,
+  words: SnapshotWords,
+  {
+    scanned,
+    objects,
+    session,
+  }: {
+    readonly scanned: Scanned;
+    readonly objects: ObjectStore;
+    readonly session: Session;
+  },
+): Promise<Pick<TakenSnapshot<SnapshotRow>, 'row' | 'adoption'>> {
+  const { snapshots } = taking.journal;
+  const adopting = await taking.findAdoption(scanned, objects);
+  const { blocked, noteAt } = adopting;
+  // guard: snapshot-flush
+  // guard: snapshot-flush-adopted [adopting.record !== undefined becomes false]
+  await objects.barrier({ alsoOthers: adopting.record !== undefined });
+  const rowAt = ({ id }: Head): NewSnapshot => toNewSnapshot(taking, words, scanned, id);
+  if (adopting.record === undefined) {
+    const { head, epoch } = session;
+    const row = snapshots.add(rowAt(head), epoch, noteAt(head));
+    return { row, adoption: { transaction: null, blocked } };
+  }
+  let row: SnapshotRow | undefined;
+  const transaction = adopting.record(session, (head) => {
+    row = snapshots.insert(rowAt(head), noteAt(head));
+  });
+  assert(row !== undefined, 'the row was written with the transaction');
+  return { row, adoption: { transaction, blocked } };
 }
 
 /** Tells what a snapshot would hold, and what it would adopt. Writes nothing. */
@@ -149,14 +190,13 @@ export async function lookForSnapshot(
   refuseTaken(taking.journal, words.name);
   const scanned = await scanCurrent(taking, objects);
   const adoption = await planAdoption(scanned, objects);
-  return { row: toNewSnapshot(taking, words, scanned), scanned, added: objects.added, adoption };
+  const { id } = taking.journal.head();
+  const row = toNewSnapshot(taking, words, scanned, id);
+  return { row, scanned, added: objects.added, adoption };
 }
 
 /** Scans the directory and stores nothing. */
-export async function scanCurrent(
-  taking: Omit<TakingSnapshot, 'adopt' | 'exclusively' | 'openObjects'>,
-  objects: ObjectStore,
-): Promise<Scanned> {
+export async function scanCurrent(taking: Looked, objects: ObjectStore): Promise<Scanned> {
   const { directory, journal, looking } = taking;
   const { files } = looking;
   const key = cacheKey(taking, objects, collectionCount(journal));
@@ -168,10 +208,7 @@ export async function scanCurrent(
 }
 
 /** As {@link scanCurrent}, believing nothing that an earlier scan saw. */
-export async function scanAll(
-  taking: Omit<TakingSnapshot, 'adopt' | 'exclusively' | 'openObjects'>,
-  objects: ObjectStore,
-): Promise<Scanned> {
+export async function scanAll(taking: Looked, objects: ObjectStore): Promise<Scanned> {
   const { files } = taking.looking;
   return scan({
     ...scanningOf(taking, objects),
@@ -201,13 +238,7 @@ export async function readIgnoreFile({
 const ignoreFileBytesMax = 1_048_576;
 
 function scanningOf(
-  {
-    directory,
-    looking,
-    rules,
-    now,
-    onProgress,
-  }: Omit<TakingSnapshot, 'adopt' | 'exclusively' | 'openObjects'>,
+  { directory, looking, rules, now, onProgress }: Looked,
   objects: ObjectStore,
 ): Omit<Parameters<typeof scan>[0], 'seen' | 'capture'> {
   const readListing = listingReader(objects);
@@ -224,14 +255,15 @@ function cacheKey(
 }
 
 function toNewSnapshot(
-  { journal, rules, now }: TakingSnapshot,
+  { rules, now }: TakingSnapshot,
   words: SnapshotWords,
   { sha256, counts }: Scanned,
+  head: number,
 ): NewSnapshot {
   return {
     ...words,
     createdAt: now(),
-    head: journal.head().id,
+    head,
     sha256,
     ...counts,
     ...rules,

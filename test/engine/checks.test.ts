@@ -127,8 +127,8 @@ describe.each(modes)('native %s', (mode) => {
   test('a snapshot during which objects go again and again is refused', async () => {
     sandbox.seed({ f: 'f' });
     let collections = 0;
-    const fileSystem = watchedFileSystem(mode, ({ method }) => {
-      if (method !== 'barrier' || collections < 0) return;
+    const fileSystem = watchedFileSystem(mode, (call) => {
+      if (call.method !== 'openForReading' || !names(call, 'f') || collections < 0) return;
       collections += 2;
       using journal = Journal.open(sandbox.at('.skillmeat/journal.db'));
       journal.setMeta({ object_collections: collections });

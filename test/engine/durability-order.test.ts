@@ -247,6 +247,25 @@ describe.each(modes)('native %s', (mode) => {
       expect(calls.slice(stored)).toContainEqual(expect.stringMatching(/^barrier .* snapshots 0$/));
     });
 
+    test('have what they adopt on disk before its record, also when they store nothing', async () => {
+      // When nothing was changed just now, what was seen before is believed.
+      const now = (): number => Date.now() + 3_600_000;
+      const first = await sandbox.open({ now });
+      await first.transact({}, (tx) => tx.write('a', 'a'));
+      writeFileSync(sandbox.at('a'), 'by hand');
+      await first.snapshots.create({ adopt: false });
+      await first.close();
+      const { files, calls } = log();
+      const store = await sandbox.open({ create: false, fileSystem: files, now });
+      const { added, adopted } = await store.snapshots.create();
+      expect({ added: added.objects, adopted: adopted?.id }).toEqual({ added: 0, adopted: 2 });
+      const [settling = '', ...adopting] = calls.filter((call) => call.startsWith('barrier'));
+      expect(settling).toBe('barrier head 1 unsettled 1 snapshots 1');
+      expect(adopting).toEqual(['barrier head 1 unsettled 0 snapshots 1']);
+      const covered = calls.slice(calls.indexOf(settling), calls.lastIndexOf(adopting[0] ?? ''));
+      expect(covered).toContain('mustReachDisk a');
+    });
+
     test('cover an object that was there, which nobody may have synced', async () => {
       sandbox.seed({ a: 'a' });
       const first = await sandbox.open();

@@ -196,7 +196,7 @@ describe.each(modes)('native %s', (mode) => {
     expect((await again.snapshots.create()).adopted?.changeCount).toBe(1);
   });
 
-  test('a snapshot that adopts, killed at any call, has adopted or not, and is whole or not there', async () => {
+  test('a snapshot that adopts, killed at any call, is there with what it adopts, or neither is', async () => {
     const recorder = recordCrashes(mode, sandbox.root, join(sandbox.directory, 'killed'));
     const store = await openWithFiles({ fileSystem: recorder.files });
     editByHand();

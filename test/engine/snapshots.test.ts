@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   existsSync,
   renameSync,
@@ -18,6 +19,7 @@ import {
   readObject,
   storedObjects,
 } from '../support/objects.js';
+import { smallContentBytesMax } from '../../src/engine/limits.js';
 import type { Place } from '../../src/engine/file-system.js';
 import type { Directory } from '../../src/engine/file-system.js';
 import { faultyFileSystem, names, watchedFileSystem } from '../support/faults.js';
@@ -392,6 +394,8 @@ describe.each(modes)('native %s', (mode) => {
           : (Reflect.get(target, name, target) as unknown),
     });
     const store = await sandbox.open({ fileSystem: files });
+    // So much is flushed before the lock is taken.
+    writeFileSync(sandbox.at('large'), randomBytes(smallContentBytesMax + 1));
     onBarrier = async () => {
       await other.transact({}, (tx) => tx.write('b', 'b'));
       const { snapshot } = await other.snapshots.create({ ignore: ['*'] });

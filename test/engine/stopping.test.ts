@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
@@ -15,6 +16,7 @@ import { describe, expect, test } from 'vitest';
 import type { Place } from '../../src/engine/file-system.js';
 import type { Store } from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
+import { smallContentBytesMax } from '../../src/engine/limits.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
 import { failSqlite } from '../support/failing-sqlite.js';
 import { storedObjects } from '../support/objects.js';
@@ -121,25 +123,35 @@ describe.each(modes)('native %s', (mode) => {
     expect(readdirSync(outside)).toEqual(before);
   });
 
-  test('a sync that fails for a snapshot stops the store: the next one would say nothing of others', async () => {
-    const faulty = faultyFileSystem(mode);
-    const store = await sandbox.open({ fileSystem: faulty.files });
-    await store.transact({}, (tx) => tx.write('a', '1'));
-    writeFileSync(sandbox.at('a'), 'by hand');
-    const { unsettled } = await store.status();
-    faulty.fail('EIO', ({ method }) => method === 'barrier', 1);
-    await expectError(store.snapshots.create(), 'IO_FAILED');
-    await expectError(store.snapshots.create(), 'STORE_POISONED');
-    // Nothing was settled behind it, and the next opening looks at the log.
-    expect(unsettled).toBe(1);
-    expect((await store.status()).unsettled).toBe(unsettled);
-    expect(storedObjects(sandbox.root)).toEqual([]);
-    expect(readOwnerFile(sandbox.root)?.isReleased).toBe(false);
-    await store.close();
-    expect(logBytes()).toBeGreaterThan(0);
-    await (await sandbox.open()).close();
-    expect(sandbox.tree()['a']).toEqual(file('by hand'));
-  });
+  test.each([
+    ['snapshot', 'by hand'],
+    // So much is flushed before the lock is taken.
+    ['large snapshot', randomBytes(smallContentBytesMax).toString('base64')],
+  ])(
+    'a sync that fails for a %s stops the store: the next one would say nothing of others',
+    async (_, edited) => {
+      const faulty = faultyFileSystem(mode);
+      const store = await sandbox.open({ fileSystem: faulty.files });
+      await store.transact({}, (tx) => tx.write('a', '1'));
+      writeFileSync(sandbox.at('a'), edited);
+      const { unsettled } = await store.status();
+      faulty.fail('EIO', ({ method }) => method === 'barrier', 1);
+      await expectError(store.snapshots.create(), 'IO_FAILED');
+      const made: string[] = [];
+      faulty.fail('EIO', ({ method }) => method === 'createFile' && made.push(method) < 0);
+      await expectError(store.snapshots.create(), 'STORE_POISONED');
+      expect(made).toEqual([]);
+      // Nothing was settled behind it, and the next opening looks at the log.
+      expect(unsettled).toBe(1);
+      expect((await store.status()).unsettled).toBe(unsettled);
+      expect(storedObjects(sandbox.root)).toEqual([]);
+      expect(readOwnerFile(sandbox.root)?.isReleased).toBe(false);
+      await store.close();
+      expect(logBytes()).toBeGreaterThan(0);
+      await (await sandbox.open()).close();
+      expect(sandbox.tree()['a']).toEqual(file(edited));
+    },
+  );
 
   test('a store that stopped leaves the log also where nobody can see whether it is still there', async () => {
     sandbox.breaksStore();
@@ -156,7 +168,8 @@ describe.each(modes)('native %s', (mode) => {
   });
 
   test('a store that stopped and cannot say so leaves the log', async () => {
-    sandbox.seed({ a: 'a' });
+    // So much is flushed before the lock is taken.
+    writeFileSync(sandbox.at('a'), randomBytes(smallContentBytesMax + 1));
     const faulty = faultyFileSystem(mode);
     const store = await sandbox.open({ fileSystem: faulty.files });
     await store.transact({}, (tx) => tx.write('b', '1'));
