@@ -28,9 +28,8 @@ import { isExhaustive, sampled } from '../support/extent.js';
  *
  * Calls that change the store or the root are all taken, but for those to SQLite's shared index,
  * which the next process makes anew. Who dies at one that only opens or closes leaves what the one
- * leaves that dies at the next change. A native recovery makes one system call for each call of the
- * seam, where killed-at-every-call.test.ts kills it. SKILLMEAT_EXHAUSTIVE=1 takes all of these too.
- * A run that is not thorough kills at every twenty-fourth.
+ * leaves that dies at the next change. SKILLMEAT_EXHAUSTIVE=1 takes all of these too. A run that is not
+ * thorough kills at every eightieth.
  */
 
 /** The second transaction has removals, a swap, a replaced directory, a link and a mode. */
@@ -65,38 +64,31 @@ describe.each(nativeModes)('native %s', skippedBecause(whyNot), (native) => {
     });
   });
 
-  const isCovered = native === 'auto' && !isExhaustive;
-  const whyNotHere =
-    'a native recovery makes one system call for each call of the seam, and is killed there; SKILLMEAT_EXHAUSTIVE=1 runs it';
-  test(
-    'a process killed at any system call of a recovery leaves the rest to the next',
-    skippedBecause(isCovered ? whyNotHere : undefined),
-    async () => {
-      const prepare = { native, ...transaction };
-      const at = await countSeamCallsToCommit(native);
-      const prepared = async (): Promise<Place> => {
-        const place = await makeStore(native);
-        const die: RunInput['die'] = { at, when: 'after' };
-        const child = new Child('run-and-die.mjs', { ...place, ...prepare, die });
-        expect((await child.ended).signal).toBe('SIGKILL');
-        return place;
-      };
-      const counted = await prepared();
-      const before = describeTree(counted.root);
-      const deaths = sampled(await countDeaths(victim(counted, { native }), isTaken), 80);
-      const after = describeTree(counted.root);
-      expect(after).not.toEqual(before);
-      await forEachDeath(deaths, { native, operation: 'a recovery' }, async (death) => {
-        const place = await prepared();
-        const { isDead } = await dieAt(death, victim(place, { native }));
-        const { tree, log } = await requireRecovered(place.root, { native });
-        expect(log.length).toBe(1);
-        expect(tree).toEqual(after);
-        removeDirectory(place.directory);
-        return isDead;
-      });
-    },
-  );
+  test('a process killed at any system call of a recovery leaves the rest to the next', async () => {
+    const prepare = { native, ...transaction };
+    const at = await countSeamCallsToCommit(native);
+    const prepared = async (): Promise<Place> => {
+      const place = await makeStore(native);
+      const die: RunInput['die'] = { at, when: 'after' };
+      const child = new Child('run-and-die.mjs', { ...place, ...prepare, die });
+      expect((await child.ended).signal).toBe('SIGKILL');
+      return place;
+    };
+    const counted = await prepared();
+    const before = describeTree(counted.root);
+    const deaths = sampled(await countDeaths(victim(counted, { native }), isTaken), 80);
+    const after = describeTree(counted.root);
+    expect(after).not.toEqual(before);
+    await forEachDeath(deaths, { native, operation: 'a recovery' }, async (death) => {
+      const place = await prepared();
+      const { isDead } = await dieAt(death, victim(place, { native }));
+      const { tree, log } = await requireRecovered(place.root, { native });
+      expect(log.length).toBe(1);
+      expect(tree).toEqual(after);
+      removeDirectory(place.directory);
+      return isDead;
+    });
+  });
 });
 
 type Input = Omit<RunInput, 'root' | 'source'>;

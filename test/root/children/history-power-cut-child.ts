@@ -3,6 +3,7 @@ import {
   carryOut,
   doToHistory,
   type Expected,
+  historyActNames,
   type HistoryPlace,
   makeHistory,
   requireCutOff,
@@ -18,9 +19,9 @@ import { mount, RecordingDisk, unmount } from '../disk/recording-disk.js';
 import type { PowerCutInput } from './power-cut-child.js';
 
 /*
- * As power-cut-child.ts, for what changes history itself, each act in a root of its own on one disk:
- * what is acknowledged is done; what is not is done or not begun, or every step of it leaves a store
- * without a finding; a repair is finished by the next (test/crash/history-stores.ts).
+ * As power-cut-child.ts, for all that is done to history or from it, each act in a directory of its own on
+ * one disk: what is acknowledged is done; what is not is done or not begun, or every step of it leaves a
+ * store without a finding; a repair is finished by the next (test/crash/history-stores.ts).
  *
  * Runs in a namespace of its own.
  */
@@ -32,35 +33,25 @@ export interface HistoryCutReport {
   readonly violations: readonly string[];
 }
 
-/** The others are transactions as any other. */
-const acts = [
-  'pruning',
-  'pruning snapshots',
-  'packing',
-  'packing by itself',
-  'repair',
-  'rebuilding a journal',
-] as const;
-
 const { directory, program, states, variant } = JSON.parse(process.argv[2] ?? '') as PowerCutInput;
 const { native } = variant;
 const image = path.join(directory, 'disk.img');
 const mountPoint = path.join(directory, 'mounted');
 
 function placeOf(act: string, parent = mountPoint): HistoryPlace {
-  return { root: path.join(parent, act), scratch: directory, act };
+  return { root: path.join(parent, act, 'root'), scratch: directory, act };
 }
 
 async function main(): Promise<void> {
   const expected = new Map<string, Expected>();
-  for (const act of acts) {
+  for (const act of historyActNames) {
     const place = placeOf(act, path.join(directory, 'expected'));
     await makeHistory(place.root, act, { native });
     expected.set(act, await carryOut(place, { native }));
   }
   makeFileSystem(image, variant);
   mount(image, mountPoint, variant.mountOptions);
-  for (const act of acts) {
+  for (const act of historyActNames) {
     // Or the cut could leave the record of a writer of this boot, who let go in order.
     await makeHistory(placeOf(act).root, act, { fileSystem: new EarlierBoot({ native }) });
   }
@@ -92,7 +83,7 @@ async function record(): Promise<void> {
     mountPoint: path.join(directory, 'fuse'),
   });
   mount(disk.file, mountPoint, variant.mountOptions);
-  for (const [index, act] of acts.entries()) {
+  for (const [index, act] of historyActNames.entries()) {
     disk.mark(`begin ${String(index + 1)} ${act}`);
     const fileSystem = new EarlierBoot({ native });
     await doToHistory(placeOf(act), { fileSystem }, () => {
@@ -109,7 +100,7 @@ async function requireKept(
   expected: ReadonlyMap<string, Expected>,
 ): Promise<void> {
   for (const number of new Set([least, most])) {
-    const act = acts[number - 1];
+    const act = historyActNames[number - 1];
     const toBe = act === undefined ? undefined : expected.get(act);
     if (act === undefined || toBe === undefined) continue;
     const isAcknowledged = number <= least;
