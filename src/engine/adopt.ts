@@ -1,7 +1,7 @@
 import { type Annotations, formatAnnotations } from './annotations.js';
 import type { Committing } from './commit.js';
 import type { DriftedPath } from './drift.js';
-import { assert, fromSystemError } from './errors.js';
+import { assert } from './errors.js';
 import type { Image } from './image.js';
 import { isSameContent } from './image.js';
 import type { StoreDirectory } from './store-directory.js';
@@ -49,14 +49,8 @@ export async function adopt(
   if (paths.length === 0) return { transaction: null };
   const { directory, writer } = committing;
   coverAdopted(paths, directory);
-  try {
-    // guard: adopt-barrier
-    await directory.files.barrier(directory.root, Number.POSITIVE_INFINITY);
-  } catch (error) {
-    const failure = fromSystemError(error, 'sync', directory.rootPath);
-    writer.poisonWith(failure);
-    throw failure;
-  }
+  // guard: adopt-barrier
+  await writer.barrier();
   return { transaction: recordAdopted(paths, message, { committing, session }) };
 }
 

@@ -44,7 +44,8 @@ export interface ObjectStoreOptions {
   readonly files: FileSystem;
   /** `<root>/.skillmeat` */
   readonly store: Directory;
-  readonly root: Directory;
+  /** See `FileSystem.barrier`. */
+  readonly barrier: (bytes: number) => Promise<void>;
   readonly level: CompressionLevel;
   readonly newId: () => string;
 }
@@ -432,10 +433,9 @@ export class ObjectStore implements Disposable {
   }
 
   async #sync(bytes: number): Promise<void> {
-    const { files, root } = this.#options;
     try {
       // guard: object-sync
-      await files.barrier(root, bytes);
+      await this.#options.barrier(bytes);
     } catch (error) {
       this.#isUnsure = true;
       throw error;

@@ -160,7 +160,7 @@ export class Store implements AsyncDisposable {
         new ObjectStore({
           files,
           store: directory.store,
-          root: directory.root,
+          barrier: (bytes) => this.#writer.barrier(bytes),
           level,
           newId,
         }),
@@ -469,6 +469,8 @@ export class Store implements AsyncDisposable {
       makeWritable: (place) => {
         makeWritable(this.#directory, place);
       },
+      barrier: () => this.#writer.barrier(),
+      isStopped: () => this.#writer.poison !== undefined,
       listingsNow: (row) => {
         const known = scans.get(row.id) ?? this.snapshots.listingsNow(row, signal);
         scans.set(row.id, known);

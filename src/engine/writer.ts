@@ -545,10 +545,23 @@ export class Writer {
     publish('skillmeat:checkpoint', { root, settled: ready.length, lateWrites });
   }
 
-  /** Waits until everything is on disk. @throws {EngineError} having poisoned the store (I10). */
-  async barrier(): Promise<void> {
-    // guard: writer-barrier
-    await this.#barrier();
+  /**
+   * Waits until everything is on disk: a failure stops the store, as a second sync would say nothing of what
+   * this one was to cover (I10).
+   *
+   * @param bytes as for `FileSystem.barrier`.
+   * @throws {EngineError}
+   */
+  async barrier(bytes: number = Number.POSITIVE_INFINITY): Promise<void> {
+    const { files, root, rootPath } = this.#options.directory;
+    try {
+      // guard: writer-barrier
+      await files.barrier(root, bytes);
+    } catch (error) {
+      const failure = fromSystemError(error, 'sync', rootPath);
+      this.poisonWith(failure);
+      throw failure;
+    }
   }
 
   /** Drops what settled transactions displaced. Runs under the lock. */
@@ -668,7 +681,7 @@ export class Writer {
       await coverStagedByBarrier(transaction, this.#checkpointing());
     }
     // guard: recovery-flush-barrier
-    await this.#barrier();
+    await this.barrier();
   }
 
   /** All but what is in trouble, which no checkpoint can settle. */
@@ -712,7 +725,7 @@ export class Writer {
     }
     // I7: durable first, settled then; a crash in between repeats what changes nothing.
     // guard: recovery-barrier
-    await this.#barrier();
+    await this.barrier();
     journal.update(updates);
     const superseded = [...recovered.superseded, ...setAside];
     const ids = transactions.map(({ id }) => id);
@@ -731,19 +744,6 @@ export class Writer {
       return [{ id, reason }];
     });
     return { transactions: ids, changed, superseded, unresolved };
-  }
-
-  /** I10: what a failed sync was to cover, a second one says nothing of. */
-  async #barrier(): Promise<void> {
-    const { files, root, rootPath } = this.#options.directory;
-    try {
-      // guard: recovery-barrier-call
-      await files.barrier(root, Number.POSITIVE_INFINITY);
-    } catch (error) {
-      const failure = fromSystemError(error, 'sync', rootPath);
-      this.poisonWith(failure);
-      throw failure;
-    }
   }
 
   /** Looks again when another program wrote meanwhile, a bounded number of times. */
@@ -767,7 +767,7 @@ export class Writer {
       using stage = new RootTree(files, directory.stage);
       const looking = { files, pace };
       const places = { tree, stage, quarantine };
-      const barrier = (): Promise<void> => this.#barrier();
+      const barrier = (): Promise<void> => this.barrier();
       const context = { looking, journal, ...places, acceptsLossOf, flushedThrough, barrier };
       const recovered = await recover(transactions, context);
       if (!recovered.isRaced || round === recoveryRoundsMax) return recovered;
@@ -805,7 +805,7 @@ export class Writer {
       directory,
       journal,
       quarantine,
-      barrier: () => this.#barrier(),
+      barrier: () => this.barrier(),
     };
   }
 

@@ -402,7 +402,7 @@ describe('a pack', () => {
       using objects = new ObjectStore({
         files,
         store: root,
-        root,
+        barrier: (bytes) => files.barrier(root, bytes),
         level: 'off',
         newId: () => 'id',
       });

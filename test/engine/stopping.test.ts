@@ -12,12 +12,13 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { Place } from '../../src/engine/file-system.js';
 import type { Store } from '../../src/engine/index.js';
 import { Journal } from '../../src/engine/journal.js';
 import { smallContentBytesMax } from '../../src/engine/limits.js';
 import { openDatabase } from '../../src/engine/sqlite.js';
+import { damages, plantHistory, removePlanted } from '../support/damages.js';
 import { failSqlite } from '../support/failing-sqlite.js';
 import { storedObjects } from '../support/objects.js';
 import { faultyFileSystem, names, systemError, watchedFileSystem } from '../support/faults.js';
@@ -28,6 +29,8 @@ import { file } from '../support/tree.js';
  * I10: what a failed sync was to cover, a second one says nothing of. So it stops the store, and what
  * the disk may have failed to write of the journal's log stays where the next opening looks for it.
  */
+
+afterAll(removePlanted);
 
 describe.each(modes)('native %s', (mode) => {
   const sandbox = useSandbox(mode);
@@ -150,6 +153,28 @@ describe.each(modes)('native %s', (mode) => {
       expect(logBytes()).toBeGreaterThan(0);
       await (await sandbox.open()).close();
       expect(sandbox.tree()['a']).toEqual(file(edited));
+    },
+  );
+
+  test.each(['an object is gone', 'an object has other bytes of the same length'])(
+    'a sync that fails for a repair stops the store, which keeps nothing that it was to cover: %s',
+    async (damage) => {
+      await plantHistory(sandbox);
+      damages.find(({ name }) => name === damage)?.inflict(sandbox.root);
+      const objects = storedObjects(sandbox.root);
+      const faulty = faultyFileSystem(mode);
+      const store = await sandbox.open({ fileSystem: faulty.files });
+      faulty.fail('EIO', ({ method }) => method === 'barrier', 1);
+      await expectError(store.repair({ deep: true }), 'IO_FAILED');
+      expect(storedObjects(sandbox.root)).toEqual(objects);
+      await expectError(
+        store.transact({}, (tx) => tx.write('a', '2')),
+        'STORE_POISONED',
+      );
+      await store.close();
+      const again = await sandbox.open();
+      const outcomes = (await again.repair({ deep: true })).map(({ outcome }) => outcome);
+      expect(new Set(outcomes)).toEqual(new Set(['done']));
     },
   );
 

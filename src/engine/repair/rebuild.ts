@@ -231,7 +231,8 @@ async function setAsidePacked(rebuilding: Rebuilding, traces: number): Promise<n
 
 function openObjects({ directory, newId }: Rebuilding): ObjectStore {
   const { files, store, root } = directory;
-  return new ObjectStore({ files, store, root, level: compressionLevelDefault, newId });
+  const barrier = (bytes: number): Promise<void> => files.barrier(root, bytes);
+  return new ObjectStore({ files, store, barrier, level: compressionLevelDefault, newId });
 }
 
 function setAsideJournal(rebuilding: Rebuilding): number {

@@ -30,15 +30,13 @@ export function proposePack({ kind, place }: Finding, repairing: Repairing): Pro
 }
 
 async function rewrite(name: PackName, repairing: Repairing): Promise<void> {
-  const { objects, journal, looking, directory, epoch, quarantine } = repairing;
+  const { objects, journal, looking, epoch, quarantine, host } = repairing;
   const { files, pace } = looking;
   objects.packs.forget();
   const pack = objects.packs.list().find((one) => one.name === name);
   // Gone meanwhile: the next look says so.
   if (pack === undefined) return;
-  const { root } = directory;
-  const barrier = (): Promise<void> => files.barrier(root, Number.POSITIVE_INFINITY);
-  const writing = { objects, journal, files, pace, barrier, epoch };
+  const writing = { objects, journal, files, pace, barrier: host.barrier, epoch };
   const written = new Set<PackName>();
   for (const group of groupForPacks(contentsOf(pack, repairing))) {
     const one = await writePack(group, writing);

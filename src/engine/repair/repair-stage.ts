@@ -1,5 +1,4 @@
-import { collecting } from '../collect-objects.js';
-import { assert, fromSystemErrorOnly } from '../errors.js';
+import { assert } from '../errors.js';
 import type { FileSystem, Place } from '../file-system.js';
 import { displacedRows, type DisplacedRow } from '../history.js';
 import { isSameContent } from '../image.js';
@@ -154,18 +153,10 @@ export function proposeNote({ kind, place }: Finding, { quarantine }: Repairing)
 
 /** Makes durable what the acts have written, and gives each content its place. Under the lock. */
 export async function finishMoves(repairing: Repairing): Promise<void> {
-  const { directory, moves, looking, objects, journal } = repairing;
+  const { directory, moves, looking, host } = repairing;
   const { files } = looking;
-  try {
-    // guard: repair-contents-barrier
-    await files.barrier(directory.root, Number.POSITIVE_INFINITY);
-  } catch (error) {
-    // I10: what a failed sync was to cover may look well and be lost; nobody may find and trust it.
-    await collecting(journal, () => {
-      objects.removeAdded();
-    });
-    throw fromSystemErrorOnly(error, 'sync', directory.rootPath);
-  }
+  // guard: repair-contents-barrier
+  await host.barrier();
   if (moves.length === 0) return;
   using history = new RootTree(files, directory.stage);
   for (const { draft, keptAt } of moves) {
@@ -176,5 +167,5 @@ export async function finishMoves(repairing: Repairing): Promise<void> {
     files.moveNew({ directory: directory.stage, name: draft }, place);
   }
   // guard: repair-names-barrier
-  await files.barrier(directory.root, Number.POSITIVE_INFINITY);
+  await host.barrier();
 }

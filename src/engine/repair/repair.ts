@@ -1,3 +1,4 @@
+import { collecting } from '../collect-objects.js';
 import { isEngineError } from '../errors.js';
 import type { Finding, FindingKind } from '../verify/finding.js';
 import { ContentSources } from './content-sources.js';
@@ -34,7 +35,7 @@ export async function repair(
   const repairs: Repair[] = [];
   for (const finding of early) {
     const proposal = proposeFirst(finding, host);
-    repairs.push(dryRun ? planned(finding, proposal) : await carryOut(finding, proposal));
+    repairs.push(dryRun ? planned(finding, proposal) : await carryOut(finding, proposal, host));
   }
   const isOver = early.length === 0 || dryRun;
   const rest = (isOver ? findings : await collect(host)).filter(({ kind }) => !first.has(kind));
@@ -70,15 +71,26 @@ async function repairRest(
   const repairs = new Map<Finding, Repair>();
   await host.exclusively(async (epoch) => {
     repairing.epoch = epoch;
-    for (const { finding, proposal } of proposals) {
-      if (proposal.isTransaction === true) continue;
-      repairs.set(finding, await carryOut(finding, proposal));
+    try {
+      for (const { finding, proposal } of proposals) {
+        if (proposal.isTransaction === true) continue;
+        repairs.set(finding, await carryOut(finding, proposal, host));
+      }
+      await finishMoves(repairing);
+    } catch (error) {
+      // I10: what a failed sync was to cover may look well and be lost; nobody may find and trust it.
+      // guard: repair-stopped [host.isStopped() becomes false]
+      if (host.isStopped()) {
+        await collecting(repairing.journal, () => {
+          objects.removeAdded();
+        });
+      }
+      throw error;
     }
-    await finishMoves(repairing);
   });
   const adopting = proposals.filter(({ proposal }) => proposal.isTransaction === true);
   const paths = adopting.flatMap(({ finding: { path } }) => (path === null ? [] : [path]));
-  const adopted = paths.length === 0 ? undefined : await failureOf(() => host.adopt(paths));
+  const adopted = paths.length === 0 ? undefined : await failureOf(() => host.adopt(paths), host);
   for (const { finding, proposal } of adopting) {
     repairs.set(finding, ended(finding, proposal, adopted));
   }
@@ -163,18 +175,19 @@ function byHand(message: string, action: 'none' | 'rebuild' = 'none'): Proposal 
   return { action, message, act: undefined };
 }
 
-async function carryOut(finding: Finding, proposal: Proposal): Promise<Repair> {
+async function carryOut(finding: Finding, proposal: Proposal, host: RepairHost): Promise<Repair> {
   const { act } = proposal;
   if (act === undefined) return ended(finding, proposal, undefined);
-  return ended(finding, proposal, await failureOf(act));
+  return ended(finding, proposal, await failureOf(act, host));
 }
 
 /** One finding that cannot be repaired keeps nothing else from being repaired. */
-async function failureOf(act: () => Promise<void>): Promise<string | undefined> {
+async function failureOf(act: () => Promise<void>, host: RepairHost): Promise<string | undefined> {
   try {
     await act();
     return undefined;
   } catch (error) {
+    if (host.isStopped()) throw error;
     if (isEngineError(error, 'ABORTED', 'FENCED', 'COMMIT_UNKNOWN', 'STORE_POISONED')) throw error;
     if (error instanceof TypeError || !(error instanceof Error)) throw error;
     if (error.message.startsWith('bug: ')) throw error;

@@ -66,6 +66,10 @@ export interface RepairHost {
   readonly adopt: (paths: readonly string[]) => Promise<void>;
   /** Gives the owner all rights to a directory of the engine's own; `.` is `.skillmeat` itself. */
   readonly makeWritable: (place: string) => void;
+  /** See `Writer.barrier`. */
+  readonly barrier: () => Promise<void>;
+  /** Whether a failure has stopped the store. */
+  readonly isStopped: () => boolean;
   /** The listings of the directory as it is now, by their hash, with the rules of a snapshot. */
   readonly listingsNow: (row: SnapshotRow) => Promise<ReadonlyMap<ContentHash, Uint8Array>>;
 }
