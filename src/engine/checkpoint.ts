@@ -4,6 +4,8 @@ import { type HistoryVerdict, retainHistory } from './history-policy.js';
 import { type Looking, statTree } from './inspect.js';
 import type { Journal, Position } from './journal.js';
 import { type Keeping, keepsDisplaced, reasonOfMark } from './keeping.js';
+import { logBytesMax } from './limits.js';
+import { journalLogName } from './store-directory.js';
 import type { TransactionRow } from './transaction-row.js';
 import type { RelativePath } from './path.js';
 import { removableByItself, removeRecords } from './remove-records.js';
@@ -29,7 +31,7 @@ import type { HighWaterMark } from './writer-lock.js';
  * 4. Prune the before-images of transactions that were settled by an earlier checkpoint and are
  *    beyond the limit (I9): the journal says so first, then they are deleted.
  * 5. Remove the oldest records of what was pruned before (remove-records.ts).
- * 6. Empty SQLite's log.
+ * 6. Empty SQLite's log, when it has grown: that takes three flushes.
  */
 
 export interface Checkpointing extends SettingAside {
@@ -66,8 +68,12 @@ export async function checkpoint(
   const removing = { journal, keeping, now: checkpointing.now() };
   const through = removableByItself(policy, head, removing);
   if (through !== undefined) removeRecords(journal, through, checkpointing.epoch);
-  journal.truncateLog({ waits: true });
+  if (logBytes(checkpointing) > logBytesMax) journal.truncateLog({ waits: true });
   return lateWrites;
+}
+
+function logBytes({ directory: { files, store } }: Checkpointing): number {
+  return files.stat({ directory: store, name: journalLogName })?.size ?? 0;
 }
 
 /**

@@ -40,6 +40,8 @@ export const unsettledTransactionsMax = 128;
 export const unsettledChangesMax = 4_096;
 /** … or when what they displaced is so many bytes, … */
 export const unsettledBytesMax = 1_048_576;
+/** How large a checkpoint leaves SQLite's log. */
+export const logBytesMax = 524_288;
 /** … but not more often than once in so many transactions. */
 export const bytesCheckpointTransactionsMin = 4;
 

@@ -12,7 +12,8 @@ export type RelativePath = string & { readonly [relativePathBrand]: true };
 /** Name of the engine's own directory, directly below the root; also in `engineDirectory` below. */
 export const engineDirectoryName = '.skillmeat';
 
-const windowsDevice = /^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])(?:[.:]|$)/i;
+const windowsDevice =
+  /^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])(?:[.:]|$)/i;
 // eslint-disable-next-line no-control-regex
 const windowsForbidden = /[<>:"|?*\u0001-\u001f]/;
 // Code points that HFS+ ignores in names: `.skill<ZWNJ>meat` would be the engine's directory there.

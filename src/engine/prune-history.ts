@@ -96,6 +96,7 @@ export async function pruneHistory(
   if (!isDryRun) journal.shrink();
   const packed = packs ? await packHistory({ isDryRun }, pruning) : null;
   if (!packs && !isDryRun) await removeUnneededPacks(pruning);
+  if (!isDryRun) journal.truncateLog({ waits: false });
   const bytesOf = (some: readonly TransactionRow[]): number =>
     some.reduce((sum, { displacedBytes }) => sum + displacedBytes, 0);
   const bytesBefore = bytesOf(rows);

@@ -351,17 +351,17 @@ const budgets: Readonly<Record<string, Readonly<Record<Mode, Cost>>>> = {
   'a checkpoint of 7 replacements': {
     auto: {
       calls:
-        'barrier 1, closeFile 15, openForReading 15, readRecord 1, readSync 15, stat 26, statFile 15, tryLock 1, unlock 1, writeRecord 2',
-      flushes: 'checkpoint 2, commit 1, syncfs 1',
-      statements: 'BEGIN 1, COMMIT 1, INSERT 2, PRAGMA 4, REPLACE 2, SELECT 34',
-      bytes: 'owner 2048',
+        'barrier 1, closeFile 15, openForReading 15, readRecord 1, readSync 15, stat 27, statFile 15, tryLock 1, unlock 1, writeRecord 2',
+      flushes: 'commit 1, syncfs 1',
+      statements: 'BEGIN 1, COMMIT 1, INSERT 2, PRAGMA 2, REPLACE 2, SELECT 34',
+      bytes: 'log 8240, owner 2048',
     },
     off: {
       calls:
-        'barrier 1, closeFile 15, mustReachDisk 16, openForReading 15, readRecord 1, readSync 15, stat 26, statFile 15, writeRecord 2',
-      flushes: 'checkpoint 2, commit 1, fsync 17',
-      statements: 'BEGIN 2, COMMIT 1, INSERT 2, PRAGMA 5, REPLACE 2, ROLLBACK 1, SELECT 38',
-      bytes: 'owner 2048',
+        'barrier 1, closeFile 15, mustReachDisk 16, openForReading 15, readRecord 1, readSync 15, stat 27, statFile 15, writeRecord 2',
+      flushes: 'commit 1, fsync 17',
+      statements: 'BEGIN 2, COMMIT 1, INSERT 2, PRAGMA 3, REPLACE 2, ROLLBACK 1, SELECT 38',
+      bytes: 'log 8240, owner 2048',
     },
   },
 };
