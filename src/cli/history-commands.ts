@@ -26,13 +26,7 @@ function addUndo(parent: Command, runCommand: RunCommand): Command {
         'number of a transaction (default: the newest that is not undone)',
       ).argParser(parsePositive),
     )
-    .description('undo a transaction, by a transaction of its own')
-    .addOption(
-      new Option(
-        '--only <artifact>',
-        'only what transaction ID did to this artifact, or path; may be given again',
-      ).argParser(collect),
-    );
+    .description('undo a transaction, by a transaction of its own');
   return addUndoOptions(command).action(
     async (id: number | undefined, flags: UndoFlags, self: Command) =>
       runCommand(self, async (context) => (await import('./txn/undo.js')).undo(context, id, flags)),
@@ -57,6 +51,12 @@ function addRedo(parent: Command, runCommand: RunCommand): Command {
 
 function addUndoOptions(command: Command): Command {
   return addPathOption(command)
+    .addOption(
+      new Option(
+        '--only <artifact>',
+        'only what transaction ID did to this artifact, or path; may be given again',
+      ).argParser(collect),
+    )
     .option('-m, --message <text>', 'why, for the log')
     .option('-n, --dry-run', 'do everything but the commit, and print what would change')
     .option('--merge', 'merge texts that were changed since, line by line')

@@ -280,6 +280,14 @@ export class CollectionReader {
   }
 }
 
+export interface PartialUndoOptions extends UndoOptions {
+  /**
+   * Of a transaction that is given by its number: what it did to these artifacts (`name`, `type/name`, or
+   * their path), in both files as well; anything else in it is a path.
+   */
+  readonly only?: readonly string[];
+}
+
 /** A collection that can be changed: each change is one transaction of its store. */
 export class Collection implements AsyncDisposable {
   readonly store: Store;
@@ -641,16 +649,20 @@ export class Collection implements AsyncDisposable {
    * in the way only where it is about the same artifacts. The result may not break a rule that was kept
    * before; undone as a whole, artifacts come back as they were, edits by hand included.
    *
-   * @param only of a transaction that is given by its number: what it did to these artifacts (`name`,
-   * `type/name`, or their path), in both files as well; anything else in it is a path.
    * @throws {EngineError} `RULE_VIOLATED`, and what `Store.undo` throws.
    * @throws {CollectionError} `ARTIFACT_NOT_FOUND`, `ARTIFACT_AMBIGUOUS`, `TOML_INVALID`.
    */
-  async undo({
-    only,
-    ...options
-  }: UndoOptions & { readonly only?: readonly string[] } = {}): Promise<UndoReceipt> {
-    if (only === undefined) return this.store.undo(await this.#undoOptions(options));
+  async undo(options: PartialUndoOptions = {}): Promise<UndoReceipt> {
+    return this.store.undo(await this.#choosePart(options));
+  }
+
+  /** Undoes an undo, as {@link undo}. */
+  async redo(options: PartialUndoOptions = {}): Promise<UndoReceipt> {
+    return this.store.redo(await this.#choosePart(options));
+  }
+
+  async #choosePart({ only, ...options }: PartialUndoOptions): Promise<UndoOptions> {
+    if (only === undefined) return this.#undoOptions(options);
     const { transaction } = options;
     if (transaction === undefined) throw new TypeError('only needs the number of a transaction');
     const { keys, paths } = await choosePart(this.store, transaction, only);
@@ -659,12 +671,7 @@ export class Collection implements AsyncDisposable {
       ...options,
       paths: [...paths, ...(options.paths ?? [])],
     };
-    return this.store.undo(await this.#undoOptions(chosen, keys));
-  }
-
-  /** Undoes an undo, as {@link undo}. */
-  async redo(options: UndoOptions = {}): Promise<UndoReceipt> {
-    return this.store.redo(await this.#undoOptions(options));
+    return this.#undoOptions(chosen, keys);
   }
 
   /**

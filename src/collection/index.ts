@@ -22,6 +22,7 @@ export {
   openCollection,
   type UpdateChange,
   type UpdatePreview,
+  type PartialUndoOptions,
 } from './collection.js';
 export {
   activeCollection,

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Collection, isCollectionError } from '../../src/collection/index.js';
@@ -233,6 +233,22 @@ test('an undo of the transaction that made the collection is refused while it go
     'collection.toml: there was no manifest before it',
   );
   await expectCode(collection.undo({ transaction: 1, force: true }), 'RULE_VIOLATED');
+});
+
+test('of several artifacts that were undone, one alone is redone, with its lines in both files', async () => {
+  const collection = await three();
+  await collection.remove(['paint', 'canvas']);
+  const undo = await collection.undo({ transaction: 5 });
+  const whole = readTree(place.root);
+  for (const transaction of [undo.transaction?.id ?? 0, 5]) {
+    const redo = await collection.redo({ transaction, only: ['canvas'] });
+    await requireConsistent(place.root);
+    expect(await names(collection)).toEqual(['paint', 'easel']);
+    expect(existsSync(join(place.root, 'skills/canvas'))).toBe(false);
+    await collection.undo({ transaction: redo.transaction?.id ?? 0 });
+    expect(Object.keys(readTree(place.root))).toEqual(Object.keys(whole));
+  }
+  await expect(collection.redo({ only: ['paint'] })).rejects.toThrow(TypeError);
 });
 
 test('of several artifacts, one alone is undone, with its lines in both files', async () => {

@@ -1,5 +1,5 @@
-import { Collection } from '../../collection/index.js';
-import type { UndoOptions, UndoReceipt } from '../../engine/index.js';
+import { Collection, type PartialUndoOptions } from '../../collection/index.js';
+import type { UndoReceipt } from '../../engine/index.js';
 import type { Context } from '../context.js';
 import { describeUndo } from '../describe-undo.js';
 import { type ExitCode, success } from '../exit-codes.js';
@@ -10,7 +10,7 @@ import { warnOfSuperseded } from '../superseded.js';
 
 export interface UndoFlags {
   readonly path?: readonly string[];
-  /** Of `undo`: artifacts, and paths. */
+  /** Artifacts, and paths. */
   readonly only?: readonly string[];
   readonly message?: string;
   readonly dryRun?: boolean;
@@ -23,15 +23,10 @@ export async function undo(
   id: number | undefined,
   flags: UndoFlags,
 ): Promise<ExitCode> {
-  const { only } = flags;
-  if (only !== undefined && id === undefined) {
-    throw new UsageError('--only needs the number of a transaction', 'See: skillmeat history');
-  }
-  const options = { ...undoOptions(context, id, flags), ...(only !== undefined && { only }) };
-  return run(context, 'undo', options);
+  return run(context, 'undo', undoOptions(context, id, flags));
 }
 
-export function redo(
+export async function redo(
   context: Context,
   id: number | undefined,
   flags: UndoFlags,
@@ -42,7 +37,7 @@ export function redo(
 async function run(
   context: Context,
   kind: 'undo' | 'redo',
-  options: UndoOptions & { readonly only?: readonly string[] },
+  options: PartialUndoOptions,
 ): Promise<ExitCode> {
   const { output } = context;
   await using store = await openForCommand(context);
@@ -61,8 +56,11 @@ async function run(
 function undoOptions(
   { signal }: Context,
   transaction: number | undefined,
-  { path, message, dryRun = false, merge = false, force = false }: UndoFlags,
-): UndoOptions {
+  { path, only, message, dryRun = false, merge = false, force = false }: UndoFlags,
+): PartialUndoOptions {
+  if (only !== undefined && transaction === undefined) {
+    throw new UsageError('--only needs the number of a transaction', 'See: skillmeat history');
+  }
   return {
     dryRun,
     merge,
@@ -70,6 +68,7 @@ function undoOptions(
     signal,
     ...(transaction !== undefined && { transaction }),
     ...(path !== undefined && { paths: path }),
+    ...(only !== undefined && { only }),
     ...(message !== undefined && { message }),
   };
 }
