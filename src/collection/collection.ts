@@ -411,8 +411,8 @@ export class Collection implements AsyncDisposable {
       for (const key of keys) {
         const { path } = draft.artifact(key);
         if (isInside(path)) await draft.tx.remove(path, { ifPresent: true });
-        draft.forget(key);
       }
+      draft.forget(keys);
       return [...keys];
     });
   }

@@ -203,11 +203,15 @@ export class Draft {
     this.#lock = this.#lock.rename(key, to.key);
   }
 
-  /** Takes the artifact out of both files; its own files are the caller's to remove. */
-  forget(key: ArtifactKey): void {
-    this.#keys.add(key);
-    this.#manifest = this.#manifest.remove(key);
-    this.#lock = this.#lock.remove(key);
+  /** Takes artifacts out of both files; their own files are the caller's to remove. */
+  forget(keys: ReadonlySet<ArtifactKey>): void {
+    // The last one first: then those before it stand where they did.
+    for (const key of [...this.#manifest.keys].toReversed()) {
+      if (!keys.has(key)) continue;
+      this.#keys.add(key);
+      this.#manifest = this.#manifest.remove(key);
+      this.#lock = this.#lock.remove(key);
+    }
   }
 
   /** Makes both files say of the artifact what other ones say, or that it is not there. */

@@ -20,7 +20,7 @@ const namedMax = 3;
 export function resolveArtifact(manifest: Manifest, address: string): ArtifactKey {
   const exact = typed(address);
   if (exact !== undefined && manifest.has(exact)) return exact;
-  const matches = [...manifest.keys].filter((key) => idOf(key).name === address.normalize('NFC'));
+  const matches = byName(manifest).get(address.normalize('NFC')) ?? [];
   const [first, second] = matches;
   if (first === undefined) {
     throw new CollectionError('ARTIFACT_NOT_FOUND', `the collection has no "${address}"`, {
@@ -38,6 +38,23 @@ export function resolveArtifact(manifest: Manifest, address: string): ArtifactKe
       hint: `Say which: ${choices.join(', ')}.`,
     },
   );
+}
+
+/** The artifacts of manifests, which never change, by their names: thousands may be asked for at once. */
+const known = new WeakMap<Manifest, ReadonlyMap<string, readonly ArtifactKey[]>>();
+
+function byName(manifest: Manifest): ReadonlyMap<string, readonly ArtifactKey[]> {
+  const found = known.get(manifest);
+  if (found !== undefined) return found;
+  const names = new Map<string, ArtifactKey[]>();
+  for (const key of manifest.keys) {
+    const { name } = idOf(key);
+    const same = names.get(name);
+    if (same === undefined) names.set(name, [key]);
+    else same.push(key);
+  }
+  known.set(manifest, names);
+  return names;
 }
 
 function typed(address: string): ArtifactKey | undefined {

@@ -47,6 +47,8 @@ export class Pieces {
    * would cost. It may also have keys that a later version added: hence the look at what is there.
    */
   #index: Index | undefined;
+  /** Whether pieces were removed since the index was made: what came after them stands elsewhere now. */
+  #isShifted = false;
   #text: string | undefined;
   #bytes: Uint8Array | undefined;
   /** An earlier version of which the bytes are known. */
@@ -83,7 +85,7 @@ export class Pieces {
 
   /** Keys that stand there more than once. */
   get duplicates(): readonly ArtifactKey[] {
-    return this.#indexed().duplicates;
+    return (this.#index ?? this.#indexed()).duplicates;
   }
 
   /** How many artifacts have no key. */
@@ -98,6 +100,8 @@ export class Pieces {
 
   /** Where the first piece of an artifact stands in {@link all}. */
   placeOf(key: ArtifactKey): number | undefined {
+    const shared = this.#index?.places.get(key);
+    if (shared !== undefined && this.all[shared]?.key === key) return shared;
     const place = this.#indexed().places.get(key);
     return place !== undefined && this.all[place]?.key === key ? place : undefined;
   }
@@ -206,7 +210,7 @@ export class Pieces {
   }
 
   #indexed(): Index {
-    if (this.#index !== undefined) return this.#index;
+    if (this.#index !== undefined && !this.#isShifted) return this.#index;
     const places = new Map<ArtifactKey, number>();
     const duplicates = new Set<ArtifactKey>();
     let namelessCount = 0;
@@ -216,17 +220,29 @@ export class Pieces {
       else places.set(key, at);
     });
     this.#index = { places, duplicates: [...duplicates], namelessCount };
+    this.#isShifted = false;
     return this.#index;
   }
 
-  /** Shares the index with the next version, if no artifact has another place or key in it. */
+  /**
+   * Shares the index with the next version, if no artifact has another place or key in it; or if some are
+   * gone and those before them stand where they did, for who removes thousands from the last one on.
+   */
   #share(
     next: Pieces,
     { place, count, middle }: { place: number; count: number; middle: readonly Piece[] },
   ): void {
     const index = this.#index;
     if (index === undefined) return;
+    next.#isShifted = this.#isShifted;
     const old = this.all.slice(place, place + count);
+    // Of one that stands there twice the index may lead to the second.
+    if (middle.length < count && index.duplicates.length === 0) {
+      if (!middle.every(({ key }, at) => old[at]?.key === key)) return;
+      next.#index = index;
+      next.#isShifted = true;
+      return;
+    }
     const isKept = old.every(
       ({ key, isArtifact }, at) => middle[at]?.key === key && middle[at]?.isArtifact === isArtifact,
     );
