@@ -59,6 +59,36 @@ export async function collecting(
   journal.setMeta({ [countKey]: count + 2 });
 }
 
+/** Returns what snapshots name, deleted ones included; a text says why nobody knows. */
+async function namedBySnapshots(
+  journal: Journal,
+  objects: ObjectStore,
+): Promise<ReadonlySet<ContentHash> | string> {
+  const named = new Set<ContentHash>();
+  try {
+    const read = listingReader(objects);
+    for (const { sha256 } of journal.snapshots.all()) await addNeeded(named, sha256, read);
+    return named;
+  } catch (error) {
+    // What a listing that cannot be read names, nobody knows.
+    if (!isEngineError(error, 'HISTORY_DAMAGED', 'STORE_FORMAT_NEWER')) throw error;
+    return error.message;
+  }
+}
+
+/**
+ * Removes what this call stored and a failed sync was to cover: nobody may find and trust it (I10). What
+ * another process has named meanwhile stays: it had a sync of its own.
+ */
+export async function removeUnsure(journal: Journal, objects: ObjectStore): Promise<void> {
+  await collecting(journal, async () => {
+    const named = await namedBySnapshots(journal, objects);
+    if (typeof named === 'string') return;
+    // guard: unsure-named-stays [named becomes new Set()]
+    objects.removeAdded(named);
+  });
+}
+
 /** Removes what no snapshot names and is old enough. Runs under the lock. */
 export async function collectObjects({
   journal,
@@ -66,15 +96,8 @@ export async function collectObjects({
   pace,
   beforeMs,
 }: Collecting): Promise<Collected> {
-  const needed = new Set<ContentHash>();
-  try {
-    const read = listingReader(objects);
-    for (const { sha256 } of journal.snapshots.all()) await addNeeded(needed, sha256, read);
-  } catch (error) {
-    // What a listing that cannot be read names, nobody knows.
-    if (!isEngineError(error, 'HISTORY_DAMAGED', 'STORE_FORMAT_NEWER')) throw error;
-    return { objects: 0, blocked: error.message };
-  }
+  const needed = await namedBySnapshots(journal, objects);
+  if (typeof needed === 'string') return { objects: 0, blocked: needed };
   const unnamed: StoredObject[] = [];
   for (const object of objects.list()) {
     if (pace.isDue()) await pace.turn();

@@ -353,10 +353,10 @@ export class ObjectStore implements Disposable {
     return stat !== undefined && Number(stat.changedNs / 1_000_000n) < beforeMs;
   }
 
-  /** Removes what this call stored: nobody knows whether the disk has it. */
-  removeAdded(): void {
+  /** Removes what this call stored, but for what is `named`. */
+  removeAdded(named: ReadonlySet<ContentHash> = new Set()): void {
     for (const sha256 of this.#added) {
-      const object = this.#find(sha256);
+      const object = named.has(sha256) ? undefined : this.#find(sha256);
       if (object !== undefined) this.remove(object);
     }
   }

@@ -118,11 +118,15 @@ class Scanner {
     this.#datesDirectories = isDated && name !== 'overlay';
   }
 
-  async directory(
+  async directory(directory: Directory, path: RelativePath | ''): Promise<ScannedDirectory> {
+    return this.#scan(directory, path, this.#scanning.seen.get(path));
+  }
+
+  async #scan(
     directory: Directory,
     path: RelativePath | '',
-    known: SeenDirectory | undefined = this.#scanning.seen.get(path),
-  ): Promise<{ readonly sha256: ContentHash; readonly counts: Counts }> {
+    known: SeenDirectory | undefined,
+  ): Promise<ScannedDirectory> {
     const { pace } = this.#scanning.looking;
     this.current = path === '' ? 'the root' : path;
     // Taken before anything is looked at: a later time would hide a write in the same tick.
@@ -155,7 +159,7 @@ class Scanner {
       // guard: scan-cache-name-gone [visited === undefined && isAsListed becomes false]
       if (visited === undefined && isAsListed) {
         this.leftOut.length = leftOutBefore;
-        return this.directory(directory, path, nothingSeen);
+        return this.#scan(directory, path, undefined);
       }
       if (visited === undefined) {
         areAllThere = false;
@@ -180,7 +184,7 @@ class Scanner {
     if (entries === undefined) {
       // The listing that the last scan saw is damaged: look again as if there had been none.
       this.leftOut.length = leftOutBefore;
-      return this.directory(directory, path, nothingSeen);
+      return this.#scan(directory, path, undefined);
     }
     const listing = encodeListing(entries);
     const sha256 = hashContent(listing);
@@ -310,7 +314,7 @@ class Scanner {
     known: SeenDirectory | undefined,
   ): Promise<readonly ListingEntry[] | undefined> {
     const old = new Map<string, ListingEntry>();
-    if (known !== undefined && known !== nothingSeen && changed.size < names.length) {
+    if (known !== undefined && changed.size < names.length) {
       try {
         for (const entry of await this.#scanning.readListing(known.sha256)) {
           old.set(entry.name, entry);
@@ -334,12 +338,10 @@ class Scanner {
   }
 }
 
-const nothingSeen: SeenDirectory = {
-  sha256: hashContent(''),
-  stamp: '',
-  names: [],
-  stats: newStats(0),
-};
+interface ScannedDirectory {
+  readonly sha256: ContentHash;
+  readonly counts: Counts;
+}
 
 interface Counting {
   files: number;

@@ -1,5 +1,5 @@
 import { captureFile } from './capture-file.js';
-import { collecting, collectionCount, endCollection } from './collect-objects.js';
+import { collectionCount, endCollection, removeUnsure } from './collect-objects.js';
 import { assert, EngineError } from './errors.js';
 import { ignoreFileName, type IgnoreRules, readPatterns } from './ignore-rules.js';
 import type { Looking } from './inspect.js';
@@ -288,9 +288,5 @@ async function stopUnsure(
   error: unknown,
 ): Promise<void> {
   // guard: snapshot-unsure-stops
-  await stop(error, () =>
-    collecting(journal, () => {
-      objects.removeAdded();
-    }),
-  );
+  await stop(error, () => removeUnsure(journal, objects));
 }

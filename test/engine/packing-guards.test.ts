@@ -402,7 +402,7 @@ describe('a pack', () => {
       using objects = new ObjectStore({
         files,
         store: root,
-        barrier: (bytes) => files.barrier(root, bytes),
+        barrier: (count) => files.barrier(root, count),
         level: 'off',
         newId: () => 'id',
       });

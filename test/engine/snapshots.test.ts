@@ -409,6 +409,27 @@ describe.each(modes)('native %s', (mode) => {
     expect(readTree(to)).toEqual(sandbox.tree());
   });
 
+  test('a directory that is emptied while it is scanned is whole in the snapshot, and in the next', async () => {
+    sandbox.seed({ 'd/x': 'x', keep: 'k' });
+    let isArmed = false;
+    const fileSystem = watchedFileSystem(mode, (call) => {
+      if (!isArmed || call.method !== 'stat' || !names(call, 'x')) return;
+      isArmed = false;
+      rmSync(sandbox.at('d/x'));
+    });
+    const now = (): number => Date.now() + 3_600_000;
+    const store = await sandbox.open({ fileSystem, now });
+    await store.snapshots.create({ name: 'before' });
+    isArmed = true;
+    await store.snapshots.create({ name: 'meanwhile' });
+    await store.snapshots.create({ name: 'after' });
+    for (const name of ['meanwhile', 'after']) {
+      const paths: string[] = [];
+      for await (const { path } of store.snapshots.paths(name)) paths.push(path);
+      expect(paths, name).toEqual(['d', 'keep']);
+    }
+  });
+
   test('a damaged or missing content is named, and everything else is restored', async () => {
     sandbox.seed({ a: 'first', b: 'second', c: 'third' });
     const store = await sandbox.open();

@@ -156,6 +156,31 @@ describe.each(modes)('native %s', (mode) => {
     },
   );
 
+  test('what another snapshot has named meanwhile stays when the sync of who stored it fails', async () => {
+    // So much is flushed before the lock is taken.
+    writeFileSync(sandbox.at('large'), randomBytes(smallContentBytesMax + 1));
+    writeFileSync(sandbox.at('a'), 'the only copy');
+    const other = await sandbox.open();
+    const { files } = faultyFileSystem(mode);
+    let isFirst = true;
+    const failing = new Proxy(files, {
+      get: (target, name) =>
+        name === 'barrier'
+          ? async (...values: Parameters<typeof target.barrier>) => {
+              if (!isFirst) return target.barrier(...values);
+              isFirst = false;
+              await other.snapshots.create({ name: 'of the other' });
+              throw systemError('EIO');
+            }
+          : (Reflect.get(target, name, target) as unknown),
+    });
+    const store = await sandbox.open({ fileSystem: failing });
+    await expectError(store.snapshots.create(), 'IO_FAILED');
+    expect(await other.snapshots.read('of the other', 'a')).toEqual(Buffer.from('the only copy'));
+    await store.close();
+    await (await sandbox.open()).close();
+  });
+
   test.each(['an object is gone', 'an object has other bytes of the same length'])(
     'a sync that fails for a repair stops the store, which keeps nothing that it was to cover: %s',
     async (damage) => {

@@ -78,9 +78,9 @@ async function repairRest(
       }
       await finishMoves(repairing);
     } catch (error) {
-      // I10: what a failed sync was to cover may look well and be lost; nobody may find and trust it.
       // guard: repair-stopped [host.isStopped() becomes false]
       if (host.isStopped()) {
+        // I10: it may look well and be lost. Nobody came to rely on it: the lock was held all the time.
         await collecting(repairing.journal, () => {
           objects.removeAdded();
         });
